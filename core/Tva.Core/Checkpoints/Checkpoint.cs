@@ -1,0 +1,41 @@
+using Tva.Core.Tensors;
+
+namespace Tva.Core.Checkpoints;
+
+/// <summary>
+/// A checkpoint on disk seen as one list of named tensors: a safetensors file, a folder of them, or an index with its shards.
+/// Opening reads headers only. Reads are positioned and safe from any thread.
+/// </summary>
+public abstract class Checkpoint : IDisposable
+{
+    /// <summary>The path as the user gave it, for messages.</summary>
+    public abstract string Path { get; }
+
+    /// <summary>Full paths of the files behind it.</summary>
+    public abstract IReadOnlyList<string> Files { get; }
+
+    /// <summary>All tensors, in the order of the files and, within one, of their bytes.</summary>
+    public abstract IReadOnlyList<TensorInfo> Tensors { get; }
+
+    /// <summary>The headers' metadata; where shards disagree the first one's.</summary>
+    public abstract IReadOnlyDictionary<string, string> Metadata { get; }
+
+    /// <summary>The tensor of that name, or null.</summary>
+    public abstract TensorInfo? Find(string name);
+
+    /// <summary>
+    /// SHA-256 over each file's header, length and evenly spaced samples of its content: cheap for any size, equal for equal
+    /// files wherever they lie. Computed once.
+    /// </summary>
+    public abstract string Fingerprint { get; }
+
+    /// <summary>Fills <paramref name="destination"/> with the tensor's bytes from <paramref name="byteOffset"/> (relative to the tensor).</summary>
+    /// <exception cref="FaultException">The file can't be read or has become shorter.</exception>
+    public abstract void Read(TensorInfo tensor, long byteOffset, Span<byte> destination);
+
+    /// <summary>Tells the system that these bytes will be read soon. Never fails; does nothing where there is no such call.</summary>
+    public abstract void Prefetch(TensorInfo tensor, long byteOffset, long bytes);
+
+    /// <inheritdoc/>
+    public abstract void Dispose();
+}

@@ -1,0 +1,165 @@
+using Tva.Core.Checkpoints;
+using Tva.Core.Kernels;
+using Tva.Core.Tensors;
+
+namespace Tva.Core.Execution;
+
+#pragma warning disable CS1591 // the names are the documentation
+/// <summary>Over what one number holds: the whole model, a layer, a tensor, a row of a tensor (see <see cref="Shape.RowLength"/>), an element.</summary>
+public enum Extent : byte { All, Layer, Tensor, Row, Element }
+#pragma warning restore CS1591
+
+/// <summary>What a reduction computes of its stream(s), in float64, at cuts that depend on shapes alone.</summary>
+public enum ReduceKind : byte
+{
+    /// <summary>Σ x.</summary>
+    Sum,
+
+    /// <summary>Σ |x|.</summary>
+    SumAbs,
+
+    /// <summary>Σ x·y, the product taken in float64.</summary>
+    Dot,
+
+    /// <summary>max |x|; NaN wins.</summary>
+    MaxAbs,
+
+    /// <summary>min x; NaN wins.</summary>
+    Min,
+
+    /// <summary>max x; NaN wins.</summary>
+    Max,
+
+    /// <summary>Number of elements that are not 0 (NaN counts).</summary>
+    CountNonzero,
+
+    /// <summary>
+    /// Exact selection for <see cref="Code.Keep"/>: the magnitude and the last index such that int(argument · n) elements are kept,
+    /// the larger magnitudes first and, among equals, the lower index (over several tensors: the earlier tensor) first.
+    /// n counts every element of the extent. Its value as a scalar is the threshold.
+    /// </summary>
+    KeepLargest,
+
+    /// <summary>The argument-quantile (0..1) of the extent's values, linearly interpolated between neighbours; NaN where any is NaN.</summary>
+    Quantile,
+}
+
+/// <summary>A number known to the host, as float64: one per member of its extent.</summary>
+/// <param name="Extent">Over what it holds; never Element.</param>
+public abstract record ScalarDef(Extent Extent);
+
+/// <summary>Known beforehand.</summary>
+/// <param name="Extent">All (one value) or Tensor (a value per plan tensor).</param>
+/// <param name="Values">The values.</param>
+public sealed record StaticScalar(Extent Extent, double[] Values) : ScalarDef(Extent);
+
+/// <summary>Result of a reduction of an earlier step.</summary>
+/// <param name="Extent">The reduction's extent.</param>
+/// <param name="Step">Index of the step.</param>
+/// <param name="Reduction">Index of the reduction in the step.</param>
+public sealed record ReducedScalar(Extent Extent, int Step, int Reduction) : ScalarDef(Extent);
+
+/// <summary>An op of the table on earlier scalars; coarser ones broadcast into finer extents.</summary>
+/// <param name="Extent">The finest extent of its operands.</param>
+/// <param name="Op">Index in <see cref="Ops.OpTable"/>.</param>
+/// <param name="A">First operand: index of an earlier scalar.</param>
+/// <param name="B">Second operand or -1.</param>
+/// <param name="C">Third operand or -1.</param>
+public sealed record ComputedScalar(Extent Extent, int Op, int A, int B = -1, int C = -1) : ScalarDef(Extent);
+
+/// <summary>Where a kernel's input stream comes from.</summary>
+public abstract record InputBinding;
+
+/// <summary>The tensor's bytes in a source.</summary>
+public sealed record FileInput(int Source) : InputBinding;
+
+/// <summary>
+/// Uniform numbers in [0, 1), a function of the seed (a scalar of extent All or Tensor, rounded to a 64-bit integer), the tensor's name
+/// and the element's index alone. F32.
+/// </summary>
+public sealed record RandomInput(int Seed) : InputBinding;
+
+/// <summary>A scalar of extent Row, repeated along each row. F32.</summary>
+public sealed record RowInput(int Scalar) : InputBinding;
+
+/// <summary>What a kernel's parameter holds.</summary>
+public abstract record ParameterBinding;
+
+/// <summary>A scalar of extent All, Layer or Tensor, rounded to float32.</summary>
+public sealed record ScalarParameter(int Scalar) : ParameterBinding;
+
+/// <summary>The threshold of a KeepLargest reduction of an earlier step; the next parameter is its index limit relative to the block.</summary>
+public sealed record KeepParameter(int Step, int Reduction) : ParameterBinding;
+
+/// <summary>Second half of the preceding <see cref="KeepParameter"/>.</summary>
+public sealed record KeepLimitParameter : ParameterBinding;
+
+/// <summary>A reduction, done by every step over some extent.</summary>
+/// <param name="Kind">What it computes.</param>
+/// <param name="Extent">All, Layer, Tensor or Row.</param>
+/// <param name="Argument">For KeepLargest the density, for Quantile q: index of a scalar known before this step; else -1.</param>
+public sealed record Reduction(ReduceKind Kind, Extent Extent, int Argument = -1);
+
+/// <summary>Which kernel outputs feed a reduction; A = -1: this tensor contributes nothing (zeros, for KeepLargest and counts of n).</summary>
+public readonly record struct ReductionFeed(int A, int B = -1);
+
+/// <summary>What one step does with the tensors of one class.</summary>
+/// <param name="Program">The kernel.</param>
+/// <param name="Inputs">A binding per input.</param>
+/// <param name="Files">Per kernel output: the plan output it is written to, or -1 for a scratch stream (F32) that feeds reductions.</param>
+/// <param name="Parameters">A binding per parameter.</param>
+/// <param name="Feeds">A feed per reduction of the step.</param>
+public sealed record ClassKernel(
+    KernelProgram Program,
+    IReadOnlyList<InputBinding> Inputs,
+    IReadOnlyList<int> Files,
+    IReadOnlyList<ParameterBinding> Parameters,
+    IReadOnlyList<ReductionFeed> Feeds);
+
+/// <summary>
+/// One pass. A tensor's turn comes when the reductions of the previous step are final for every extent it belongs to,
+/// so steps overlap between tensors unless a reduction spans the whole model.
+/// </summary>
+/// <param name="Reductions">The reductions of this pass.</param>
+/// <param name="Kernels">A kernel per tensor class; null where the class has nothing to do in this pass.</param>
+public sealed record Step(IReadOnlyList<Reduction> Reductions, IReadOnlyList<ClassKernel?> Kernels);
+
+/// <summary>A tensor the plan works on.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Shape">Its shape, equal in all sources.</param>
+/// <param name="Layer">Its layer or -1 (all of those are one extent).</param>
+/// <param name="Class">Index into <see cref="Step.Kernels"/>; -1: not floating, compared across <paramref name="Sources"/> and copied from the first.</param>
+/// <param name="Sources">Where each source keeps it, null where a source lacks it (and no kernel of its class reads it there).</param>
+public sealed record PlanTensor(string Name, Shape Shape, int Layer, int Class, IReadOnlyList<TensorInfo?> Sources);
+
+/// <summary>A checkpoint to write: every plan tensor, in order.</summary>
+/// <param name="Path">Final path of the safetensors file.</param>
+/// <param name="DTypes">Stored type per plan tensor.</param>
+/// <param name="Metadata">Header metadata.</param>
+public sealed record PlanOutput(string Path, IReadOnlyList<DType> DTypes, IReadOnlyDictionary<string, string> Metadata);
+
+/// <summary>Everything the engine needs to know; made by the front end, knows no text.</summary>
+public sealed record ExecutionPlan(
+    IReadOnlyList<Checkpoint> Sources,
+    IReadOnlyList<PlanTensor> Tensors,
+    IReadOnlyList<ScalarDef> Scalars,
+    IReadOnlyList<Step> Steps,
+    IReadOnlyList<PlanOutput> Outputs,
+    IReadOnlyList<int> Results);
+
+/// <summary>How to run.</summary>
+/// <param name="Memory">Bytes that buffers and results may take.</param>
+/// <param name="Threads">Worker threads.</param>
+/// <param name="Strict">NaN or infinity in an input is a fault, not a warning.</param>
+public sealed record RunOptions(long Memory, int Threads, bool Strict)
+{
+    /// <summary>All cores; the smaller of 2 GiB and a quarter of the memory.</summary>
+    public static RunOptions Default => new(
+        Math.Min(2L << 30, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4), Environment.ProcessorCount, false);
+}
+
+/// <summary>Non-finite elements found in an input tensor.</summary>
+public sealed record NonFinite(string Path, string Tensor, long NaNs, long Infinities);
+
+/// <summary>Bytes of file input and output done so far, of the total (known beforehand, exact unless a selection needs another round).</summary>
+public readonly record struct RunProgress(long BytesDone, long BytesTotal);

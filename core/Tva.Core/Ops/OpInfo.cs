@@ -1,0 +1,14 @@
+namespace Tva.Core.Ops;
+
+/// <summary>One elementwise op as the language, the help and every backend know it.</summary>
+/// <param name="Name">Its name in the language (arithmetic has names too: add, sub, mul...).</param>
+/// <param name="Arity">1, 2 or 3 operands.</param>
+/// <param name="Signature">For instance <c>clamp(x, lo, hi)</c>.</param>
+/// <param name="Formula">What it computes, NaN and infinities included.</param>
+/// <param name="Laws">Algebraic facts the optimizer and tests may use, in words.</param>
+/// <param name="Gpu">Expression in the GPU dialect over $a, $b, $c.</param>
+/// <param name="OnPoints">Whether it makes sense on a Model; else it asks for a Delta.</param>
+/// <param name="Host">The same in float64, for scalars and constant folding; unused operands are 0.</param>
+public sealed record OpInfo(
+    string Name, int Arity, string Signature, string Formula, string Laws, string Gpu, bool OnPoints,
+    Func<double, double, double, double> Host);

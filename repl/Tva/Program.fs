@@ -1,0 +1,4 @@
+module Tva.Program
+
+[<EntryPoint>]
+let main _ = 0
