@@ -1,0 +1,107 @@
+/// The algebra as a hash-consed graph: one node type for numbers and tensors alike, equal expressions are one node.
+namespace Tva.Dsl.Graph
+
+open System
+open System.Collections.Generic
+open Tva.Core.Execution
+open Tva.Core.Ops
+open Tva.Dsl
+
+/// What a node computes of its arguments.
+type Op =
+    /// A number; as a tensor, that number everywhere.
+    | Const of float
+    /// The tensors of a source (index in the program's sources), as float32.
+    | Source of int
+    /// An op of the table on 1 to 3 arguments, numbers broadcasting into tensors.
+    | Apply of op: int
+    /// Σ cᵢ·xᵢ; the arguments are c₀ x₀ c₁ x₁ ..., every c coarser than an element.
+    | Linear
+    /// The argument where the scope selects the tensor, 0 elsewhere.
+    | Restrict of TensorScope
+    /// The argument of the first scope that selects the tensor; one argument per scope.
+    | Choose of TensorScope list
+    /// Piecewise linear over the layers from the first argument (layer 0) to the last (last layer).
+    | Ramp
+    /// Number of elements of the argument over an extent; needs no data.
+    | Numel of Extent
+    /// A reduction of the argument(s) over an extent. Dot takes two; KeepLargest and Quantile take the tensor and a number.
+    | Reduce of ReduceKind * Extent
+    /// The first argument where the selection (second: a KeepLargest reduction of it) keeps it, else 0.
+    | Keep
+    /// The first argument with each element zeroed with probability p (second), by the generator seeded with the third.
+    | Drop
+    /// A number that only a run can tell (what a command printed); resolved before planning.
+    | Late of int
+
+/// A node; nodes are compared by identity, which hash-consing makes equality of meaning.
+[<ReferenceEquality>]
+type Node =
+    { Id: int
+      Op: Op
+      Args: Node[]
+      /// Over what it varies: All for one number, Element for a tensor.
+      Extent: Extent
+      /// Where it was first written, for messages.
+      Origin: Span }
+
+/// Makes nodes, each only once. Not thread-safe.
+type Graph() =
+    let nodes = Dictionary<struct (Op * string), Node>()
+
+    let extentOf op (args: Node[]) =
+        let widest = if args.Length = 0 then Extent.All else args |> Array.map _.Extent |> Array.max
+        match op with
+        | Source _
+        | Keep
+        | Drop -> Extent.Element
+        | Ramp
+        | Choose _ -> max Extent.Tensor widest
+        | Restrict _ -> max Extent.Tensor widest
+        | Numel e
+        | Reduce(_, e) -> e
+        | Const _
+        | Late _ -> Extent.All
+        | Apply _
+        | Linear -> widest
+
+    /// The node of that meaning.
+    member _.Make(op: Op, args: Node[], origin: Span) =
+        let key = struct (op, String.Join(",", args |> Array.map _.Id))
+        match nodes.TryGetValue key with
+        | true, node -> node
+        | _ ->
+            let node = { Id = nodes.Count; Op = op; Args = args; Extent = extentOf op args; Origin = origin }
+            nodes[key] <- node
+            node
+
+    member g.Const(value: float) = g.Make(Const value, [||], Span.None)
+    member g.Apply(name: string, origin: Span, [<ParamArray>] args: Node[]) = g.Make(Apply(OpTable.IndexOf name), args, origin)
+    /// How many nodes there are, for reports.
+    member _.Count = nodes.Count
+
+[<AutoOpen>]
+module NodePatterns =
+
+    /// A number known now.
+    [<return: Struct>]
+    let (|Number|_|) (n: Node) =
+        match n.Op with
+        | Const v -> ValueSome v
+        | _ -> ValueNone
+
+    let opNumber = OpTable.IndexOf
+
+    /// The (coefficient, term) pairs of a Linear node.
+    let pairs (n: Node) = [ for i in 0..2 .. n.Args.Length - 1 -> n.Args[i], n.Args[i + 1] ]
+
+    /// All nodes reachable from the roots, arguments before users.
+    let reachable (roots: Node seq) =
+        let seen = HashSet<int>()
+        let order = List<Node>()
+        let rec visit (n: Node) =
+            if seen.Add n.Id then
+                Array.iter visit n.Args
+                order.Add n
+        Seq.iter visit roots
+        order
