@@ -8,6 +8,29 @@ namespace Tva.Core.Checkpoints;
 /// </summary>
 public abstract class Checkpoint : IDisposable
 {
+    /// <summary>
+    /// Opens a <c>.safetensors</c> file, an <c>.index.json</c> with its shards, or a folder: its index's shards where it has one,
+    /// else all its safetensors files. Reads and checks every header; no tensor.
+    /// </summary>
+    /// <exception cref="FaultException">Nothing there, not readable, or not what the format allows.</exception>
+    public static Checkpoint Open(string path) => CheckpointFinder.Open(path);
+
+    /// <summary>
+    /// Whether two paths lead to one file, through links or other spellings; they need not exist. For refusing to save over
+    /// an input.
+    /// </summary>
+    public static bool IsSameFile(string a, string b)
+    {
+        var (x, y) = (Native.Identity(a), Native.Identity(b));
+        if (x is not null && y is not null)
+        {
+            return x == y;
+        }
+
+        return string.Equals(RealPath.Of(a), RealPath.Of(b),
+            OperatingSystem.IsLinux() ? StringComparison.Ordinal : StringComparison.OrdinalIgnoreCase);
+    }
+
     /// <summary>The path as the user gave it, for messages.</summary>
     public abstract string Path { get; }
 

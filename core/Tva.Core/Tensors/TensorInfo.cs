@@ -14,11 +14,12 @@ public sealed record TensorInfo(string Name, DType DType, Shape Shape, int File,
     /// <summary>The layer: the first integer component of the dotted name, or -1.</summary>
     public int Layer { get; } = LayerOf(Name);
 
-    private static int LayerOf(string name)
+    private static int LayerOf(ReadOnlySpan<char> name)
     {
-        foreach (var part in name.Split('.'))
+        foreach (var range in name.Split('.'))
         {
-            if (part.Length is > 0 and < 10 && part.All(char.IsAsciiDigit))
+            var part = name[range];
+            if (part.Length is > 0 and < 10 && part.IndexOfAnyExceptInRange('0', '9') < 0)
             {
                 return int.Parse(part);
             }

@@ -1,0 +1,117 @@
+namespace Tva.Core.Checkpoints;
+
+/// <summary>Comes in: what a user calls a checkpoint. Goes out: it opened, or a fault that says what is there instead.</summary>
+internal static class CheckpointFinder
+{
+    private const string Extension = ".safetensors";
+    private const string IndexExtension = ".index.json";
+
+    public static Checkpoint Open(string path)
+    {
+        if (string.IsNullOrWhiteSpace(path) || path.Contains('\0'))
+        {
+            throw new FaultException($"{Quoted.Name(path)} is not a path; name a {Extension} file or a folder of them");
+        }
+
+        if (File.Exists(path))
+        {
+            return path.EndsWith(IndexExtension, StringComparison.OrdinalIgnoreCase)
+                ? ShardIndex.Open(path, path)
+                : new SafetensorsCheckpoint(path, [new SafetensorsFile(path, 0)]);
+        }
+
+        return Directory.Exists(path) ? OpenFolder(path) : throw Missing(path);
+    }
+
+    private static Checkpoint OpenFolder(string path)
+    {
+        var names = List(path, path);
+        var indexes = names.Where(name => name.EndsWith(Extension + IndexExtension, StringComparison.OrdinalIgnoreCase)).ToArray();
+        if (indexes.Length == 1)
+        {
+            return ShardIndex.Open(path, Path.Combine(path, indexes[0]));
+        }
+
+        if (indexes.Length > 1)
+        {
+            throw new FaultException($"{path}: has several indexes: {Quoted.List(indexes)}; name the one you mean");
+        }
+
+        var files = names.Where(name => name.EndsWith(Extension, StringComparison.OrdinalIgnoreCase)).ToArray();
+        if (files.Length == 0)
+        {
+            throw new FaultException($"{path}: this folder has no {Extension} file; "
+                + (names.Length == 0 ? "it is empty" : $"it has {Quoted.List(names)}"));
+        }
+
+        return new SafetensorsCheckpoint(path, [.. files.Select((name, i) => new SafetensorsFile(Path.Combine(path, name), i))]);
+    }
+
+    private static FaultException Missing(string path)
+    {
+        string full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
+        if (new FileInfo(full).LinkTarget is { } link)
+        {
+            return new FaultException($"{path}: is a link to {link}, which doesn't exist; restore that file or mend the link");
+        }
+
+        string folder = Path.GetDirectoryName(full) ?? full;
+        if (!Directory.Exists(folder))
+        {
+            return new FaultException($"{path}: doesn't exist, nor does the folder {folder}; relative paths begin at "
+                + "the script's folder, at the prompt at the working folder");
+        }
+
+        string wanted = Path.GetFileName(full);
+        var names = List(path, folder);
+        var near = names.Select(name => (name, distance: Distance(wanted, name))).Where(x => x.distance <= Math.Max(2, wanted.Length / 4))
+            .OrderBy(x => x.distance).ThenBy(x => x.name, StringComparer.Ordinal).Take(3).Select(x => x.name).ToArray();
+        if (near.Length > 0)
+        {
+            return new FaultException($"{path}: doesn't exist; did you mean {string.Join(" or ", near.Select(Quoted.Name))}?");
+        }
+
+        var files = names.Where(name => name.EndsWith(Extension, StringComparison.OrdinalIgnoreCase)).ToArray();
+        return new FaultException($"{path}: doesn't exist; {folder} has "
+            + (files.Length > 0 ? Quoted.List(files) : names.Length > 0 ? Quoted.List(names) : "nothing in it"));
+    }
+
+    private static string[] List(string path, string folder)
+    {
+        try
+        {
+            var names = Directory.EnumerateFileSystemEntries(folder).Select(entry => Path.GetFileName(entry)).ToArray();
+            Array.Sort(names, StringComparer.Ordinal);
+            return names;
+        }
+        catch (Exception e) when (FileFaults.Handles(e))
+        {
+            throw FileFaults.Reading(path, $"can't list the folder {folder}", e);
+        }
+    }
+
+    /// <summary>Edits from one name to the other, case and a missing extension not counted.</summary>
+    private static int Distance(string wanted, string name)
+    {
+        string a = wanted.ToLowerInvariant(), b = name.ToLowerInvariant();
+        if (a == b || a + Extension == b)
+        {
+            return 0;
+        }
+
+        var row = Enumerable.Range(0, b.Length + 1).ToArray();
+        for (int i = 1; i <= a.Length; i++)
+        {
+            int diagonal = row[0];
+            row[0] = i;
+            for (int j = 1; j <= b.Length; j++)
+            {
+                int change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+                diagonal = row[j];
+                row[j] = Math.Min(change, Math.Min(row[j], row[j - 1]) + 1);
+            }
+        }
+
+        return row[^1];
+    }
+}

@@ -1,0 +1,118 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace Tva.Core.Checkpoints;
+
+/// <summary>
+/// Comes in: open files and paths. Goes out: hints to the system's page cache and the identity of files. Every call is best
+/// effort: where the system lacks it, or refuses, nothing happens.
+/// </summary>
+internal static unsafe partial class Native
+{
+    private const int AtFdCwd = -100;
+    private const int AtEmptyPath = 0x1000;
+    private const uint StatxBasic = 0x7ff;
+    private const int AdviceWillNeed = 3;
+    private const uint SyncRangeWrite = 2;
+    private const int OpenReadOnlyCloseOnExec = 0x80000;
+
+    // Struct and flag values below are those of 64-bit Linux, the same on x64 and arm64.
+    private static readonly bool Available = OperatingSystem.IsLinux() && Environment.Is64BitProcess;
+
+    /// <summary>Starts reading a range into the page cache.</summary>
+    public static void WillNeed(SafeFileHandle file, long offset, long bytes) =>
+        Try(() => posix_fadvise(file, offset, bytes, AdviceWillNeed));
+
+    /// <summary>Starts writing a range's dirty pages, so that the disk works while the processor does and the final fsync is short.</summary>
+    public static void StartWriteBack(SafeFileHandle file, long offset, long bytes) =>
+        Try(() => sync_file_range(file, offset, bytes, SyncRangeWrite));
+
+    /// <summary>Makes a rename in this folder durable.</summary>
+    public static void SyncFolder(string folder) => Try(() =>
+    {
+        int fd = open(folder, OpenReadOnlyCloseOnExec);
+        if (fd >= 0)
+        {
+            _ = fsync(fd);
+            _ = close(fd);
+        }
+
+        return 0;
+    });
+
+    /// <summary>Device and inode of what a path leads to, links followed; null where unknown.</summary>
+    public static FileIdentity? Identity(string path) => Statx(AtFdCwd, path, 0);
+
+    /// <summary>Device and inode of an open file; null where unknown.</summary>
+    public static FileIdentity? Identity(SafeFileHandle file) => Statx((int)file.DangerousGetHandle(), "", AtEmptyPath);
+
+    private static FileIdentity? Statx(int folder, string path, int flags)
+    {
+        FileIdentity? found = null;
+        Try(() =>
+        {
+            StatxBuffer s;
+            if (statx(folder, path, flags, StatxBasic, &s) == 0)
+            {
+                found = new FileIdentity(((ulong)s.DevMajor << 32) | s.DevMinor, s.Inode, (s.Mode & 0xF000) == 0x8000);
+            }
+
+            return 0;
+        });
+        return found;
+    }
+
+    private static void Try(Func<int> call)
+    {
+        if (!Available)
+        {
+            return;
+        }
+
+        try
+        {
+            _ = call();
+        }
+        catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException)
+        {
+            // A libc without this call: the hint is lost, nothing else.
+        }
+    }
+
+    [LibraryImport("libc")]
+    private static partial int posix_fadvise(SafeFileHandle file, long offset, long bytes, int advice);
+
+    [LibraryImport("libc")]
+    private static partial int sync_file_range(SafeFileHandle file, long offset, long bytes, uint flags);
+
+    [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int open(string path, int flags);
+
+    [LibraryImport("libc")]
+    private static partial int fsync(int file);
+
+    [LibraryImport("libc")]
+    private static partial int close(int file);
+
+    [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int statx(int folder, string path, int flags, uint mask, StatxBuffer* result);
+
+    [StructLayout(LayoutKind.Explicit, Size = 256)]
+    private struct StatxBuffer
+    {
+        [FieldOffset(28)]
+        public ushort Mode;
+
+        [FieldOffset(32)]
+        public ulong Inode;
+
+        [FieldOffset(136)]
+        public uint DevMajor;
+
+        [FieldOffset(140)]
+        public uint DevMinor;
+    }
+}
+
+/// <summary>What makes two paths the same file, and whether it is a regular one.</summary>
+internal readonly record struct FileIdentity(ulong Device, ulong Inode, bool Regular);
