@@ -1,0 +1,51 @@
+/// What a run tells its host as it goes, as plain values; how they look is the host's matter.
+namespace Tva.Dsl
+
+open System
+open System.Collections.Generic
+open Tva.Core.Execution
+
+/// A table of numbers with a label per row.
+type ResultTable =
+    { Columns: string list
+      Rows: (string * float list) list }
+
+/// What `print` and expression statements show.
+[<RequireQualifiedAccess>]
+type Shown =
+    | Text of string
+    | Number of float
+    | Truth of bool
+    | Table of ResultTable
+    /// A Model, Delta or Family: title and facts in order.
+    | Card of title: string * facts: (string * string) list
+    | List of Shown list
+
+[<RequireQualifiedAccess>]
+type Event =
+    /// The items of one `print`, or one expression's value with its text.
+    | Shown of expression: string option * items: Shown list
+    | Saved of path: string * bytes: int64
+    | Warned of string
+    /// A pass over data begins: what for.
+    | Started of string
+    | Progressed of RunProgress
+    /// A pass has ended: bytes read, bytes written, time.
+    | Finished of read: int64 * written: int64 * elapsed: TimeSpan
+
+/// How a run ended, faults aside.
+[<RequireQualifiedAccess>]
+type Outcome =
+    | Completed
+    /// The failed assertion, as text with the values on both sides.
+    | AssertionFailed of string
+
+type RunSettings =
+    { Memory: int64
+      Threads: int
+      /// NaN or infinity in an input is a fault.
+      Strict: bool }
+
+    static member Default =
+        let o = RunOptions.Default
+        { Memory = o.Memory; Threads = o.Threads; Strict = o.Strict }

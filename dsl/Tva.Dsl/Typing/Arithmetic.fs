@@ -1,0 +1,177 @@
+/// Operators on values: numbers fold, tensors follow the affine rule, families and lists go member by member.
+module Tva.Dsl.Typing.Arithmetic
+
+open Tva.Core.Execution
+open Tva.Dsl
+open Tva.Dsl.Graph
+open Tva.Dsl.Syntax
+open Tva.Dsl.Typing.Context
+
+/// Symbol, and the table's name.
+let private opName op =
+    match op with
+    | Add -> "+", "add"
+    | Subtract -> "-", "sub"
+    | Multiply -> "*", "mul"
+    | Divide -> "/", "div"
+    | Power -> "^", "pow"
+    | Less -> "<", "lt"
+    | LessEqual -> "<=", "le"
+    | Greater -> ">", "gt"
+    | GreaterEqual -> ">=", "ge"
+    | Equal -> "==", "eq"
+    | NotEqual -> "!=", "ne"
+    | And -> "and", "and"
+    | Or -> "or", "or"
+
+/// A record as a number that varies by tensor: its keys are globs over tensor names.
+let recordNumber (ctx: Context) span (entries: (RecordKey * Value) list) =
+    let pick (key, value) =
+        match key, value with
+        | Glob g, Value.Scalar n -> Some(TensorScope.Glob g.Text, n)
+        | Key k, Value.Scalar n -> Some(TensorScope.Glob k.Text, n)
+        | Else _, Value.Scalar n -> Some(Everything, n)
+        | _ -> None
+    let picked = entries |> List.map pick
+    if picked |> List.exists Option.isNone then
+        report ctx (Diagnostics.cannotCompute "a record used as a coefficient holds numbers only" span None)
+        None
+    else
+        let picked = picked |> List.map Option.get
+        if not (picked |> List.exists (fun (s, _) -> s = Everything)) then
+            report ctx
+                (Diagnostics.cannotCompute "a record used as a coefficient must say what holds for the other tensors" span
+                    (Some "add `else: 1` (or another number) as its last entry"))
+            None
+        else
+            let first, last = picked |> List.partition (fun (s, _) -> s <> Everything)
+            let ordered = first @ last
+            Some((graph ctx).Make(Choose(List.map fst ordered), ordered |> List.map snd |> Array.ofList, span))
+
+/// Records become numbers where arithmetic wants one.
+let private settle (ctx: Context) span value =
+    match value with
+    | Value.Record entries ->
+        match recordNumber ctx span entries with
+        | Some n -> Value.Scalar n
+        | None -> Value.Unknown Kind.Any
+    | v -> v
+
+let private zero ctx = number ctx 0.0
+
+let private tensor (ctx: Context) node weight set = Value.Tensor { Node = node; Weight = weight; Set = set }
+
+/// A factor that must not touch a point: Delta, or reported.
+let private deltas (ctx: Context) symbol span (ts: TensorValue list) =
+    let ok t =
+        match weightOf ctx t with
+        | Weight.Delta -> true
+        | Weight.Unknown when ctx.Abstract -> true
+        | Weight.Model ->
+            report ctx (Diagnostics.productOfPoints symbol span)
+            false
+        | _ -> checkWhole ctx (ctx.Program.TextOf span) span t
+    ts |> List.forall ok
+
+let private withScalar (ctx: Context) op span (node: Node) (t: TensorValue) (s: Node) =
+    let symbol, name = opName op
+    match op with
+    | Multiply
+    | Divide -> tensor ctx node (apply ctx name span [| t.Weight; s |]) t.Set
+    | Add
+    | Subtract -> tensor ctx node t.Weight t.Set
+    | _ -> if deltas ctx symbol span [ t ] then tensor ctx node (zero ctx) t.Set else Value.Unknown Kind.Any
+
+let rec private combine (ctx: Context) op span (left: Value) (right: Value) =
+    let symbol, name = opName op
+    let node a b = apply ctx name span [| a; b |]
+    match op, left, right with
+    | _, Value.Unknown a, b
+    | _, b, Value.Unknown a ->
+        let k = kindOf ctx b
+        Value.Unknown(if a = k then a elif a = Kind.Scalar && b.IsTensor then k else Kind.Any)
+    | _, Value.Tensor a, Value.Tensor b ->
+        let set = joinSets ctx span a b
+        let result = node a.Node b.Node
+        match op with
+        | Add
+        | Subtract -> tensor ctx result (node a.Weight b.Weight) set
+        | _ -> if deltas ctx symbol span [ a; b ] then tensor ctx result (zero ctx) set else Value.Unknown Kind.Any
+    | _, Value.Tensor t, Value.Scalar s -> withScalar ctx op span (node t.Node s) t s
+    | (Add | Multiply), Value.Scalar s, Value.Tensor t -> withScalar ctx op span (node s t.Node) t s
+    | Subtract, Value.Scalar s, Value.Tensor t ->
+        tensor ctx (node s t.Node) (apply ctx "neg" span [| t.Weight |]) t.Set
+    | _, Value.Scalar s, Value.Tensor t ->
+        if deltas ctx symbol span [ t ] then tensor ctx (node s t.Node) (zero ctx) t.Set else Value.Unknown Kind.Any
+    | (Less | LessEqual | Greater | GreaterEqual | Equal | NotEqual | And | Or), Value.Scalar a, Value.Scalar b -> truth ctx (node a b)
+    | _, Value.Scalar a, Value.Scalar b -> Value.Scalar(node a b)
+    | (And | Or | Equal | NotEqual), Value.Bool a, Value.Bool b -> Value.Bool(node a b)
+    | (Equal | NotEqual), Value.Text a, Value.Text b -> Value.Bool(number ctx (if (a = b) = (op = Equal) then 1.0 else 0.0))
+    | Add, Value.Text a, Value.Text b -> Value.Text(a + b)
+    | (And | Or), (Value.Scope _ | Value.Text _), (Value.Scope _ | Value.Text _) ->
+        let scope v =
+            match v with
+            | Value.Scope s -> s
+            | Value.Text g -> TensorScope.Glob g
+            | _ -> Everything
+        Value.Scope(if op = And then Both(scope left, scope right) else Either(scope left, scope right))
+    | _ ->
+        report ctx (Diagnostics.cannotCombine symbol (describe ctx left) (describe ctx right) span)
+        Value.Unknown Kind.Any
+
+/// `left op right`.
+let binary (ctx: Context) op span left right =
+    let symbol, _ = opName op
+    lift ctx $"`{symbol}`" span [ settle ctx span left; settle ctx span right ] (function
+        | [ a; b ] -> combine ctx op span a b
+        | _ -> Value.Unknown Kind.Any)
+
+let private unaryOne (ctx: Context) op span value =
+    match op, value with
+    | _, Value.Unknown k -> Value.Unknown k
+    | Negate, Value.Scalar n -> Value.Scalar(apply ctx "neg" span [| n |])
+    | Negate, Value.Tensor t ->
+        tensor ctx (apply ctx "neg" span [| t.Node |]) (apply ctx "neg" span [| t.Weight |]) t.Set
+    | Not, Value.Bool n -> Value.Bool(apply ctx "not" span [| n |])
+    | Not, Value.Scalar n -> truth ctx (apply ctx "not" span [| n |])
+    | Not, Value.Scope s -> Value.Scope(Except s)
+    | Not, Value.Text g -> Value.Scope(Except(TensorScope.Glob g))
+    | Not, Value.Tensor t ->
+        if deltas ctx "not" span [ t ] then
+            tensor ctx (apply ctx "not" span [| t.Node |]) (zero ctx) t.Set
+        else
+            Value.Unknown Kind.Any
+    | _, v ->
+        let symbol = if op = Negate then "-" else "not"
+        report ctx (Diagnostics.wrongKind $"`{symbol}`" "a number, a condition or tensors" (describe ctx v) span None)
+        Value.Unknown Kind.Any
+
+/// `-x` and `not x`.
+let unary (ctx: Context) op span value =
+    lift ctx "the operator" span [ settle ctx span value ] (function
+        | [ v ] -> unaryOne ctx op span v
+        | _ -> Value.Unknown Kind.Any)
+
+/// `x[where]`: x there and zero elsewhere.
+let restrict (ctx: Context) span (scope: TensorScope) value =
+    let one v =
+        match v with
+        | Value.Tensor t ->
+            let g = graph ctx
+            match t.Set with
+            | Some set ->
+                let tensors = ctx.Program.SetTensors set
+                if not (tensors |> Seq.exists (fun i -> TensorScope.selects i.Name i.Layer scope)) then
+                    report ctx (Diagnostics.scopeSelectsNothing (TensorScope.text scope) (tensors |> Seq.map _.Name) span)
+            | None -> ()
+            Value.Tensor
+                { t with
+                    Node = g.Make(Restrict scope, [| t.Node |], span)
+                    Weight = g.Make(Restrict scope, [| t.Weight |], span) }
+        | Value.Unknown k -> Value.Unknown k
+        | v ->
+            report ctx (Diagnostics.wrongKind "`[...]`" "a Model, a Delta or a Family" (describe ctx v) span None)
+            Value.Unknown Kind.Any
+    lift ctx "`[...]`" span [ value ] (function
+        | [ v ] -> one v
+        | _ -> Value.Unknown Kind.Any)

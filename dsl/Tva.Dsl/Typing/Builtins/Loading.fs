@@ -1,0 +1,246 @@
+/// `model`, `delta`, `family`, `zeros`, `raw`, `point`: from paths and points to tensors.
+module Tva.Dsl.Typing.Builtins.Loading
+
+open System
+open System.IO
+open Tva.Core
+open Tva.Core.Tensors
+open Tva.Dsl
+open Tva.Dsl.Graph
+open Tva.Dsl.Syntax
+open Tva.Dsl.Typing
+open Tva.Dsl.Typing.Context
+
+let private full (ctx: Context) (path: string) = Path.GetFullPath(path, ctx.Folder)
+
+let private openSource (ctx: Context) span (path: string) =
+    try
+        Some(ctx.Program.Open(full ctx path, path))
+    with :? FaultException as e ->
+        report ctx (Diagnostics.cannotOpen e.Message span)
+        None
+
+let private sourceNode (ctx: Context) span i = (graph ctx).Make(Op.Source i, [||], span)
+
+let private parseDType ctx (call: Call) i =
+    match call.Args[i] with
+    | None -> Some None
+    | Some a ->
+        match a.Value with
+        | Value.Text name ->
+            match DTypes.TryParse name with
+            | true, t when t.IsFloating() -> Some(Some t)
+            | _ ->
+                report ctx (Diagnostics.unknownDType name a.Span)
+                None
+        | Value.Unknown _ -> Some None
+        | v ->
+            report ctx (Diagnostics.wrongKind "`dtype`" "a Text" (describe ctx v) a.Span None)
+            None
+
+let dtypeOf = parseDType
+
+let private model ctx (call: Call) =
+    match Call.text ctx call 0 "path" "", parseDType ctx call 1 with
+    | Some path, Some dtype when not ctx.Abstract || path <> "" ->
+        match openSource ctx call.Args[0].Value.Span path with
+        | Some i ->
+            Value.Tensor
+                { Node = sourceNode ctx call.Span i
+                  Weight = number ctx 1.0
+                  Set = Some { Reference = i; DType = dtype } }
+        | None -> Value.Unknown Kind.Model
+    | _ -> Value.Unknown Kind.Model
+
+/// The model at `path` minus `b`; a file that holds a task vector is taken as it is.
+let private deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing extra =
+    match openSource ctx span path, b.Set with
+    | Some i, Some set ->
+        let p = ctx.Program
+        let gone, more, reshaped = p.Mismatches(set.Reference, i)
+        let gone' = if missing = "zero" then [] else gone
+        let more' = if extra = "drop" then [] else more
+        if gone'.IsEmpty && more'.IsEmpty && reshaped.IsEmpty then
+            let source = sourceNode ctx span i
+            let isDelta =
+                match p.Sources[i].Checkpoint.Metadata.TryGetValue "tva.kind" with
+                | true, kind -> kind = "delta"
+                | _ -> false
+            let difference = if isDelta then source else apply ctx "sub" span [| source; b.Node |]
+            let node =
+                if gone.IsEmpty then difference
+                else
+                    let c = p.Sources[i].Checkpoint
+                    let names = [ for t in p.SetTensors set do if not (isNull (box (c.Find t.Name))) then t.Name ]
+                    (graph ctx).Make(Restrict(Names names), [| difference |], span)
+            Some { Node = node; Weight = number ctx 0.0; Set = Some set }
+        else
+            report ctx (Diagnostics.mismatch p.Sources[set.Reference].Path path gone' more' reshaped true span)
+            None
+    | Some _, None -> Some(ctx.Program.PlaceholderTensor 0.0)
+    | None, _ -> None
+
+let private delta ctx (call: Call) =
+    match Call.text ctx call 0 "path" "",
+          Call.model ctx call 1 "base",
+          Call.choice ctx call 2 "missing" [ "error"; "zero" ] "error",
+          Call.choice ctx call 3 "extra" [ "error"; "drop" ] "error" with
+    | Some path, Some b, Some missing, Some extra ->
+        match deltaOf ctx call.Args[0].Value.Span path b missing extra with
+        | Some t -> Value.Tensor t
+        | None -> Value.Unknown Kind.Delta
+    | _ -> Value.Unknown Kind.Delta
+
+/// Files and checkpoint folders that match a glob (`*`, `?` within a name, `**` any folders), sorted by name.
+let expandGlob (folder: string) (pattern: string) =
+    let pattern = pattern.Replace('\\', '/')
+    let rec walk (dir: string) (parts: string list) =
+        match parts with
+        | [] -> if File.Exists dir || Directory.Exists dir then [ dir ] else []
+        | "**" :: rest ->
+            let below = if Directory.Exists dir then Directory.GetDirectories dir |> List.ofArray |> List.sortWith (fun a b -> String.CompareOrdinal(a, b)) else []
+            walk dir rest @ (below |> List.collect (fun d -> walk d parts))
+        | part :: rest when part.AsSpan().IndexOfAny('*', '?') >= 0 ->
+            if Directory.Exists dir then
+                Directory.GetFileSystemEntries dir
+                |> Array.filter (fun e -> TensorScope.selects (Path.GetFileName e) -1 (TensorScope.Glob part))
+                |> Array.filter (fun e -> not (e.EndsWith ".partial"))
+                |> Array.sortWith (fun a b -> String.CompareOrdinal(a, b))
+                |> List.ofArray
+                |> List.collect (fun e -> walk e rest)
+            else
+                []
+        | part :: rest -> walk (Path.Combine(dir, part)) rest
+    let root = if Path.IsPathRooted pattern then Path.GetPathRoot pattern else folder
+    let relative = if Path.IsPathRooted pattern then pattern.Substring(Path.GetPathRoot(pattern).Length) else pattern
+    walk root (relative.Split('/', StringSplitOptions.RemoveEmptyEntries) |> List.ofArray) |> List.distinct
+
+/// A member's name: the file's without extension, or the folder's.
+let private stem (path: string) =
+    if Directory.Exists path then Path.GetFileName(Path.TrimEndingDirectorySeparator path)
+    else Path.GetFileNameWithoutExtension(path).Replace(".safetensors", "")
+
+/// A path as the user would write it: relative to the folder where the pattern was.
+let private shown (ctx: Context) (pattern: string) (path: string) =
+    if Path.IsPathRooted pattern then path else Path.GetRelativePath(ctx.Folder, path).Replace('\\', '/')
+
+let private checkNames ctx span (members: (string * TensorValue) list) =
+    match members |> List.countBy fst |> List.tryFind (fun (_, n) -> n > 1) with
+    | Some(name, _) ->
+        report ctx (Diagnostics.sameName name span)
+        Value.Unknown Kind.Family
+    | None -> Value.Family members
+
+let private family ctx (call: Call) =
+    let args = (call.Args[0] |> Option.toList) @ call.Rest
+    let deltas = args |> List.choose (fun a -> match a.Value with Value.Tensor _ -> Some a | _ -> None)
+    let unknownArgument = args |> List.exists (fun a -> a.Value.IsUnknown)
+    match args with
+    | _ when unknownArgument -> Value.Unknown Kind.Family
+    | [ { Value = Value.Family _ } as f ] -> f.Value
+    | first :: _ when first.Value.IsTensor && deltas.Length = args.Length ->
+        // family(A, B, ...): members are named as the arguments are.
+        let named =
+            args
+            |> List.mapi (fun i a ->
+                let simple = a.Text <> "" && Seq.forall (fun c -> Char.IsLetterOrDigit c || c = '_') a.Text
+                let afterDot = a.Text.Split('.') |> Array.last
+                let name = if simple then a.Text elif Seq.forall (fun c -> Char.IsLetterOrDigit c || c = '_') afterDot && afterDot <> "" && not (Char.IsDigit afterDot[0]) then afterDot else $"m{i + 1}"
+                match a.Value with
+                | Value.Tensor t when wantDelta ctx "`family`" a.Span t -> Some(name, t)
+                | _ -> None)
+        if named |> List.forall Option.isSome then
+            let members = named |> List.map Option.get
+            for (_, t) in members.Tail do
+                joinSets ctx call.Span (snd members.Head) t |> ignore
+            checkNames ctx call.Span members
+        else
+            Value.Unknown Kind.Family
+    | [ what; b ] ->
+        match b.Value with
+        | Value.Tensor baseModel when wantModel ctx "`base` of `family`" b.Span baseModel ->
+            let fromPath name path =
+                match deltaOf ctx what.Span path baseModel "error" "error" with
+                | Some t -> Some(name, t)
+                | None -> None
+            let entries =
+                match what.Value with
+                | Value.Text pattern ->
+                    let paths = expandGlob ctx.Folder pattern
+                    if paths.IsEmpty then
+                        report ctx (Diagnostics.noMatch pattern ctx.Folder what.Span)
+                    paths |> List.map (fun p -> fromPath (stem p) (shown ctx pattern p))
+                | Value.List items ->
+                    items
+                    |> List.mapi (fun i item ->
+                        match item with
+                        | Value.Text path -> fromPath (stem (full ctx path)) path
+                        | Value.Tensor t when wantDelta ctx "`family`" what.Span t -> Some($"m{i + 1}", t)
+                        | Value.Tensor _ -> None
+                        | v ->
+                            report ctx (Diagnostics.wrongKind "`family`" "paths or Deltas" (describe ctx v) what.Span None)
+                            None)
+                | Value.Record entries ->
+                    entries
+                    |> List.map (fun (key, value) ->
+                        let name =
+                            match key with
+                            | Key k
+                            | Glob k -> k.Text
+                            | Else _ -> "else"
+                        match value with
+                        | Value.Text path -> fromPath name path
+                        | Value.Tensor t when wantDelta ctx "`family`" what.Span t -> Some(name, t)
+                        | Value.Tensor _ -> None
+                        | v ->
+                            report ctx (Diagnostics.wrongKind "`family`" "paths or Deltas" (describe ctx v) what.Span None)
+                            None)
+                | v ->
+                    report ctx
+                        (Diagnostics.wrongKind "`family`" "a glob, a list, a record or Deltas" (describe ctx v) what.Span None)
+                    []
+            if entries.IsEmpty || entries |> List.exists Option.isNone then Value.Unknown Kind.Family
+            else checkNames ctx what.Span (entries |> List.map Option.get)
+        | Value.Tensor _ -> Value.Unknown Kind.Family
+        | v ->
+            report ctx (Diagnostics.wrongKind "`base` of `family`" "a Model" (describe ctx v) b.Span None)
+            Value.Unknown Kind.Family
+    | [ what ] ->
+        report ctx (Diagnostics.missingArgument "family" "base" "family(glob or list or record, base)" what.Span)
+        Value.Unknown Kind.Family
+    | _ ->
+        report ctx
+            (Diagnostics.wrongKind "`family`" "a glob, a list or a record with a base, or Deltas" "something else" call.Span None)
+        Value.Unknown Kind.Family
+
+let private zeros ctx (call: Call) =
+    Call.orUnknown (Call.tensor ctx call 0 "base") (fun b ->
+        Value.Tensor { Node = number ctx 0.0; Weight = number ctx 0.0; Set = b.Set })
+
+let private reweigh ctx (call: Call) weight =
+    lift ctx $"`{call.Function}`" call.Span [ call.Args[0].Value.Value ] (function
+        | [ Value.Tensor t ] -> Value.Tensor { t with Weight = number ctx weight }
+        | [ Value.Unknown _ ] -> Value.Unknown(if weight = 1.0 then Kind.Model else Kind.Delta)
+        | [ v ] ->
+            report ctx (Diagnostics.wrongKind $"`{call.Function}`" "a Model or a Delta" (describe ctx v) call.Span None)
+            Call.unknown
+        | _ -> Call.unknown)
+
+let private row name parameters variadic summary example result run : Builtin =
+    { Name = name; Group = "load"; Parameters = parameters; Variadic = variadic; Summary = summary; Example = example; Result = result; Run = run }
+
+let all =
+    [ row "model" [ Call.required "path" Kind.Text; Call.optional "dtype" Kind.Text "" ] false
+          "The checkpoint at a path (safetensors file, folder or index) as a Model; `dtype` is what results over it are stored as."
+          "model(\"zoo/base.safetensors\")" Kind.Model model
+      row "delta"
+          [ Call.required "path" Kind.Text; Call.required "base" Kind.Model
+            Call.optional "missing" Kind.Text "\"error\""; Call.optional "extra" Kind.Text "\"error\"" ]
+          false "The task vector θ − θ₀ of the checkpoint at a path. `missing = \"zero\"` takes absent tensors as unchanged, `extra = \"drop\"` leaves surplus ones out."
+          "delta(\"zoo/tasks/digits.safetensors\", model(\"zoo/base.safetensors\"))" Kind.Delta delta
+      row "family" [ Call.required "glob or list or record" Kind.Any ] true
+          "Several task vectors over one base, by glob, list or record of paths, or from Deltas; `f.name` is a member."
+          "family(\"zoo/tasks/*.safetensors\", model(\"zoo/base.safetensors\"))" Kind.Family family
+      row "zeros" [ Call.required "base" Kind.Model ] false "The Delta that changes nothing." "zeros(model(\"zoo/base.safetensors\"))" Kind.Delta zeros
+      row "raw" [ Call.required "m" Kind.Tensor ] false "A Model's plain numbers as a Delta from zero." "norm(raw(model(\"zoo/base.safetensors\")))" Kind.Delta (fun c call -> reweigh c call 0.0)
+      row "point" [ Call.required "d" Kind.Tensor ] false "A Delta from zero as a Model." "point(0.5 * raw(model(\"zoo/base.safetensors\")))" Kind.Model (fun c call -> reweigh c call 1.0) ]

@@ -1,0 +1,122 @@
+/// What goes over the members of a family or a list: sum, mean, median, min, max, count, size.
+module Tva.Dsl.Typing.Builtins.Members
+
+open Tva.Core.Execution
+open Tva.Dsl
+open Tva.Dsl.Graph
+open Tva.Dsl.Typing
+open Tva.Dsl.Typing.Context
+
+/// A tensor or a number of the members: nodes, what they weigh, where they live.
+type private Gathered =
+    | Tensors of TensorValue list
+    | Numbers of Node list
+    | Neither
+
+let private gather ctx (call: Call) (members: Value list) =
+    let tensors = members |> List.choose (function Value.Tensor t -> Some t | _ -> None)
+    let numbers = members |> List.choose (function Value.Scalar n -> Some n | _ -> None)
+    if members |> List.exists _.IsUnknown then Neither
+    elif tensors.Length = members.Length then Tensors tensors
+    elif numbers.Length = members.Length then Numbers numbers
+    else
+        report ctx
+            (Diagnostics.wrongKind $"`{call.Function}`" "members of one kind (numbers, Models or Deltas)" "a mixture" call.Span None)
+        Neither
+
+let private join ctx span (ts: TensorValue list) =
+    ts.Tail |> List.fold (fun (acc: TensorValue) t -> { acc with Set = joinSets ctx span acc t }) ts.Head |> _.Set
+
+let private over (call: Call) ctx fromTable (f: Gathered -> Value) =
+    match call.Args[0], fromTable with
+    | Some { Value = Value.Table(Printed table) }, Some from -> Value.Scalar(ctx.Program.LateNumber(table, from))
+    | Some { Value = Value.Table(Cells(_, rows)) }, Some _ -> f (Numbers(rows |> List.collect snd))
+    | _ -> Call.orUnknown (Call.members ctx call 0 "members") (fun ms -> f (gather ctx call (ms |> List.map snd)))
+
+let private total ctx span (nodes: Node list) = nodes |> List.reduce (fun a b -> apply ctx "add" span [| a; b |])
+
+let private scaled ctx span node (by: float) = apply ctx "mul" span [| number ctx by; node |]
+
+let private linear from byCount ctx (call: Call) =
+    over call ctx (Some from) (fun gathered ->
+        let finish nodes =
+            let sum = total ctx call.Span nodes
+            if byCount then scaled ctx call.Span sum (1.0 / float nodes.Length) else sum
+        match gathered with
+        | Tensors ts ->
+            Value.Tensor
+                { Node = finish (ts |> List.map _.Node)
+                  Weight = finish (ts |> List.map _.Weight)
+                  Set = join ctx call.Span ts }
+        | Numbers ns -> Value.Scalar(finish ns)
+        | Neither -> Call.unknown)
+
+/// Tensors that all weigh the same may be chosen among element by element: of points it is a point, of Deltas a Delta.
+let private chosen ctx (call: Call) from (pick: Node list -> Node) =
+    over call ctx from (fun gathered ->
+        match gathered with
+        | Tensors ts ->
+            let weights = ts |> List.map (fun t -> simplify ctx t.Weight) |> List.distinct
+            if weights.Length = 1 || (ts |> List.map (wantDelta ctx $"`{call.Function}`" call.Span) |> List.forall id) then
+                Value.Tensor { Node = pick (ts |> List.map _.Node); Weight = weights.Head; Set = join ctx call.Span ts }
+            else
+                Call.unknown
+        | Numbers ns -> Value.Scalar(pick ns)
+        | Neither -> Call.unknown)
+
+let private extreme name from ctx (call: Call) =
+    match call.Args[0], call.Args[1] with
+    | Some a, Some b -> Elementwise.applyOp ctx name $"`{name}`" call.Span [ a.Value; b.Value ]
+    | _ -> chosen ctx call (Some from) (List.reduce (fun a b -> apply ctx name call.Span [| a; b |]))
+
+/// The median by a sorting network (odd-even transposition) of minima and maxima: it fuses like any other expression.
+let private medianOf ctx span (nodes: Node list) =
+    let v = Array.ofList nodes
+    let n = v.Length
+    for round in 0 .. n - 1 do
+        for i in round % 2 .. 2 .. n - 2 do
+            let a, b = v[i], v[i + 1]
+            v[i] <- apply ctx "min" span [| a; b |]
+            v[i + 1] <- apply ctx "max" span [| a; b |]
+    if n % 2 = 1 then v[n / 2]
+    else scaled ctx span (apply ctx "add" span [| v[n / 2 - 1]; v[n / 2] |]) 0.5
+
+let private median ctx (call: Call) = chosen ctx call None (medianOf ctx call.Span)
+
+let private count ctx (call: Call) =
+    Call.orUnknown (Call.members ctx call 0 "cond") (fun ms ->
+        let nonzero v = Arithmetic.binary ctx Syntax.NotEqual call.Span v (Value.Scalar(number ctx 0.0))
+        let conditions =
+            ms
+            |> List.map (fun (_, v) ->
+                match v with
+                | Value.Bool n -> Value.Scalar n
+                | v ->
+                    match nonzero v with
+                    | Value.Bool n -> Value.Scalar n
+                    | v -> v)
+        match gather ctx call conditions with
+        | Tensors ts -> Value.Tensor { Node = total ctx call.Span (ts |> List.map _.Node); Weight = number ctx 0.0; Set = join ctx call.Span ts }
+        | Numbers ns -> Value.Scalar(total ctx call.Span ns)
+        | Neither -> Call.unknown)
+
+let private size ctx (call: Call) =
+    Call.orUnknown (Call.members ctx call 0 "members") (fun ms -> Value.Scalar(number ctx (float ms.Length)))
+
+let private zoo = "family(\"zoo/tasks/*.safetensors\", model(\"zoo/base.safetensors\"))"
+
+let private row name parameters summary result run : Builtin =
+    { Name = name; Group = "over members"; Parameters = parameters; Variadic = false; Summary = summary
+      Example = (if name = "size" then $"size({zoo})" elif name = "count" then $"norm(count({zoo} > 0))" else $"norm({name}({zoo}))")
+      Result = result; Run = run }
+
+let all =
+    let members = Call.required "members" Kind.Any
+    let second = Call.optional "b" Kind.Any ""
+    [ row "sum" [ members ] "Σ over the members of a family, a list or a table." Kind.Any (linear FromTable.Sum false)
+      row "mean" [ members ] "Σ / T over the T members." Kind.Any (linear FromTable.Mean true)
+      row "median" [ members ] "The median of the members, element by element; the mean of the middle two for an even number." Kind.Any median
+      row "min" [ members; second ] "The least member, element by element; `min(a, b)` of two values. NaN wins." Kind.Any (extreme "min" FromTable.Min)
+      row "max" [ members; second ] "The greatest member, element by element; `max(a, b)` of two values. NaN wins." Kind.Any (extreme "max" FromTable.Max)
+      row "count" [ Call.required "cond" Kind.Any ] "How many members are not 0 (conditions that hold), element by element." Kind.Any count
+      row "size" [ members ] "The number of members, T." Kind.Scalar size ]

@@ -1,0 +1,61 @@
+/// What leaves the algebra: `save` and `evaluate`.
+module Tva.Dsl.Typing.Builtins.Output
+
+open System
+open System.IO
+open Tva.Core.Checkpoints
+open Tva.Dsl
+open Tva.Dsl.Typing
+open Tva.Dsl.Typing.Context
+
+let private save ctx (call: Call) =
+    let p = ctx.Program
+    if call.Args[3].IsSome then
+        report ctx (Diagnostics.notInThisBuild "shard" "outputs are single safetensors files; leave `shard` out" call.Args[3].Value.Span)
+    match Call.tensor ctx call 0 "x", Call.text ctx call 1 "path" "", Loading.dtypeOf ctx call 2 with
+    | Some t, Some path, Some dtype ->
+        let span = call.Args[1].Value.Span
+        let source = call.Args[0].Value
+        if checkWhole ctx source.Text source.Span t && not ctx.Abstract then
+            let full = Path.GetFullPath(path, ctx.Folder)
+            if not (full.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase)) then
+                report ctx (Diagnostics.outputForm path span)
+            elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists (fun f -> Checkpoint.IsSameFile(f, full))) then
+                report ctx (Diagnostics.outputIsInput path span)
+            elif p.Actions |> Seq.exists (function Action.Save(_, other, _, _, _) -> other = full | _ -> false) then
+                report ctx (Diagnostics.outputTwice path span)
+            else
+                p.Do(Action.Save(t, full, dtype, source.Text, call.Span))
+    | None, _, _ when not call.Args[0].Value.Value.IsUnknown && call.Args[0].Value.Value.IsFamily ->
+        // Call.tensor has said that a family is not a tensor.
+        ()
+    | _ -> ()
+    Value.Unit
+
+let private evaluate ctx (call: Call) =
+    let p = ctx.Program
+    match Call.tensor ctx call 0 "x", Call.text ctx call 1 "command" "" with
+    | Some t, Some command ->
+        if not p.Permissions.Run then
+            report ctx (Diagnostics.needsPermission "running a command" "--allow-run" call.Span)
+        if not (command.Contains "{model}") && not ctx.Abstract then
+            report ctx (Diagnostics.cannotCompute "the command has no `{model}`, the place of the checkpoint's path" call.Args[1].Value.Span None)
+        let source = call.Args[0].Value
+        if ctx.Abstract || not (checkWhole ctx source.Text source.Span t) then Value.Unknown Kind.Table
+        else
+            let table = p.NewTable()
+            p.Do(Action.Evaluate(table, t, command, ctx.Folder, call.Span))
+            Value.Table(Printed table)
+    | _ -> Value.Unknown Kind.Table
+
+let private row name group parameters summary example result run : Builtin =
+    { Name = name; Group = group; Parameters = parameters; Variadic = false; Summary = summary; Example = example; Result = result; Run = run }
+
+let all =
+    [ row "save" "out"
+          [ Call.required "x" Kind.Tensor; Call.required "path" Kind.Text; Call.optional "dtype" Kind.Text ""; Call.optional "shard" Kind.Text "" ]
+          "Writes x as a safetensors file; stored as the base is, tensor by tensor, unless `dtype` says otherwise."
+          "model(\"zoo/base.safetensors\") |> save(\"out/copy.safetensors\", dtype = \"bf16\")" Kind.Unit save
+      row "evaluate" "outside" [ Call.required "x" Kind.Tensor; Call.required "command" Kind.Text ]
+          "Writes x to a temporary checkpoint, runs the command with its path for {model}, and reads one JSON object of numbers from its stdout. Needs --allow-run."
+          "" Kind.Table evaluate ]

@@ -1,0 +1,206 @@
+/// Small questions every rule of the checker asks: what kind is this, what weight has it, may these be combined.
+namespace Tva.Dsl.Typing
+
+open System
+open Tva.Core
+open Tva.Core.Execution
+open Tva.Core.Ops
+open Tva.Core.Tensors
+open Tva.Dsl
+open Tva.Dsl.Graph
+open Tva.Dsl.Syntax
+
+/// Where a call stands and what it may use.
+type Context =
+    { Program: Program
+      /// Folder that paths are relative to.
+      Folder: string
+      /// A `def` is being checked on its own: parameters are unknown and nothing is done.
+      Abstract: bool
+      Names: Scope
+      /// Calls a `def` with values; set by the checker, here so that built-in functions can take functions.
+      Invoke: Context -> Closure -> Value list -> Span -> Value }
+
+[<RequireQualifiedAccess>]
+type Weight =
+    | Model
+    | Delta
+    /// Neither; the weight and, where it varies, a tensor that has it.
+    | Other of float * tensor: string option
+    | Unknown
+
+module Context =
+
+    let report (ctx: Context) d = ctx.Program.Report d
+
+    let graph (ctx: Context) = ctx.Program.Graph
+
+    let number (ctx: Context) (v: float) = ctx.Program.Graph.Const v
+
+    let apply (ctx: Context) name span args = ctx.Program.Graph.Make(Apply(opNumber name), args, span)
+
+    let simplify (ctx: Context) node = Passes.simplify ctx.Program.Graph node
+
+    /// A number known now, if it is one.
+    let known (ctx: Context) (node: Node) =
+        match (simplify ctx node).Op with
+        | Const v -> Some v
+        | _ -> None
+
+    let private near (a: float) b = abs (a - b) < 1e-6
+
+    /// What the affine rule says of a tensor value.
+    let weightOf (ctx: Context) (t: TensorValue) =
+        let classify v where =
+            if near v 1.0 then Weight.Model
+            elif near v 0.0 then Weight.Delta
+            else Weight.Other(v, where)
+        let weight = simplify ctx t.Weight
+        match weight.Op, t.Set with
+        | Const v, _ -> classify v None
+        | _, Some set when weight.Extent > Extent.All ->
+            // It varies by tensor: the rule must hold at each, and the same way.
+            let tensors = ctx.Program.SetTensors set
+            let values =
+                [ for t in tensors do
+                      if t.DType.IsFloating() then
+                          t.Name, Passes.simplifyFor ctx.Program.Graph tensors t weight ]
+            if values |> List.exists (fun (_, n) -> match n.Op with Const _ -> false | _ -> true) then
+                Weight.Unknown
+            else
+                let values = values |> List.map (fun (name, n) -> match n.Op with Const v -> name, v | _ -> name, nan)
+                match values |> List.tryFind (fun (_, v) -> not (near v 1.0 || near v 0.0)) with
+                | Some(name, v) -> Weight.Other(v, Some name)
+                | None ->
+                    match values with
+                    | [] -> Weight.Delta
+                    | (_, first) :: rest ->
+                        match rest |> List.tryFind (fun (_, v) -> not (near v first)) with
+                        | None -> classify first None
+                        | Some(name, v) -> Weight.Other(v, Some name)
+        | _ -> Weight.Unknown
+
+    let rec kindOf (ctx: Context) value =
+        match value with
+        | Value.Tensor t ->
+            match weightOf ctx t with
+            | Weight.Model -> Kind.Model
+            | Weight.Delta -> Kind.Delta
+            | _ -> Kind.Tensor
+        | Value.Family _ -> Kind.Family
+        | Value.Scalar _ -> Kind.Scalar
+        | Value.Bool _ -> Kind.Bool
+        | Value.Text _ -> Kind.Text
+        | Value.List _ -> Kind.List
+        | Value.Range _ -> Kind.Range
+        | Value.Record _ -> Kind.Record
+        | Value.Table _ -> Kind.Table
+        | Value.Scope _ -> Kind.Scope
+        | Value.Function _ -> Kind.Function
+        | Value.Unit -> Kind.Unit
+        | Value.Unknown k -> k
+
+    let describe ctx value = Kind.article (kindOf ctx value)
+
+    /// How a use refers to its expression in messages.
+    let short (text: string) = if text.Length > 60 then text.Substring(0, 57) + "..." else text
+
+    /// Reports a tensor value that is neither a Model nor a Delta; true when it is one.
+    let checkWhole (ctx: Context) (text: string) span (t: TensorValue) =
+        match weightOf ctx t with
+        | Weight.Model
+        | Weight.Delta -> true
+        | Weight.Unknown when ctx.Abstract -> true
+        | Weight.Unknown ->
+            report ctx (Diagnostics.weightUnknown (short text) span)
+            false
+        | Weight.Other(v, None) ->
+            report ctx (Diagnostics.neitherModelNorDelta (short text) v span)
+            false
+        | Weight.Other(v, Some tensor) ->
+            report ctx (Diagnostics.weightByTensor (short text) v tensor span)
+            false
+
+    /// Asks for a task vector.
+    let wantDelta ctx what span (t: TensorValue) =
+        match weightOf ctx t with
+        | Weight.Delta -> true
+        | Weight.Unknown when ctx.Abstract -> true
+        | Weight.Model ->
+            report ctx (Diagnostics.wantsDelta what span)
+            false
+        | _ -> checkWhole ctx what span t
+
+    let wantModel ctx what span (t: TensorValue) =
+        match weightOf ctx t with
+        | Weight.Model -> true
+        | Weight.Unknown when ctx.Abstract -> true
+        | Weight.Delta ->
+            report ctx (Diagnostics.wantsModel what span)
+            false
+        | _ -> checkWhole ctx what span t
+
+    /// The set that a result of both lives over; reports tensors that don't fit. A Model's set wins over a Delta's.
+    let joinSets (ctx: Context) span (a: TensorValue) (b: TensorValue) =
+        match a.Set, b.Set with
+        | None, s
+        | s, None -> s
+        | Some x, Some y ->
+            let p = ctx.Program
+            let missing, extra, reshaped = p.Mismatches(x.Reference, y.Reference)
+            if not (missing.IsEmpty && extra.IsEmpty && reshaped.IsEmpty) then
+                report ctx
+                    (Diagnostics.mismatch p.Sources[x.Reference].Path p.Sources[y.Reference].Path missing extra reshaped false span)
+            match weightOf ctx a, weightOf ctx b with
+            | Weight.Delta, Weight.Model -> Some y
+            | _ -> Some x
+
+    let rangeValues (r: RangeValue) =
+        // Steps are counted, not added up, so 0..1 by 0.05 has 21 values and ends at 1.
+        let n = int (floor ((r.Last - r.First) / r.By + 1e-9))
+        [ for i in 0..n -> Math.Round(r.First + float i * r.By, 12) ]
+
+    /// Members of anything that has them in order: a family, a list, a range.
+    let members (ctx: Context) value =
+        match value with
+        | Value.Family ms -> Some(ms |> List.map (fun (name, t) -> Some name, Value.Tensor t))
+        | Value.List vs -> Some(vs |> List.map (fun v -> None, v))
+        | Value.Range r -> Some(rangeValues r |> List.map (fun v -> None, Value.Scalar(number ctx v)))
+        | _ -> None
+
+    /// Applies a function member by member: families by name, lists and ranges by position, everything else to each.
+    let lift (ctx: Context) what span (args: Value list) (f: Value list -> Value) =
+        let hasMembers = args |> List.map (members ctx)
+        if hasMembers |> List.forall Option.isNone then f args
+        else
+            let families = args |> List.choose (function Value.Family ms -> Some(List.map fst ms) | _ -> None)
+            let counts = hasMembers |> List.choose (Option.map List.length) |> List.distinct
+            match families, counts with
+            | first :: rest, _ when rest |> List.exists (fun names -> List.sort names <> List.sort first) ->
+                let other = rest |> List.find (fun names -> List.sort names <> List.sort first)
+                report ctx (Diagnostics.memberNames first other span)
+                Value.Unknown Kind.Any
+            | _, a :: b :: _ ->
+                report ctx (Diagnostics.lengths what a b span)
+                Value.Unknown Kind.Any
+            | _ ->
+                let names = List.tryHead families
+                let results =
+                    [ for i in 0 .. counts.Head - 1 ->
+                          let pick value ms =
+                              match value, ms, names with
+                              | Value.Family own, _, Some names -> Value.Tensor(own |> List.find (fun (n, _) -> n = names[i]) |> snd)
+                              | _, Some ms, _ -> snd (List.item i ms)
+                              | v, None, _ -> v
+                              | v, _, _ -> v
+                          f (List.map2 pick args hasMembers) ]
+                if results |> List.exists (function Value.Unknown _ -> true | _ -> false) then
+                    Value.Unknown Kind.Any
+                else
+                    let tensors = results |> List.choose (function Value.Tensor t -> Some t | _ -> None)
+                    match names with
+                    | Some names when tensors.Length = results.Length -> Value.Family(List.zip names tensors)
+                    | _ -> Value.List results
+
+    /// Makes a number or a tensor of a scalar condition's node.
+    let truth (ctx: Context) (node: Node) = if node.Extent = Extent.All then Value.Bool node else Value.Scalar node

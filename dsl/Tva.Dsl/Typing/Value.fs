@@ -1,0 +1,126 @@
+/// What an expression is after checking: its kind, and the graph nodes that say how to compute it.
+namespace Tva.Dsl.Typing
+
+open Tva.Core.Checkpoints
+open Tva.Core.Tensors
+open Tva.Dsl
+open Tva.Dsl.Graph
+open Tva.Dsl.Syntax
+
+/// Kinds as the user writes and reads them. `Any` is a parameter without a type; `Tensor` is a Model or a Delta.
+[<RequireQualifiedAccess>]
+type Kind =
+    | Model
+    | Delta
+    | Tensor
+    | Family
+    | Scalar
+    | Text
+    | Bool
+    | List
+    | Range
+    | Record
+    | Table
+    | Scope
+    | Function
+    | Unit
+    | Any
+
+/// The tensor list a value lives over, and how its results are stored.
+type TensorSet =
+    { /// Index of the source whose names, shapes and types govern.
+      Reference: int
+      /// Stored type of results instead of the reference's.
+      DType: DType option }
+
+/// A Model, a Delta, or on the way to one: `Weight` 1 is a Model, 0 a Delta.
+type TensorValue =
+    { Node: Node
+      Weight: Node
+      /// None only for the parameters of a `def` being checked on its own.
+      Set: TensorSet option }
+
+/// Where a table's numbers come from.
+type TableValue =
+    /// Rows of numbers (extent All), under column titles.
+    | Cells of columns: string list * rows: (string * Node list) list
+    /// One row per tensor; the columns are numbers of extent Tensor.
+    | PerTensor of set: TensorSet * columns: (string * Node) list
+    /// What an `evaluate` will print; its number in the program.
+    | Printed of int
+
+/// A range with its ends included.
+type RangeValue = { First: float; Last: float; By: float }
+
+[<RequireQualifiedAccess>]
+type Value =
+    | Tensor of TensorValue
+    | Family of (string * TensorValue) list
+    | Scalar of Node
+    | Bool of Node
+    | Text of string
+    | List of Value list
+    | Range of RangeValue
+    | Record of (RecordKey * Value) list
+    | Table of TableValue
+    | Scope of TensorScope
+    | Function of Closure
+    | Unit
+    /// Not known: a parameter while a `def` is checked on its own (then its kind), or the result of a reported mistake (Any).
+    | Unknown of Kind
+
+/// A `def` with what it sees.
+and Closure =
+    { Definition: Definition
+      Scope: Scope
+      IsPrelude: bool }
+
+/// Names in sight, innermost first.
+and Scope = Map<string, Value>
+
+/// A loaded checkpoint.
+type Source = { Checkpoint: Checkpoint; Path: string }
+
+/// How a number follows from the table that a command prints.
+[<RequireQualifiedAccess>]
+type FromTable =
+    | Cell of string
+    | Mean
+    | Sum
+    | Min
+    | Max
+
+/// One side of a failed assertion's report.
+type Side = { Text: string; Node: Node }
+
+/// What a statement does when the script runs, in the order of the text.
+[<RequireQualifiedAccess>]
+type Action =
+    | Save of value: TensorValue * path: string * dtype: DType option * expression: string * span: Span
+    | Show of (string option * Value) list * span: Span
+    | Assert of condition: Node * sides: Side list * text: string * message: string * span: Span
+    | Evaluate of table: int * value: TensorValue * command: string * folder: string * span: Span
+
+module Kind =
+
+    let text kind =
+        match kind with
+        | Kind.Tensor -> "Model or Delta"
+        | Kind.Any -> "value"
+        | k -> $"%A{k}"
+
+    /// With its article, for sentences.
+    let article kind =
+        match kind with
+        | Kind.Tensor -> "a Model or a Delta"
+        | Kind.Any -> "a value"
+        | Kind.Unit -> "nothing"
+        | k -> $"a {text k}"
+
+    let all =
+        [ Kind.Model; Kind.Delta; Kind.Family; Kind.Scalar; Kind.Text; Kind.Bool; Kind.List; Kind.Range; Kind.Record; Kind.Table; Kind.Scope ]
+
+    let parse (name: string) =
+        match name with
+        | "Basis" -> Some Kind.Family
+        | _ -> all |> List.tryFind (fun k -> text k = name)
