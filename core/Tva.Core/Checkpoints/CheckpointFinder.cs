@@ -13,6 +13,11 @@ internal static class CheckpointFinder
             throw new FaultException($"{Quoted.Name(path)} is not a path; name a {Extension} file or a folder of them");
         }
 
+        if (Broken(path) is { } link)
+        {
+            throw new FaultException($"{path}: is a link to {link}, which doesn't exist; restore that file or mend the link");
+        }
+
         if (File.Exists(path))
         {
             return path.EndsWith(IndexExtension, StringComparison.OrdinalIgnoreCase)
@@ -47,14 +52,18 @@ internal static class CheckpointFinder
         return new SafetensorsCheckpoint(path, [.. files.Select((name, i) => new SafetensorsFile(Path.Combine(path, name), i))]);
     }
 
+    /// <summary>Whether a file is there. <see cref="File.Exists"/> alone says yes to a link that leads nowhere.</summary>
+    public static bool Exists(string path) => File.Exists(path) && File.Exists(RealPath.Of(path));
+
+    private static string? Broken(string path)
+    {
+        string real = RealPath.Of(path);
+        return File.Exists(real) || Directory.Exists(real) ? null : new FileInfo(Path.TrimEndingDirectorySeparator(path)).LinkTarget;
+    }
+
     private static FaultException Missing(string path)
     {
         string full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
-        if (new FileInfo(full).LinkTarget is { } link)
-        {
-            return new FaultException($"{path}: is a link to {link}, which doesn't exist; restore that file or mend the link");
-        }
-
         string folder = Path.GetDirectoryName(full) ?? full;
         if (!Directory.Exists(folder))
         {

@@ -20,6 +20,10 @@ internal static class Quoted
         return text.Append(name.Length > MaxLength ? "...'" : "'").ToString();
     }
 
+    /// <summary>Dimensions, or as many as fit a line.</summary>
+    public static string Dims(IReadOnlyList<long> dims) =>
+        dims.Count <= 16 ? $"[{string.Join(", ", dims)}]" : $"[{string.Join(", ", dims.Take(16))}, ... {dims.Count} dimensions]";
+
     /// <summary>At most ten of them, then how many more there are.</summary>
     public static string List(IReadOnlyCollection<string> names)
     {

@@ -165,7 +165,7 @@ internal sealed class SafetensorsFile : IDisposable
 
         try
         {
-            // Sharing everything takes no lock: locks are slow on network disks and reading needs none.
+            // Sharing everything: another run may replace the file meanwhile, and this handle keeps the old one.
             return File.OpenHandle(FullPath, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
         }
         catch (Exception e) when (FileFaults.Handles(e))

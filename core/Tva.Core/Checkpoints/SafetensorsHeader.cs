@@ -209,7 +209,7 @@ internal ref struct SafetensorsHeader
             // In the order of the dimensions, as the reference does: a later 0 doesn't excuse an overflow.
             if (d != 0 && elements > long.MaxValue / d)
             {
-                Throw(path, name, $"its shape [{string.Join(", ", dims)}] has more elements than any file");
+                Throw(path, name, $"its shape {Quoted.Dims(dims)} has more elements than any file");
             }
 
             elements *= d;
@@ -286,7 +286,7 @@ internal ref struct SafetensorsHeader
             long size = dtype.Size();
             if (shape.Elements > long.MaxValue / size || shape.Elements * size != end - begin)
             {
-                Throw(path, name, $"its data_offsets hold {end - begin} bytes, {dtype.Name()} {shape} needs "
+                Throw(path, name, $"its data_offsets hold {end - begin} bytes, {dtype.Name()} {Quoted.Dims(shape.Dims)} needs "
                     + (shape.Elements > long.MaxValue / size ? "more than any file has" : $"{shape.Elements * size}"));
             }
 

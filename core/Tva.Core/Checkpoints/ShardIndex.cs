@@ -18,7 +18,7 @@ internal static class ShardIndex
         string folder = Path.GetDirectoryName(index) ?? "";
         var shards = map.Values.Distinct().Order(StringComparer.Ordinal).ToArray();
         RequireInside(index, folder, shards);
-        var missing = shards.Where(shard => !File.Exists(Path.Combine(folder, shard))).ToArray();
+        var missing = shards.Where(shard => !CheckpointFinder.Exists(Path.Combine(folder, shard))).ToArray();
         if (missing.Length > 0)
         {
             throw new FaultException($"{index}: {missing.Length} of its {shards.Length} shards are missing: {Quoted.List(missing)}; "

@@ -151,6 +151,11 @@ public sealed unsafe class BlockPool : IDisposable
 
     private void Trim(long bytes)
     {
+        if (bytes <= 0)
+        {
+            return;
+        }
+
         // The largest first: fewest calls, and what is left still serves the common small rents.
         foreach (var (capacity, stack) in idle.Reverse())
         {

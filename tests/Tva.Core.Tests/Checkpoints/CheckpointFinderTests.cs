@@ -1,0 +1,123 @@
+using System.Diagnostics;
+using Tva.Core.Checkpoints;
+using Xunit;
+
+namespace Tva.Core.Tests;
+
+public sealed class CheckpointFinderTests : IDisposable
+{
+    private readonly TempFolder folder = new();
+
+    public void Dispose() => folder.Dispose();
+
+    [Fact]
+    public void A_folder_without_an_index_is_all_its_safetensors_files()
+    {
+        folder.PutTensors("b.safetensors", "y");
+        folder.PutTensors("a.safetensors", "x");
+        folder.Put("c.safetensors.partial", [1, 2, 3]);
+        folder.Put("config.json", "{}"u8.ToArray());
+        using var checkpoint = Checkpoint.Open(folder.Path);
+        Assert.Equal([("x", 0), ("y", 1)], checkpoint.Tensors.Select(t => (t.Name, t.File)));
+        Assert.Equal([folder["a.safetensors"], folder["b.safetensors"]], checkpoint.Files);
+    }
+
+    [Fact]
+    public void Two_models_in_one_folder_are_refused()
+    {
+        folder.PutTensors("a.safetensors", "x");
+        folder.PutTensors("b.safetensors", "x");
+        Refuse(folder.Path, "'x' is both in", "a.safetensors", "b.safetensors", "name the one file you mean");
+    }
+
+    [Fact]
+    public void Two_indexes_in_one_folder_are_refused()
+    {
+        folder.Put("a.safetensors.index.json", "{}"u8.ToArray());
+        folder.Put("b.safetensors.index.json", "{}"u8.ToArray());
+        Refuse(folder.Path, "several indexes: 'a.safetensors.index.json', 'b.safetensors.index.json'");
+    }
+
+    [Fact]
+    public void A_folder_without_a_checkpoint_says_what_it_has()
+    {
+        Refuse(folder.Path, "has no .safetensors file; it is empty");
+        folder.Put("pytorch_model.bin", [1]);
+        Refuse(folder.Path, "it has 'pytorch_model.bin'");
+    }
+
+    [Fact]
+    public void A_missing_file_suggests_its_near_misses()
+    {
+        folder.PutTensors("digits.safetensors", "x");
+        folder.PutTensors("arrows.safetensors", "x");
+        Refuse(folder["digit.safetensors"], "doesn't exist; did you mean 'digits.safetensors'?");
+        Refuse(folder["Digits"], "did you mean 'digits.safetensors'?");
+        Refuse(folder["something-else.st"], "has 'arrows.safetensors', 'digits.safetensors'");
+    }
+
+    [Fact]
+    public void A_missing_folder_is_named() => Refuse(folder["no/such/x.safetensors"], "nor does the folder", folder["no/such"]);
+
+    [Fact]
+    public void A_broken_link_names_its_target()
+    {
+        File.CreateSymbolicLink(folder["x.safetensors"], "gone.safetensors");
+        Refuse(folder["x.safetensors"], "is a link to gone.safetensors, which doesn't exist");
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("  ")]
+    [InlineData("a\0b")]
+    public void What_is_no_path_is_a_fault(string path) =>
+        Assert.Contains("is not a path", Assert.Throws<FaultException>(() => Checkpoint.Open(path)).Message);
+
+    [Fact]
+    public void A_device_or_pipe_is_refused_instead_of_read_forever()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "device files are known on Linux only");
+        Refuse("/dev/zero", "is not a plain file");
+        using var mkfifo = Process.Start("mkfifo", folder["pipe"]);
+        mkfifo.WaitForExit();
+        Refuse(folder["pipe"], "is not a plain file");
+    }
+
+    [Fact]
+    public void An_unreadable_file_is_a_fault()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows() || Environment.IsPrivilegedProcess, "root may read everything");
+        string path = folder.PutTensors("x.safetensors", "x");
+        if (!OperatingSystem.IsWindows())
+        {
+            File.SetUnixFileMode(path, UnixFileMode.UserWrite);
+        }
+
+        Refuse(path, "permission denied; allow this user to read it");
+    }
+
+    [Fact]
+    public void Same_file_sees_through_links_and_spellings()
+    {
+        string a = folder.PutTensors("a.safetensors", "x");
+        string b = folder.PutTensors("b.safetensors", "x");
+        File.CreateSymbolicLink(folder["link"], a);
+        Directory.CreateSymbolicLink(folder["here"], folder.Path);
+        Assert.True(Checkpoint.IsSameFile(a, folder["link"]));
+        Assert.True(Checkpoint.IsSameFile(a, folder["here/../" + Path.GetFileName(folder.Path) + "/a.safetensors"]));
+        Assert.True(Checkpoint.IsSameFile(a, folder["here/a.safetensors"]));
+        Assert.False(Checkpoint.IsSameFile(a, b));
+        Assert.False(Checkpoint.IsSameFile(a, folder["new.safetensors"]));
+        Assert.True(Checkpoint.IsSameFile(folder["here/new.safetensors"], folder["new.safetensors"]));
+        using var ln = Process.Start("ln", [a, folder["hard"]]);
+        ln.WaitForExit();
+        Assert.True(!OperatingSystem.IsLinux() || Checkpoint.IsSameFile(a, folder["hard"]));
+    }
+
+    private static void Refuse(string path, params string[] expected)
+    {
+        var fault = Assert.Throws<FaultException>(() => Checkpoint.Open(path));
+        Assert.StartsWith(path + ": ", fault.Message);
+        Assert.All(expected, part => Assert.Contains(part, fault.Message));
+    }
+}

@@ -1,3 +1,0 @@
-using Xunit;
-namespace Tva.Core.Tests;
-public class PlaceholderTests { [Fact] public void Works() => Assert.True(true); }
