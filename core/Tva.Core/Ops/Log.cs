@@ -3,7 +3,10 @@ using Tva.Core.Kernels.Vectors;
 
 namespace Tva.Core.Ops;
 
-/// <summary>ln x = k·ln 2 + ln(1 + f) with 1 + f in √½..√2, the last term by the degree-10 polynomial of Cephes' logf.</summary>
+/// <summary>
+/// ln x = k·ln 2 + ln(1 + f) with 1 + f in √½..√2, the last term by the degree-11 polynomial of Cephes' logf;
+/// at most 0.8 ulp off.
+/// </summary>
 internal readonly struct Log : IUnary
 {
     public static OpInfo Info => new(

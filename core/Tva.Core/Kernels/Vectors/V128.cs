@@ -107,13 +107,16 @@ internal readonly unsafe struct V128(Vector128<float> v) : IVec<V128>
     public static V128 Load32(byte* source) => new(Vector128.Load((float*)source));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V128 Load16(byte* source) => new(Vector128.WidenLower(Vector128.CreateScalar(*(ulong*)source).AsUInt16()).AsSingle());
+    public static V128 Load16(byte* source) =>
+        new(Vector128.WidenLower(Vector128.CreateScalar(*(ulong*)source).AsUInt16()).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V128 Load8(byte* source) => new(Vector128.WidenLower(Vector128.WidenLower(Vector128.CreateScalar(*(uint*)source).AsByte())).AsSingle());
+    public static V128 Load8(byte* source) =>
+        new(Vector128.WidenLower(Vector128.WidenLower(Vector128.CreateScalar(*(uint*)source).AsByte())).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V128 LoadF64(byte* source) => new(Vector128.Narrow(Vector128.Load((double*)source), Vector128.Load((double*)source + 2)));
+    public static V128 LoadF64(byte* source) =>
+        new(Vector128.Narrow(Vector128.Load((double*)source), Vector128.Load((double*)source + 2)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store32(V128 a, byte* destination) => a.v.Store((float*)destination);

@@ -107,13 +107,17 @@ internal readonly unsafe struct V256(Vector256<float> v) : IVec<V256>
     public static V256 Load32(byte* source) => new(Vector256.Load((float*)source));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V256 Load16(byte* source) => new(Vector256.WidenLower(Vector128.Load((ushort*)source).ToVector256Unsafe()).AsSingle());
+    public static V256 Load16(byte* source) =>
+        new(Vector256.WidenLower(Vector128.Load((ushort*)source).ToVector256Unsafe()).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V256 Load8(byte* source) => new(Vector256.WidenLower(Vector256.WidenLower(Vector128.CreateScalar(*(ulong*)source).AsByte().ToVector256Unsafe())).AsSingle());
+    public static V256 Load8(byte* source) =>
+        new(Vector256.WidenLower(Vector256.WidenLower(
+            Vector128.CreateScalar(*(ulong*)source).AsByte().ToVector256Unsafe())).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V256 LoadF64(byte* source) => new(Vector256.Narrow(Vector256.Load((double*)source), Vector256.Load((double*)source + 4)));
+    public static V256 LoadF64(byte* source) =>
+        new(Vector256.Narrow(Vector256.Load((double*)source), Vector256.Load((double*)source + 4)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store32(V256 a, byte* destination) => a.v.Store((float*)destination);

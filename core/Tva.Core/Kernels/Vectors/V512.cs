@@ -118,7 +118,8 @@ internal readonly unsafe struct V512(Vector512<float> v) : IVec<V512>
         : new(Vector512.WidenLower(Vector512.WidenLower(Vector128.Load(source).ToVector256Unsafe().ToVector512Unsafe())).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static V512 LoadF64(byte* source) => new(Vector512.Narrow(Vector512.Load((double*)source), Vector512.Load((double*)source + 8)));
+    public static V512 LoadF64(byte* source) =>
+        new(Vector512.Narrow(Vector512.Load((double*)source), Vector512.Load((double*)source + 8)));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store32(V512 a, byte* destination) => a.v.Store((float*)destination);
