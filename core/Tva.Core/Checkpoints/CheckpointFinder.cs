@@ -55,11 +55,9 @@ internal static class CheckpointFinder
     /// <summary>Whether a file is there. <see cref="File.Exists"/> alone says yes to a link that leads nowhere.</summary>
     public static bool Exists(string path) => File.Exists(path) && File.Exists(RealPath.Of(path));
 
-    private static string? Broken(string path)
-    {
-        string real = RealPath.Of(path);
-        return File.Exists(real) || Directory.Exists(real) ? null : new FileInfo(Path.TrimEndingDirectorySeparator(path)).LinkTarget;
-    }
+    private static string? Broken(string path) =>
+        new FileInfo(Path.TrimEndingDirectorySeparator(path)).LinkTarget is { } link
+        && RealPath.Of(path) is var real && !File.Exists(real) && !Directory.Exists(real) ? link : null;
 
     private static FaultException Missing(string path)
     {

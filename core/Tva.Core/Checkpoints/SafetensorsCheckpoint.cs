@@ -18,7 +18,7 @@ internal sealed class SafetensorsCheckpoint : Checkpoint
         Path = path;
         this.files = [.. files];
         Files = [.. files.Select(file => file.FullPath)];
-        byName = new(files.Sum(file => file.Tensors.Count));
+        byName = new(files[0].Tensors.Count * files.Count);
         foreach (var file in files)
         {
             tensors.AddRange(file.Tensors);

@@ -1,6 +1,4 @@
 using System.Diagnostics.CodeAnalysis;
-using System.Runtime.InteropServices;
-using System.Text;
 using System.Text.Json;
 using System.Text.Unicode;
 using Tva.Core.Tensors;
@@ -15,14 +13,13 @@ internal ref struct SafetensorsHeader
 {
     private const int MaxDepth = 128; // of the reference's JSON reader; only unknown keys can nest at all
 
-    private static readonly (byte[] Name, DType Type)[] Types =
-        [.. Enum.GetValues<DType>().Select(type => (Encoding.UTF8.GetBytes(type.Name()), type))];
-
     private readonly string path;
     private readonly List<Entry> entries = [];
     private readonly HashSet<string> names = [];
-    private readonly List<long> dims = [];
+    private long[] dims = new long[8];
+    private int rank;
     private Dictionary<string, string>? metadata;
+    private DType lastType;
     private Utf8JsonReader json;
 
     private SafetensorsHeader(string path, ReadOnlySpan<byte> header)
@@ -186,11 +183,17 @@ internal ref struct SafetensorsHeader
         json.Read();
         if (json.TokenType == JsonTokenType.String)
         {
-            foreach (var (text, type) in Types)
+            // Nearly always the same as the tensor's before it.
+            if (json.ValueTextEquals(lastType.Name()))
             {
-                if (json.ValueTextEquals(text))
+                return lastType;
+            }
+
+            for (var type = DType.F64; type <= DType.Bool; type++)
+            {
+                if (json.ValueTextEquals(type.Name()))
                 {
-                    return type;
+                    return lastType = type;
                 }
             }
         }
@@ -204,26 +207,27 @@ internal ref struct SafetensorsHeader
     {
         ReadNumbers(name, "shape");
         long elements = 1;
-        foreach (long d in dims)
+        var shape = dims.AsSpan(0, rank).ToArray();
+        foreach (long d in shape)
         {
             // In the order of the dimensions, as the reference does: a later 0 doesn't excuse an overflow.
             if (d != 0 && elements > long.MaxValue / d)
             {
-                Throw(path, name, $"its shape {Quoted.Dims(dims)} has more elements than any file");
+                Throw(path, name, $"its shape {Quoted.Dims(shape)} has more elements than any file");
             }
 
             elements *= d;
         }
 
-        return new Shape(dims.ToArray());
+        return new Shape(shape);
     }
 
     private (long Begin, long End) ReadOffsets(string name)
     {
         ReadNumbers(name, "data_offsets");
-        if (dims.Count != 2)
+        if (rank != 2)
         {
-            Throw(path, name, $"its data_offsets are {dims.Count} numbers instead of two");
+            Throw(path, name, $"its data_offsets are {rank} numbers instead of two");
         }
 
         if (dims[1] < dims[0])
@@ -236,7 +240,7 @@ internal ref struct SafetensorsHeader
 
     private void ReadNumbers(string name, string key)
     {
-        dims.Clear();
+        rank = 0;
         json.Read();
         if (json.TokenType != JsonTokenType.StartArray)
         {
@@ -252,19 +256,24 @@ internal ref struct SafetensorsHeader
                 return;
             }
 
-            dims.Add(number);
+            if (rank == dims.Length)
+            {
+                Array.Resize(ref dims, 2 * rank);
+            }
+
+            dims[rank++] = number;
         }
     }
 
     private readonly TensorInfo[] Layout(int file, long dataStart, long dataBytes)
     {
         // Files are nearly always in order already; ties are tensors without elements and keep the header's order.
-        var order = CollectionsMarshal.AsSpan(entries);
+        var order = entries.ToArray();
         for (int i = 1; i < order.Length; i++)
         {
             if (order[i].CompareTo(order[i - 1]) < 0)
             {
-                entries.OrderBy(entry => entry).ToArray().CopyTo(order);
+                order = [.. entries.Order()];
                 break;
             }
         }
@@ -307,8 +316,9 @@ internal ref struct SafetensorsHeader
         return tensors;
     }
 
-    private readonly record struct Entry(string Name, DType DType, Shape Shape, long Begin, long End) : IComparable<Entry>
+    // A class: every List of a struct of ours is compiled anew at start-up, some 3 ms for this file's.
+    private sealed record Entry(string Name, DType DType, Shape Shape, long Begin, long End) : IComparable<Entry>
     {
-        public int CompareTo(Entry other) => Begin != other.Begin ? Begin.CompareTo(other.Begin) : End.CompareTo(other.End);
+        public int CompareTo(Entry? other) => other is null ? 1 : Begin != other.Begin ? Begin.CompareTo(other.Begin) : End.CompareTo(other.End);
     }
 }
