@@ -3,7 +3,7 @@ namespace Tva.Dsl.Syntax
 
 open System
 
-module Syntax =
+module Trees =
 
     /// The expressions right below an expression.
     let children (e: Expr) =
@@ -32,7 +32,6 @@ module Syntax =
         | Pipe(_, _, f, _) when f.Text = name -> true
         | _ -> children e |> List.exists (calls name)
 
-module Definition =
 
     /// `f(x: Delta, k: Scalar = 0.1): Delta`, with the defaults' text where they are plain.
     let signature (d: Definition) =

@@ -17,7 +17,7 @@ type Checker(program: Program, settings: Map<string, string>) =
     let mutable depth = 0
     let mutable preludeText = -1
     let including = Stack<string>()
-    let parameters = List<string>()
+    let parameters = ResizeArray<string>()
 
     let report d = program.Report d
     let unknown = Value.Unknown Kind.Any
@@ -26,6 +26,8 @@ type Checker(program: Program, settings: Map<string, string>) =
     let functionNames (ctx: Context) =
         let defined = ctx.Names |> Map.toSeq |> Seq.choose (fun (name, v) -> match v with Value.Function _ -> Some name | _ -> None)
         Seq.append defined (Builtins.Table.all |> Seq.map _.Name)
+
+    let directory (full: string) = Path.GetDirectoryName full |> Option.ofObj |> Option.defaultValue "."
 
     // Kinds of parameters and results of a `def`
 
@@ -200,7 +202,7 @@ type Checker(program: Program, settings: Map<string, string>) =
     /// Arguments in the order of the parameters, with what is left over; None when they don't fit.
     member private this.Bind(ctx, func: string, signature, names: string list, variadic, args: Arg list, span: Span) =
         let slots: Argument option[] = Array.create names.Length None
-        let rest = List<Argument>()
+        let rest = ResizeArray<Argument>()
         let mutable next = 0
         let mutable ok = true
         for a in args do
@@ -239,7 +241,7 @@ type Checker(program: Program, settings: Map<string, string>) =
 
     member private this.CallDefinition(ctx, closure, args, span) =
         let d = closure.Definition
-        match this.Bind(ctx, d.Name.Text, Definition.signature d, d.Params |> List.map _.Name.Text, false, args, span) with
+        match this.Bind(ctx, d.Name.Text, Trees.signature d, d.Params |> List.map _.Name.Text, false, args, span) with
         | None -> unknown
         | Some(slots, _) -> this.Invoke(ctx, closure, slots |> Array.map (Option.map _.Value) |> List.ofArray, span)
 
@@ -278,7 +280,7 @@ type Checker(program: Program, settings: Map<string, string>) =
                         | Some v, _ -> v
                         | None, Some e -> this.Eval({ ctx with Names = scope }, e)
                         | None, None ->
-                            report (Diagnostics.missingArgument d.Name.Text p.Name.Text (Definition.signature d) span)
+                            report (Diagnostics.missingArgument d.Name.Text p.Name.Text (Trees.signature d) span)
                             ok <- false
                             unknown
                     let value =
@@ -317,7 +319,7 @@ type Checker(program: Program, settings: Map<string, string>) =
                     | None -> ()
                     s.Add(p.Name.Text, placeholder kind)) names
             let inner = this.Context(ctx.Folder, true, scope)
-            if Syntax.calls d.Name.Text d.Body && not (names.ContainsKey d.Name.Text) then
+            if Trees.calls d.Name.Text d.Body && not (names.ContainsKey d.Name.Text) then
                 report (Diagnostics.recursion d.Name.Text d.Name.Span)
             else
                 let value = this.Eval(inner, d.Body)
@@ -344,7 +346,7 @@ type Checker(program: Program, settings: Map<string, string>) =
                 ""
             | _ -> ""
         match value with
-        | Value.Bool n -> program.Do(Action.Assert(n, sides, program.TextOf condition.Span, message, span))
+        | Value.Bool n -> program.Do(Effect.Assert(n, sides, program.TextOf condition.Span, message, span))
         | Value.Unknown _ -> ()
         | v ->
             report
@@ -373,6 +375,8 @@ type Checker(program: Program, settings: Map<string, string>) =
                     | _ ->
                         report (Diagnostics.cannotCompute $"--set {name.Text} is not an expression" { Source = source.Number; Start = 0; End = text.Length } None)
                         unknown
+        let text = settings.TryFind name.Text |> Option.defaultValue (program.TextOf fallback.Span)
+        program.Remember(name.Text, $"{name.Text} = {text}")
         names <- names.Add(name.Text, value)
 
     member private this.Include(ctx: Context, path: Ident) =
@@ -388,7 +392,7 @@ type Checker(program: Program, settings: Map<string, string>) =
             match text with
             | Ok text ->
                 including.Push full
-                this.Check(program.AddText(path.Text, Path.GetDirectoryName full, text))
+                this.Check(program.AddText(path.Text, directory full, text))
                 including.Pop() |> ignore
             | Result.Error reason -> report (Diagnostics.includeFailed path.Text reason path.Span)
 
@@ -399,12 +403,16 @@ type Checker(program: Program, settings: Map<string, string>) =
                 match this.Eval(ctx, e) with
                 | Value.Tensor t when not (checkWhole ctx (program.TextOf e.Span) e.Span t) -> unknown
                 | v -> v
+            program.Remember(name.Text, $"{name.Text} = {program.TextOf e.Span}")
             names <- names.Add(name.Text, value)
-        | Def d -> this.Define(ctx, d, isPrelude)
+        | Def d ->
+            if not isPrelude then
+                program.Remember(d.Name.Text, program.TextOf s.Span)
+            this.Define(ctx, d, isPrelude)
         | Assert(condition, message) -> this.Assert(ctx, condition, message, s.Span)
         | Print items ->
             let values = items |> List.map (fun e -> (None: string option), this.Eval(ctx, e))
-            program.Do(Action.Show(values, s.Span))
+            program.Do(Effect.Show(values, s.Span))
         | Param(name, fallback) -> this.Param(ctx, name, fallback)
         | Include path -> this.Include(ctx, path)
         | Expression e ->
@@ -414,7 +422,7 @@ type Checker(program: Program, settings: Map<string, string>) =
             | Value.Tensor t when not (checkWhole ctx (program.TextOf e.Span) e.Span t) -> ()
             | v ->
                 names <- names.Add("it", v)
-                program.Do(Action.Show([ Some(program.TextOf e.Span), v ], s.Span))
+                program.Do(Effect.Show([ Some(program.TextOf e.Span), v ], s.Span))
         | FSharpDefinitions _ -> this.FSharp(s.Span) |> ignore
         | ErrorStatement -> ()
 

@@ -61,10 +61,11 @@ module Context =
         | _, Some set when weight.Extent > Extent.All ->
             // It varies by tensor: the rule must hold at each, and the same way.
             let tensors = ctx.Program.SetTensors set
+            let layers = LayerRange.Of(tensors |> Seq.map _.Layer)
             let values =
                 [ for t in tensors do
                       if t.DType.IsFloating() then
-                          t.Name, Passes.simplifyFor ctx.Program.Graph tensors t weight ]
+                          t.Name, Passes.simplifyFor ctx.Program.Graph (t.Name, t.Layer, layers) weight ]
             if values |> List.exists (fun (_, n) -> match n.Op with Const _ -> false | _ -> true) then
                 Weight.Unknown
             else
@@ -191,7 +192,6 @@ module Context =
                               match value, ms, names with
                               | Value.Family own, _, Some names -> Value.Tensor(own |> List.find (fun (n, _) -> n = names[i]) |> snd)
                               | _, Some ms, _ -> snd (List.item i ms)
-                              | v, None, _ -> v
                               | v, _, _ -> v
                           f (List.map2 pick args hasMembers) ]
                 if results |> List.exists (function Value.Unknown _ -> true | _ -> false) then

@@ -4,6 +4,7 @@ namespace Tva.Dsl.Typing
 open System
 open System.Collections.Generic
 open System.IO
+open System.Text.RegularExpressions
 open Tva.Core
 open Tva.Core.Checkpoints
 open Tva.Core.Tensors
@@ -19,10 +20,12 @@ type Program(permissions: Permissions) =
     let sources = List<Source>()
     let diagnostics = List<Diagnostic>()
     let seen = HashSet<struct (string * Span * string)>()
-    let actions = List<Action>()
+    let effects = List<Effect>()
     let late = List<int * FromTable>()
     let compatible = Dictionary<struct (int * int), bool>()
     let texts = List<SourceText>()
+    let remembered = Dictionary<string, string>()
+    let models = HashSet<int>()
     let mutable evaluations = 0
     let mutable placeholders = 0
 
@@ -48,7 +51,7 @@ type Program(permissions: Permissions) =
     member _.Permissions = permissions
     member _.Sources = sources
     member _.Diagnostics = diagnostics
-    member _.Actions = actions
+    member _.Effects = effects
     /// Late number i: the table it is read from and how.
     member _.Late = late
 
@@ -63,7 +66,7 @@ type Program(permissions: Permissions) =
             if diagnostics[i].Span.Source = prelude && call.Source <> prelude then
                 diagnostics[i] <- Diagnostics.inFunction name diagnostics[i] call
 
-    member _.Do(action: Action) = actions.Add action
+    member _.Do(effect: Effect) = effects.Add effect
 
     member _.NewTable() =
         evaluations <- evaluations + 1
@@ -88,6 +91,27 @@ type Program(permissions: Permissions) =
     member p.PlaceholderTensor(weight: float) =
         placeholders <- placeholders + 1
         { Node = graph.Make(Op.Source -placeholders, [||], Span.None); Weight = graph.Const weight; Set = None }
+
+    /// Keeps the statement that gives a name its meaning.
+    member _.Remember(name: string, statement: string) = remembered[name] <- statement
+
+    /// The statements that an expression rests on, then the expression: a text that says where a result comes from.
+    member _.Provenance(expression: string) =
+        let taken = HashSet<string>()
+        let lines = List<string>()
+        let rec take (text: string) =
+            for m in Regex.Matches(text, @"[\p{L}_][\p{L}\p{Nd}_]*") do
+                match remembered.TryGetValue m.Value with
+                | true, statement when taken.Add m.Value ->
+                    take statement
+                    lines.Add statement
+                | _ -> ()
+        take expression
+        lines.Add expression
+        String.Join("\n", lines)
+
+    /// Sources loaded as Models: their tensor lists govern.
+    member _.Models = models
 
     /// Opens a checkpoint, each only once.
     member _.Open(path: string, shown: string) =

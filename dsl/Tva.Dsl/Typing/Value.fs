@@ -95,7 +95,7 @@ type Side = { Text: string; Node: Node }
 
 /// What a statement does when the script runs, in the order of the text.
 [<RequireQualifiedAccess>]
-type Action =
+type Effect =
     | Save of value: TensorValue * path: string * dtype: DType option * expression: string * span: Span
     | Show of (string option * Value) list * span: Span
     | Assert of condition: Node * sides: Side list * text: string * message: string * span: Span

@@ -45,6 +45,7 @@ let private model ctx (call: Call) =
     | Some path, Some dtype when not ctx.Abstract || path <> "" ->
         match openSource ctx call.Args[0].Value.Span path with
         | Some i ->
+            ctx.Program.Models.Add i |> ignore
             Value.Tensor
                 { Node = sourceNode ctx call.Span i
                   Weight = number ctx 1.0
@@ -103,7 +104,7 @@ let expandGlob (folder: string) (pattern: string) =
         | part :: rest when part.AsSpan().IndexOfAny('*', '?') >= 0 ->
             if Directory.Exists dir then
                 Directory.GetFileSystemEntries dir
-                |> Array.filter (fun e -> TensorScope.selects (Path.GetFileName e) -1 (TensorScope.Glob part))
+                |> Array.filter (fun e -> TensorScope.selects (string (Path.GetFileName e)) -1 (TensorScope.Glob part))
                 |> Array.filter (fun e -> not (e.EndsWith ".partial"))
                 |> Array.sortWith (fun a b -> String.CompareOrdinal(a, b))
                 |> List.ofArray
@@ -111,14 +112,21 @@ let expandGlob (folder: string) (pattern: string) =
             else
                 []
         | part :: rest -> walk (Path.Combine(dir, part)) rest
-    let root = if Path.IsPathRooted pattern then Path.GetPathRoot pattern else folder
-    let relative = if Path.IsPathRooted pattern then pattern.Substring(Path.GetPathRoot(pattern).Length) else pattern
+    let root, relative =
+        match Path.GetPathRoot pattern with
+        | null
+        | "" -> folder, pattern
+        | root -> root, pattern.Substring root.Length
     walk root (relative.Split('/', StringSplitOptions.RemoveEmptyEntries) |> List.ofArray) |> List.distinct
 
 /// A member's name: the file's without extension, or the folder's.
 let private stem (path: string) =
-    if Directory.Exists path then Path.GetFileName(Path.TrimEndingDirectorySeparator path)
-    else Path.GetFileNameWithoutExtension(path).Replace(".safetensors", "")
+    let name = string (Path.GetFileName(Path.TrimEndingDirectorySeparator path))
+    if Directory.Exists path then name
+    else
+        match name.LastIndexOf '.' with
+        | -1 -> name
+        | dot -> name.Substring(0, dot)
 
 /// A path as the user would write it: relative to the folder where the pattern was.
 let private shown (ctx: Context) (pattern: string) (path: string) =

@@ -22,10 +22,10 @@ let private save ctx (call: Call) =
                 report ctx (Diagnostics.outputForm path span)
             elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists (fun f -> Checkpoint.IsSameFile(f, full))) then
                 report ctx (Diagnostics.outputIsInput path span)
-            elif p.Actions |> Seq.exists (function Action.Save(_, other, _, _, _) -> other = full | _ -> false) then
+            elif p.Effects |> Seq.exists (function Effect.Save(_, other, _, _, _) -> other = full | _ -> false) then
                 report ctx (Diagnostics.outputTwice path span)
             else
-                p.Do(Action.Save(t, full, dtype, source.Text, call.Span))
+                p.Do(Effect.Save(t, full, dtype, p.Provenance source.Text, call.Span))
     | None, _, _ when not call.Args[0].Value.Value.IsUnknown && call.Args[0].Value.Value.IsFamily ->
         // Call.tensor has said that a family is not a tensor.
         ()
@@ -44,7 +44,7 @@ let private evaluate ctx (call: Call) =
         if ctx.Abstract || not (checkWhole ctx source.Text source.Span t) then Value.Unknown Kind.Table
         else
             let table = p.NewTable()
-            p.Do(Action.Evaluate(table, t, command, ctx.Folder, call.Span))
+            p.Do(Effect.Evaluate(table, t, command, ctx.Folder, call.Span))
             Value.Table(Printed table)
     | _ -> Value.Unknown Kind.Table
 

@@ -1,0 +1,124 @@
+/// Groups what a batch of effects needs by tensor list and plans each group as one: outputs and numbers that share inputs share passes.
+namespace Tva.Dsl
+
+open System
+open System.Collections.Generic
+open System.IO
+open System.Text
+open System.Text.Json
+open Tva.Core.Execution
+open Tva.Core.Tensors
+open Tva.Dsl.Graph
+open Tva.Dsl.Plan
+open Tva.Dsl.Typing
+
+/// A checkpoint to write.
+type SaveRequest =
+    { Value: TensorValue
+      Path: string
+      DType: DType option
+      Provenance: string }
+
+/// The plan of one group, and the numbers it will tell.
+type PlannedGroup =
+    { Planned: Planned
+      Reference: int
+      Saves: SaveRequest list
+      Numbers: Node list }
+
+module Batch =
+
+    let private sourcesOf (nodes: Node seq) =
+        reachable nodes |> Seq.choose (fun n -> match n.Op with Op.Source i -> Some i | _ -> None) |> Seq.distinct |> List.ofSeq
+
+    /// The source whose tensor list a number is over: a Model it is computed from, before anything has cancelled out.
+    let private referenceOf (program: Program) (node: Node) =
+        let sources = sourcesOf [ node ]
+        sources |> List.tryFind program.Models.Contains |> Option.orElse (List.tryHead sources)
+
+    /// The least source with the same tensors, so that equal lists meet in one group.
+    let private canonical (program: Program) (source: int) =
+        seq { 0..source }
+        |> Seq.find (fun i ->
+            match program.Mismatches(i, source) with
+            | [], [], [] -> true
+            | _ -> false)
+
+    let private inputs (program: Program) (nodes: Node list) =
+        use stream = new MemoryStream()
+        (use json = new Utf8JsonWriter(stream)
+         json.WriteStartObject()
+         for i in sourcesOf nodes do
+             let s = program.Sources[i]
+             json.WriteString(s.Path, s.Checkpoint.Fingerprint)
+         json.WriteEndObject())
+        Encoding.UTF8.GetString(stream.ToArray())
+
+    let version = string (typeof<SaveRequest>.Assembly.GetName().Version)
+
+    /// The base's metadata, then where the result comes from.
+    let private metadata (program: Program) (bound: Node) (s: SaveRequest) =
+        let set = s.Value.Set |> Option.get
+        let ctx = { Program = program; Folder = "."; Abstract = false; Names = Map.empty; Invoke = fun _ _ _ _ -> Value.Unit }
+        let kind =
+            match Context.weightOf ctx s.Value with
+            | Weight.Delta -> "delta"
+            | _ -> "model"
+        let kept =
+            [ for m in program.Sources[set.Reference].Checkpoint.Metadata do
+                  if not (m.Key.StartsWith "tva.") then m.Key, m.Value ]
+        kept
+        @ [ "tva.version", version
+            "tva.kind", kind
+            "tva.expression", s.Provenance
+            "tva.inputs", inputs program [ bound; s.Value.Node ] ]
+
+    let private dtypes (program: Program) (reference: int) (s: SaveRequest) =
+        let set = s.Value.Set |> Option.get
+        let own = program.Sources[set.Reference].Checkpoint
+        [ for t in program.Tensors reference do
+              match s.DType |> Option.orElse set.DType with
+              | Some d when t.DType.IsFloating() -> d
+              | _ ->
+                  match own.Find t.Name with
+                  | null -> t.DType
+                  | u -> u.DType ]
+
+    /// One plan per tensor list. Numbers that are known already need none and are left out.
+    let plan (program: Program) (late: int -> float option) (saves: SaveRequest list) (numbers: Node list) : PlannedGroup list =
+        let bind (node: Node) = Passes.bind program.Graph late node
+        let groups = Dictionary<int, List<SaveRequest> * List<Node>>()
+        let order = List<int>()
+        let group reference =
+            let key = canonical program reference
+            match groups.TryGetValue key with
+            | true, g -> g
+            | _ ->
+                let g = List<SaveRequest>(), List<Node>()
+                groups[key] <- g
+                order.Add key
+                g
+        for s in saves do
+            (fst (group (s.Value.Set |> Option.get).Reference)).Add s
+        for n in numbers |> List.distinctBy _.Id do
+            match referenceOf program n with
+            | Some reference -> (snd (group reference)).Add n
+            | None -> ()
+        [ for reference in order do
+              let saves, numbers = groups[reference]
+              let saves, numbers = List.ofSeq saves, List.ofSeq numbers
+              let outputs =
+                  saves
+                  |> List.map (fun s ->
+                      let root = bind s.Value.Node
+                      { Root = root
+                        Path = s.Path
+                        DTypes = dtypes program reference s
+                        Metadata = metadata program root s })
+              let request =
+                  { Graph = program.Graph
+                    Sources = program.Sources |> Seq.map _.Checkpoint |> Array.ofSeq
+                    Reference = reference
+                    Outputs = outputs
+                    Scalars = numbers |> List.map bind }
+              { Planned = Planner.plan request; Reference = reference; Saves = saves; Numbers = numbers } ]

@@ -1,0 +1,82 @@
+/// From the values that a batch of actions shows or checks to the numbers it needs, and back to plain results.
+module Tva.Dsl.Gather
+
+open System
+open Tva.Core.Execution
+open Tva.Core.Tensors
+open Tva.Dsl.Graph
+open Tva.Dsl.Typing
+
+/// The numbers inside a value.
+let rec numbers (value: Value) : Node list =
+    match value with
+    | Value.Scalar n
+    | Value.Bool n -> [ n ]
+    | Value.List items -> items |> List.collect numbers
+    | Value.Record entries -> entries |> List.collect (snd >> numbers)
+    | Value.Table(Cells(_, rows)) -> rows |> List.collect snd
+    | Value.Table(PerTensor(_, columns)) -> columns |> List.map snd
+    | _ -> []
+
+let private thousands (n: int64) = n.ToString("N0", Globalization.CultureInfo.InvariantCulture)
+
+/// A Model's or Delta's card: what it is, without computing it.
+let card (program: Program) (ctx: Context) (t: TensorValue) =
+    let kind = Context.kindOf ctx (Value.Tensor t) |> Kind.text
+    match t.Set with
+    | None -> Shown.Card(kind, [])
+    | Some set ->
+        let tensors = program.SetTensors set
+        let dtypes = tensors |> Seq.map (fun i -> i.DType.Name()) |> Seq.distinct
+        let simplified = Passes.simplify program.Graph t.Node
+        let sources = reachable [ simplified ] |> Seq.choose (fun n -> match n.Op with Op.Source i -> Some i | _ -> None) |> List.ofSeq
+        let shown = sources |> List.truncate 3 |> List.map (fun i -> program.Sources[i].Path)
+        let from = String.Join(", ", shown) + (if sources.Length > 3 then $" and {sources.Length - 3} more" else "")
+        Shown.Card(
+            kind,
+            [ "tensors", string tensors.Count
+              "parameters", thousands (tensors |> Seq.sumBy (fun i -> if i.DType.IsFloating() then i.Shape.Elements else 0L))
+              "stored as", (match set.DType with Some d -> d.Name() | None -> String.Join(", ", dtypes))
+              "reads", (if sources.IsEmpty then "nothing" else from) ]
+        )
+
+let familyCard (members: (string * TensorValue) list) =
+    Shown.Card("Family", [ "members", string members.Length; "names", String.Join(", ", members |> List.map fst) ])
+
+/// A value as it is shown, with the numbers looked up: one value for extent All, else one per layer, tensor or row with labels.
+let rec show (program: Program) ctx (lookup: Node -> float[]) (labels: Node -> string list) (tables: int -> (string * float) list) (value: Value) : Shown =
+    let again = show program ctx lookup labels tables
+    match value with
+    | Value.Scalar n when n.Extent = Extent.All -> Shown.Number((lookup n)[0])
+    | Value.Scalar n -> Shown.Table { Columns = [ "value" ]; Rows = List.zip (labels n) (lookup n |> List.ofArray |> List.map List.singleton) }
+    | Value.Bool n -> Shown.Truth((lookup n)[0] <> 0.0)
+    | Value.Text t -> Shown.Text t
+    | Value.List items -> Shown.List(items |> List.map again)
+    | Value.Range r -> Shown.List(Context.rangeValues r |> List.map Shown.Number)
+    | Value.Record entries ->
+        let key k =
+            match k with
+            | Syntax.Key k
+            | Syntax.Glob k -> k.Text
+            | Syntax.Else _ -> "else"
+        Shown.Card("Record", entries |> List.map (fun (k, v) -> key k, (match again v with Shown.Number n -> n.ToString "R" | Shown.Text t -> t | other -> $"%A{other}")))
+    | Value.Table(Cells(columns, rows)) ->
+        Shown.Table { Columns = columns; Rows = rows |> List.map (fun (label, cells) -> label, cells |> List.map (fun n -> (lookup n)[0])) }
+    | Value.Table(PerTensor(_, columns)) ->
+        let names = labels (snd columns.Head)
+        let values = columns |> List.map (fun (_, n) -> lookup n)
+        Shown.Table
+            { Columns = columns |> List.map fst
+              Rows = names |> List.mapi (fun i name -> name, values |> List.map (fun v -> v[i])) }
+    | Value.Table(Printed table) -> Shown.Table { Columns = [ "value" ]; Rows = tables table |> List.map (fun (name, v) -> name, [ v ]) }
+    | Value.Tensor t -> card program ctx t
+    | Value.Family ms -> familyCard ms
+    | Value.Scope s -> Shown.Text(TensorScope.text s)
+    | Value.Function c -> Shown.Text(Syntax.Trees.signature c.Definition)
+    | Value.Unit
+    | Value.Unknown _ -> Shown.Text ""
+
+/// A number as messages have it: seven digits, whole numbers whole.
+let plain (v: float) =
+    if v = floor v && abs v < 1e15 then v.ToString("0", Globalization.CultureInfo.InvariantCulture)
+    else v.ToString("G7", Globalization.CultureInfo.InvariantCulture)

@@ -1,0 +1,66 @@
+/// Runs a measuring command on a checkpoint: the command's text and a path go in, the JSON object of numbers it prints comes out.
+module Tva.Dsl.OutsideCommand
+
+open System
+open System.Diagnostics
+open System.IO
+open System.Text.Json
+open System.Threading
+open Tva.Core
+
+let private quoted (path: string) =
+    if OperatingSystem.IsWindows() then $"\"{path}\"" else "'" + path.Replace("'", "'\\''") + "'"
+
+let private tail (text: string) = if text.Length > 300 then "..." + text.Substring(text.Length - 300) else text
+
+/// The numbers of the object, in its order.
+let parse (command: string) (output: string) =
+    let fail what = raise (FaultException $"`{command}` should print one JSON object of numbers on its standard output: {what}")
+    if String.IsNullOrWhiteSpace output then fail "it printed nothing"
+    let document =
+        try
+            JsonDocument.Parse(output, JsonDocumentOptions(AllowTrailingCommas = true))
+        with :? JsonException as e ->
+            fail $"{e.Message}\n  it printed: {tail (output.Trim())}"
+    use document = document
+    if document.RootElement.ValueKind <> JsonValueKind.Object then fail $"it printed {tail (output.Trim())}"
+    [ for p in document.RootElement.EnumerateObject() ->
+          match p.Value.ValueKind with
+          | JsonValueKind.Number -> p.Name, p.Value.GetDouble()
+          | JsonValueKind.True -> p.Name, 1.0
+          | JsonValueKind.False -> p.Name, 0.0
+          | _ -> fail $"`{p.Name}` is {p.Value.GetRawText() |> tail}" ]
+
+/// Starts the command in the shell with `folder` as its working folder, `{model}` replaced by the checkpoint's path.
+/// Its standard error goes through to ours.
+let run (command: string) (folder: string) (model: string) (cancellation: CancellationToken) =
+    let text = command.Replace("{model}", quoted model)
+    let start =
+        if OperatingSystem.IsWindows() then ProcessStartInfo("cmd.exe", $"/d /s /c \"{text}\"")
+        else
+            let s = ProcessStartInfo "/bin/sh"
+            s.ArgumentList.Add "-c"
+            s.ArgumentList.Add text
+            s
+    start.WorkingDirectory <- folder
+    start.RedirectStandardOutput <- true
+    start.RedirectStandardInput <- true
+    start.UseShellExecute <- false
+    use p = new Process(StartInfo = start)
+    try
+        p.Start() |> ignore
+    with e ->
+        raise (FaultException($"can't start `{command}`: {e.Message}", e))
+    p.StandardInput.Close()
+    use _ =
+        cancellation.Register(fun () ->
+            try
+                p.Kill true
+            with :? InvalidOperationException -> ())
+    let output = p.StandardOutput.ReadToEnd()
+    p.WaitForExit()
+    cancellation.ThrowIfCancellationRequested()
+    if p.ExitCode <> 0 then
+        let printed = if String.IsNullOrWhiteSpace output then "" else $"\n  it printed: {tail (output.Trim())}"
+        raise (FaultException $"`{command}` ended with status {p.ExitCode}; run it by hand on a saved model to see why{printed}")
+    parse command output

@@ -1,0 +1,181 @@
+/// Carries a checked program's effects out, in order: batches of saves, shows and assertions share passes; a command ends a batch.
+namespace Tva.Dsl
+
+open System
+open System.Collections.Generic
+open System.IO
+open System.Threading
+open Tva.Core
+open Tva.Core.Execution
+open Tva.Core.Tensors
+open Tva.Dsl.Graph
+open Tva.Dsl.Plan
+open Tva.Dsl.Typing
+
+/// Ends a run at a failed assertion.
+exception AssertionException of string
+
+type Runner(program: Program, settings: RunSettings, onEvent: Event -> unit, cancellation: CancellationToken) =
+    let tables = Dictionary<int, (string * float) list>()
+    /// What has been written where, so that a model saved and then measured is not written twice.
+    let written = Dictionary<struct (int * int), string>()
+    let measured = Dictionary<struct (int * string), (string * float) list>()
+
+    let late i =
+        let table, from = program.Late[i]
+        match tables.TryGetValue table with
+        | true, cells ->
+            let values = cells |> List.map snd
+            match from with
+            | FromTable.Cell name ->
+                match cells |> List.tryFind (fun (n, _) -> n = name) with
+                | Some(_, v) -> Some v
+                | None ->
+                    raise (FaultException $"the command printed no `{name}`; it printed {Suggest.listing (cells |> List.map fst)}")
+            | FromTable.Mean -> Some(if values.IsEmpty then nan else List.average values)
+            | FromTable.Sum -> Some(List.sum values)
+            | FromTable.Min -> Some(if values.IsEmpty then nan else List.min values)
+            | FromTable.Max -> Some(if values.IsEmpty then nan else List.max values)
+        | _ -> None
+
+    let context =
+        { Program = program; Folder = "."; Abstract = false; Names = Map.empty; Invoke = fun _ _ _ _ -> Value.Unit }
+
+    let bound (node: Node) = Passes.simplify program.Graph (Passes.bind program.Graph late node)
+
+    let options = RunOptions(settings.Memory, settings.Threads, settings.Strict)
+
+    let progress =
+        { new IProgress<RunProgress> with
+            member _.Report p = onEvent (Event.Progressed p) }
+
+    let warn (result: RunResult) =
+        for n in result.NonFinite do
+            let count what (k: int64) = if k = 0L then [] else [ $"{k} {what}" ]
+            let counts = String.Join(" and ", count "NaN" n.NaNs @ count "infinite" n.Infinities)
+            onEvent (Event.Warned $"{n.Path}: tensor `{n.Tensor}` has {counts} elements")
+
+    /// The expression a fault happened in, for its message.
+    let during (saves: SaveRequest list) (f: unit -> 'a) =
+        try
+            f ()
+        with :? FaultException as e ->
+            match saves with
+            | [] -> raise (FaultException(e.Message, e))
+            | _ ->
+                let last (s: SaveRequest) = s.Provenance.Split('\n') |> Array.last
+                let what = saves |> List.map (fun s -> $"`{last s}` to {s.Path}")
+                raise (FaultException($"{e.Message}\n  while saving {Suggest.listing what}", e))
+
+    let run (group: PlannedGroup) =
+        let what =
+            match group.Saves with
+            | [] -> "computing"
+            | saves -> "saving " + Suggest.listing (saves |> List.map (fun s -> string (Path.GetFileName s.Path)))
+        onEvent (Event.Started what)
+        let result = during group.Saves (fun () -> Executor.Run(group.Planned.Plan, options, progress, cancellation))
+        warn result
+        onEvent (Event.Finished(result.BytesRead, result.BytesWritten, result.Elapsed))
+        result
+
+    let labels (reference: int) (result: RunResult option) (n: Node) =
+        let tensors = program.Tensors reference
+        match n.Extent with
+        | Extent.Tensor -> tensors |> Seq.map _.Name |> List.ofSeq
+        | Extent.Layer -> (match result with Some r -> r.Layers |> Seq.map (fun l -> if l < 0 then "no layer" else $"layer {l}") |> List.ofSeq | None -> [])
+        | Extent.Row -> [ for t in tensors do for r in 0L .. t.Shape.Rows - 1L -> $"{t.Name}[{r}]" ]
+        | _ -> [ "" ]
+
+    /// Runs one batch; assertions are checked before anything gets its final name.
+    let flush (batch: Effect list) =
+        let saves =
+            batch
+            |> List.choose (function
+                | Effect.Save(value, path, dtype, provenance, _) -> Some { Value = value; Path = path; DType = dtype; Provenance = provenance }
+                | _ -> None)
+        let numbers =
+            batch
+            |> List.collect (function
+                | Effect.Show(items, _) -> items |> List.collect (snd >> Gather.numbers)
+                | Effect.Assert(condition, sides, _, _, _) -> condition :: (sides |> List.map _.Node)
+                | _ -> [])
+        let unknown = numbers |> List.filter (fun n -> not (bound n).Op.IsConst)
+        let results = List<RunResult>()
+        try
+            let values = Dictionary<int, float[]>()
+            let tags = Dictionary<int, string list>()
+            for group in Batch.plan program late saves unknown do
+                let result = if group.Planned.Plan.Steps.Count = 0 && group.Saves.IsEmpty then None else Some(run group)
+                Option.iter results.Add result
+                for n in group.Numbers do
+                    values[n.Id] <- Planner.read group.Planned result n
+                    tags[n.Id] <- labels group.Reference result n
+            let lookup (n: Node) =
+                match values.TryGetValue n.Id with
+                | true, v -> v
+                | _ ->
+                    match (bound n).Op with
+                    | Const v -> [| v |]
+                    | _ -> [| nan |]
+            let label (n: Node) =
+                match tags.TryGetValue n.Id with
+                | true, l -> l
+                | _ -> [ "" ]
+            for effect in batch do
+                match effect with
+                | Effect.Show(items, _) ->
+                    let show = Gather.show program context lookup label (fun i -> tables[i])
+                    onEvent (Event.Shown(fst items.Head, items |> List.map (snd >> show)))
+                | Effect.Assert(condition, sides, text, message, _) when (lookup condition)[0] = 0.0 || Double.IsNaN (lookup condition)[0] ->
+                    let shown = sides |> List.map (fun s -> $"  {s.Text} = {Gather.plain (lookup s.Node)[0]}")
+                    let title = if message = "" then $"assert {text}" else $"{message}\n  assert {text}"
+                    raise (AssertionException(String.Join("\n", title :: shown)))
+                | _ -> ()
+            for r in results do
+                during saves r.Commit
+            for s in saves do
+                written[struct ((bound s.Value.Node).Id, (match s.DType with Some d -> int d | None -> -1))] <- s.Path
+                onEvent (Event.Saved(s.Path, FileInfo(s.Path).Length))
+        finally
+            for r in results do
+                r.Dispose()
+
+    let evaluate table (value: TensorValue) command folder =
+        let node = (bound value.Node).Id
+        let cells =
+            match measured.TryGetValue(struct (node, command)), written.TryGetValue(struct (node, -1)) with
+            | (true, cells), _ -> cells
+            | _, (true, path) when File.Exists path -> OutsideCommand.run command folder path cancellation
+            | _ ->
+                let path = Path.Combine(Path.GetTempPath(), $"tva-{Environment.ProcessId}-{Guid.NewGuid():N}.safetensors")
+                try
+                    let save = { Value = value; Path = path; DType = None; Provenance = "" }
+                    for group in Batch.plan program late [ save ] [] do
+                        use result = run group
+                        during [ save ] result.Commit
+                    OutsideCommand.run command folder path cancellation
+                finally
+                    File.Delete path
+        measured[struct (node, command)] <- cells
+        tables[table] <- cells
+
+    /// All effects, in order.
+    member _.Run() : Outcome =
+        let batch = List<Effect>()
+        let flushBatch () =
+            let effects = List.ofSeq batch
+            batch.Clear()
+            if not effects.IsEmpty then
+                flush effects
+        try
+            for effect in program.Effects do
+                cancellation.ThrowIfCancellationRequested()
+                match effect with
+                | Effect.Evaluate(table, value, command, folder, _) ->
+                    flushBatch ()
+                    evaluate table value command folder
+                | e -> batch.Add e
+            flushBatch ()
+            Outcome.Completed
+        with AssertionException message ->
+            Outcome.AssertionFailed message
