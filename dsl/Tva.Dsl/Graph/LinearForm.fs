@@ -183,20 +183,23 @@ type LinearForm(g: Graph, fold: Node -> Node, fired: string -> unit) =
             | [ m, c ] when c.Value = 1.0 -> product m
             | terms -> g.Make(Linear, [| for m, c in terms do g.Const c.Value; product m |], Tva.Dsl.Span.None)
 
+    /// Whether no product holds two of the atoms.
+    and linear (p: Polynomial) (atoms: Node list) =
+        p |> Map.forall (fun m _ -> m |> List.filter (fun id -> atoms |> List.exists (fun a -> a.Id = id)) |> List.length <= 1)
+
     /// A polynomial over choices among the same scopes is the choice of the polynomials, and one linear in ramps is a ramp;
     /// done where it gives plain numbers or makes all of them equal.
     and hoist (p: Polynomial) : Node option =
         let atoms = p |> Map.toSeq |> Seq.collect fst |> Seq.distinct |> Seq.map (fun id -> known[id]) |> List.ofSeq
         let varying = atoms |> List.filter (fun a -> a.Op.IsChoose || a.Op.IsRamp)
         let shape (a: Node) = a.Op, a.Args.Length
-        let linear () =
-            p |> Map.forall (fun m _ -> m |> List.filter (fun id -> varying |> List.exists (fun v -> v.Id = id)) |> List.length <= 1)
+        let total (a: Node) = match a.Op with Choose scopes -> List.contains Everything scopes | _ -> linear p varying
         let bare = p.Count = 1 && (match (Seq.head p).Key, (Seq.head p).Value with | [ _ ], c -> c.Value = 1.0 | _ -> false)
         match varying with
         | first :: others when
             not bare
             && others |> List.forall (fun o -> shape o = shape first)
-            && (first.Op.IsChoose || linear ())
+            && total first
             ->
             let branch j =
                 let value id =

@@ -5,6 +5,7 @@ open System
 open System.Collections.Generic
 open System.Runtime.CompilerServices
 open Tva.Core.Execution
+open Tva.Core.Tensors
 open Rules
 
 /// What a pass did to a set of roots: reachable nodes before and after, and how often each rule applied.
@@ -13,13 +14,6 @@ type PassReport =
       Before: int
       After: int
       Fired: (string * int) list }
-
-/// The layers a schedule runs over.
-type LayerRange =
-    { Last: int }
-
-    /// The range of tensors with these layers (-1: none).
-    static member Of(layers: int seq) = { Last = Seq.fold max 0 layers }
 
 /// Rewrites by local rules, arguments first, until none applies; every node once.
 type Rewriter(g: Graph, rules: Rule list, fired: string -> unit) =
@@ -58,9 +52,8 @@ type Rewriter(g: Graph, rules: Rule list, fired: string -> unit) =
 /// The passes over one graph, with what they have found out so far.
 type Simplifier(g: Graph) =
     let counts = Dictionary<string, int>()
-    let fired (name: string) =
-        let before = match counts.TryGetValue name with | true, n -> n | _ -> 0
-        counts[name] <- before + 1
+    let fired name =
+        counts[name] <- (match counts.TryGetValue name with | true, n -> n | _ -> 0) + 1
     let local = Rewriter(g, folding, fired)
     let sums = LinearForm(g, local.Fold, fired)
 
@@ -159,10 +152,13 @@ module Passes =
     let private closing =
         HashSet([ "lm_head"; "head"; "norm"; "ln"; "ln_f"; "ln_post"; "ln_final"; "final"; "output"; "classifier"; "fc" ])
 
-    /// Where a tensor stands in a schedule, from 0 (first layer) to 1 (last layer).
-    let position (name: string) layer (layers: LayerRange) =
-        if layer >= 0 then (if layers.Last = 0 then 0.0 else float layer / float layers.Last)
-        elif name.Split '.' |> Array.exists closing.Contains then 1.0
+    let private lastLayers = ConditionalWeakTable<IReadOnlyList<TensorInfo>, int[]>()
+
+    /// Where a tensor stands in a schedule over the set's layers, from 0 (layer 0) to 1 (last layer).
+    let position (tensors: IReadOnlyList<TensorInfo>) (t: TensorInfo) =
+        let last = (lastLayers.GetValue(tensors, fun ts -> [| Seq.fold (fun m (t: TensorInfo) -> max m t.Layer) 0 ts |]))[0]
+        if t.Layer >= 0 then (if last = 0 then 0.0 else float t.Layer / float last)
+        elif t.Name.Split '.' |> Array.exists closing.Contains then 1.0
         else 0.0
 
     /// The two arguments of a ramp a position lies between, and how far it is from the first to the second (0: at the first).
@@ -212,10 +208,10 @@ module Passes =
             else
                 g.Make(Linear, [| g.Const(1.0 - t); ramp.Args[i]; g.Const t; ramp.Args[j] |], ramp.Origin)
 
-    /// The node as it is for one tensor: scopes resolved, ramps at their value.
-    let simplifyFor (g: Graph) (name: string, layer: int, layers: LayerRange) (node: Node) : Node =
-        let pick = TensorScope.selects name layer
-        node |> resolve g pick (rampAt g (position name layer layers)) (Dictionary()) |> quickly g
+    /// The node as it is for one tensor of a set: scopes resolved, ramps at their value.
+    let simplifyFor (g: Graph) (tensors: IReadOnlyList<TensorInfo>) (t: TensorInfo) (node: Node) : Node =
+        let pick = TensorScope.selects t.Name t.Layer
+        node |> resolve g pick (rampAt g (position tensors t)) (Dictionary()) |> quickly g
 
     /// Replaces the late numbers that are known by now.
     let bind (g: Graph) (values: int -> float option) (node: Node) : Node =

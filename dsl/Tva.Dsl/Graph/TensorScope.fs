@@ -36,6 +36,13 @@ module TensorScope =
             | c -> b.Append(Regex.Escape(string c)) |> ignore
         regex (b.Append('$').ToString())
 
+    let private nameSets =
+        System.Runtime.CompilerServices.ConditionalWeakTable<string list, System.Collections.Generic.HashSet<string>>()
+
+    // Lists name hundreds of tensors and are asked about for each of them.
+    let private contains (names: string list) (name: string) =
+        not names.IsEmpty && (nameSets.GetValue(names, fun n -> System.Collections.Generic.HashSet<string> n)).Contains name
+
     /// Whether the tensor of this name and layer (-1: none) is selected.
     let rec selects (name: string) (layer: int) scope =
         match scope with
@@ -43,7 +50,7 @@ module TensorScope =
         | Glob g -> if g.AsSpan().IndexOfAny('*', '?') < 0 then g = name else (globRegex g).IsMatch name
         | Match p -> (regex p).IsMatch name
         | Layers(first, last) -> layer >= first && layer <= last
-        | Names names -> List.contains name names
+        | Names names -> contains names name
         | Both(a, b) -> selects name layer a && selects name layer b
         | Either(a, b) -> selects name layer a || selects name layer b
         | Except a -> not (selects name layer a)

@@ -1,0 +1,125 @@
+/// What the graph and plan tests share: short ways to write graphs, checkpoints that exist only as headers, and an evaluator of its own.
+module Tva.Tests.GraphSupport
+
+open System
+open System.Collections.Generic
+open System.Threading
+open Tva.Core.Checkpoints
+open Tva.Core.Execution
+open Tva.Core.Ops
+open Tva.Core.Tensors
+open Tva.Dsl
+open Tva.Dsl.Graph
+
+/// Graphs as one would write them on paper.
+type Writer(g: Graph) =
+    let make op args = g.Make(op, Array.ofList args, Span.None)
+    member _.Graph = g
+    member _.Num(v: float) = g.Const v
+    member _.Src i = make (Source i) []
+    member _.Late i = make (Late i) []
+    member _.Op(name: string, [<ParamArray>] args: Node[]) = g.Apply(name, Span.None, args)
+    member w.Add(a, b) = w.Op("add", a, b)
+    member w.Sub(a, b) = w.Op("sub", a, b)
+    member w.Mul(a, b) = w.Op("mul", a, b)
+    member w.Mul(a: float, b) = w.Op("mul", g.Const a, b)
+    member w.Div(a, b) = w.Op("div", a, b)
+    member _.Only(scope, x) = make (Restrict scope) [ x ]
+    member _.Choose(cases: (TensorScope * Node) list) = make (Choose(List.map fst cases)) (List.map snd cases)
+    member _.Ramp(args: Node list) = make Ramp args
+    member _.Numel e = make (Numel e) []
+    member _.Reduce(kind, extent, args: Node list) = make (Reduce(kind, extent)) args
+    member w.Dot(x, y) = w.Reduce(ReduceKind.Dot, Extent.All, [ x; y ])
+    member w.Norm x = w.Op("sqrt", w.Dot(x, x))
+    member w.Trim(x, density: Node, extent) = make Keep [ x; w.Reduce(ReduceKind.KeepLargest, extent, [ x; density ]) ]
+    member w.Drop(x, p: float, seed: float) = make Drop [ x; w.Num p; w.Num seed ]
+    member _.Linear(terms: (Node * Node) list) = make Linear (terms |> List.collect (fun (k, x) -> [ k; x ]))
+    member _.Simple n = Passes.simplify g n
+
+let writer () = Writer(Graph())
+
+/// A checkpoint of which only the header exists.
+type FakeCheckpoint(path: string, tensors: (string * DType * int64 list) list) =
+    inherit Checkpoint()
+    let infos = [| for name, dtype, dims in tensors -> TensorInfo(name, dtype, Shape(Array.ofList dims), 0, 0L) |]
+    override _.Path = path
+    override _.Files = [| path |]
+    override _.Tensors = infos
+    override _.Metadata = Dictionary()
+    override _.Find name = infos |> Array.tryFind (fun t -> t.Name = name) |> Option.toObj
+    override _.Fingerprint = path
+    override _.Read(_, _, _) = failwith "no bytes"
+    override _.Prefetch(_, _, _) = ()
+    override _.Dispose() = ()
+
+/// Runs on a stack like the front end's.
+let onBigStack (work: unit -> 'a) : 'a =
+    let cell = ref None
+    let t = Thread((fun () -> try cell.Value <- Some(Choice1Of2(work ())) with e -> cell.Value <- Some(Choice2Of2 e)), 256 * 1024 * 1024)
+    t.Start()
+    t.Join()
+    match cell.Value with
+    | Some(Choice1Of2 v) -> v
+    | Some(Choice2Of2 e) -> raise (Exception("on the big stack: " + string e))
+    | None -> failwith "no result"
+
+/// A model in float64: tensors with values, per source.
+type World = { Names: string list; Layers: int list; Values: float[][][] }
+
+/// What a node is worth at every element, straight from what the ops are defined to mean; no code of the passes is used.
+let evaluate (world: World) (node: Node) : float[][] =
+    let count = world.Names.Length
+    let last = List.max world.Layers |> max 0
+    let memo = Dictionary<int, float[][]>(HashIdentity.Structural)
+    let at (a: float[]) i = if a.Length = 1 then a[0] else a[i]
+    let zip (args: float[][] list) (f: float list -> float) =
+        [| for t in 0 .. count - 1 ->
+               let cols = args |> List.map (fun a -> a[t])
+               let n = cols |> List.map Array.length |> List.max
+               Array.init n (fun i -> f (cols |> List.map (fun c -> at c i))) |]
+    let rec go (n: Node) : float[][] =
+        match memo.TryGetValue n.Id with
+        | true, v -> v
+        | _ ->
+            let args = n.Args |> Array.map go |> List.ofArray
+            let v =
+                match n.Op with
+                | Const v -> Array.create count [| v |]
+                | Source s -> world.Values[s]
+                | Apply op -> zip args (fun v -> let v = Array.ofList v in OpTable.All[op].Host.Invoke(v[0], (if v.Length > 1 then v[1] else 0.0), (if v.Length > 2 then v[2] else 0.0)))
+                | Linear -> zip args (fun v -> v |> List.chunkBySize 2 |> List.sumBy (fun p -> p[0] * p[1]))
+                | Restrict s -> [| for t in 0 .. count - 1 -> if TensorScope.selects world.Names[t] world.Layers[t] s then args[0][t] else [| 0.0 |] |]
+                | Choose scopes ->
+                    [| for t in 0 .. count - 1 ->
+                           match scopes |> List.tryFindIndex (TensorScope.selects world.Names[t] world.Layers[t]) with
+                           | Some i -> args[i][t]
+                           | None -> [| 0.0 |] |]
+                | Ramp ->
+                    [| for t in 0 .. count - 1 ->
+                           let x = (if world.Layers[t] < 0 || last = 0 then 0.0 else float world.Layers[t] / float last) * float (args.Length - 1)
+                           let i = min (int x) (args.Length - 1)
+                           let j = min (i + 1) (args.Length - 1)
+                           let a, b = args[i][t], args[j][t]
+                           Array.init (max a.Length b.Length) (fun e -> at a e + (x - float i) * (at b e - at a e)) |]
+                | Numel Extent.All -> Array.create count [| world.Values[0] |> Array.sumBy (fun t -> float t.Length) |]
+                | Reduce(kind, extent) ->
+                    let f (ts: int list) =
+                        let size t = world.Values[0].[t].Length
+                        let stream k = [ for t in ts do for i in 0 .. size t - 1 -> at args[k].[t] i ]
+                        match kind with
+                        | ReduceKind.Sum -> List.sum (stream 0)
+                        | ReduceKind.Dot -> List.sum (List.map2 (*) (stream 0) (stream 1))
+                        | ReduceKind.SumAbs -> stream 0 |> List.sumBy abs
+                        | ReduceKind.MaxAbs -> stream 0 |> List.map abs |> List.max
+                        | ReduceKind.Min -> List.min (stream 0)
+                        | ReduceKind.Max -> List.max (stream 0)
+                        | ReduceKind.CountNonzero -> stream 0 |> List.filter ((<>) 0.0) |> List.length |> float
+                        | k -> failwith $"{k} is not for this evaluator"
+                    match extent with
+                    | Extent.All -> Array.create count [| f [ 0 .. count - 1 ] |]
+                    | Extent.Tensor -> [| for t in 0 .. count - 1 -> [| f [ t ] |] |]
+                    | e -> failwith $"{e} is not for this evaluator"
+                | op -> failwith $"{op} is not for this evaluator"
+            memo[n.Id] <- v
+            v
+    go node
