@@ -236,13 +236,13 @@ module Diagnostics =
     let private kindsHelp = "a Model has weight 1, a task vector (Delta) weight 0; `raw(m)` and `point(d)` cross over"
 
     let neitherModelNorDelta (what: string) (weight: float) span =
-        make 401 span $"`{what}` has weight {Math.Round(weight, 6)}: neither a model (1) nor a task vector (0)" (Some kindsHelp)
+        make 401 span $"{what} has weight {Math.Round(weight, 6)}: neither a model (1) nor a task vector (0)" (Some kindsHelp)
 
     let weightByTensor (what: string) (weight: float) (tensor: string) span =
-        make 402 span $"`{what}` has weight {Math.Round(weight, 6)} at {tensor}: neither a model (1) nor a task vector (0) there" (Some kindsHelp)
+        make 402 span $"{what} has weight {Math.Round(weight, 6)} at {tensor}: neither a model (1) nor a task vector (0) there" (Some kindsHelp)
 
     let weightUnknown (what: string) span =
-        make 403 span $"the weight of `{what}` is only known when it runs, so it may be neither a model nor a task vector"
+        make 403 span $"the weight of {what} is only known when it runs, so it may be neither a model nor a task vector"
             (Some "write it as a model plus scaled task vectors (`base + k*A`), or with `raw` and `point`")
 
     let wantsModel what span =

@@ -70,7 +70,7 @@ let private deltas (ctx: Context) symbol span (ts: TensorValue list) =
         | Weight.Model ->
             report ctx (Diagnostics.productOfPoints symbol span)
             false
-        | _ -> checkWhole ctx (ctx.Program.TextOf span) span t
+        | _ -> checkWhole ctx (quote (ctx.Program.TextOf span)) span t
     ts |> List.forall ok
 
 let private withScalar (ctx: Context) op span (node: Node) (t: TensorValue) (s: Node) =

@@ -318,12 +318,13 @@ type Checker(program: Program, settings: Map<string, string>) =
                         fits ctx $"`{p.Name.Text}` of `{d.Name.Text}`" e.Span kind value |> ignore
                     | None -> ()
                     s.Add(p.Name.Text, placeholder kind)) names
-            let inner = this.Context(ctx.Folder, true, scope)
-            if Trees.calls d.Name.Text d.Body && not (names.ContainsKey d.Name.Text) then
+            let recursive = Trees.calls d.Name.Text d.Body && not (names.ContainsKey d.Name.Text)
+            let scope = if recursive then scope.Add(d.Name.Text, Value.Unknown Kind.Function) else scope
+            if recursive then
                 report (Diagnostics.recursion d.Name.Text d.Name.Span)
-            else
-                let value = this.Eval(inner, d.Body)
-                fits inner $"the result of `{d.Name.Text}`" d.Body.Span (kindOfName d.Result) value |> ignore
+            let inner = this.Context(ctx.Folder, true, scope)
+            let value = this.Eval(inner, d.Body)
+            fits inner $"the result of `{d.Name.Text}`" d.Body.Span (kindOfName d.Result) value |> ignore
         names <- names.Add(d.Name.Text, Value.Function { Definition = d; Scope = names; IsPrelude = isPrelude })
 
     member private this.Assert(ctx, condition: Expr, message: Expr option, span) =
@@ -401,7 +402,7 @@ type Checker(program: Program, settings: Map<string, string>) =
         | Let(name, e) ->
             let value =
                 match this.Eval(ctx, e) with
-                | Value.Tensor t when not (checkWhole ctx (program.TextOf e.Span) e.Span t) -> unknown
+                | Value.Tensor t when not (checkWhole ctx (quote (program.TextOf e.Span)) e.Span t) -> unknown
                 | v -> v
             program.Remember(name.Text, $"{name.Text} = {program.TextOf e.Span}")
             names <- names.Add(name.Text, value)
@@ -419,7 +420,7 @@ type Checker(program: Program, settings: Map<string, string>) =
             match this.Eval(ctx, e) with
             | Value.Unit
             | Value.Unknown _ -> ()
-            | Value.Tensor t when not (checkWhole ctx (program.TextOf e.Span) e.Span t) -> ()
+            | Value.Tensor t when not (checkWhole ctx (quote (program.TextOf e.Span)) e.Span t) -> ()
             | v ->
                 names <- names.Add("it", v)
                 program.Do(Effect.Show([ Some(program.TextOf e.Span), v ], s.Span))

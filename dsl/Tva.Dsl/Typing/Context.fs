@@ -61,11 +61,10 @@ module Context =
         | _, Some set when weight.Extent > Extent.All ->
             // It varies by tensor: the rule must hold at each, and the same way.
             let tensors = ctx.Program.SetTensors set
-            let layers = LayerRange.Of(tensors |> Seq.map _.Layer)
             let values =
                 [ for t in tensors do
                       if t.DType.IsFloating() then
-                          t.Name, Passes.simplifyFor ctx.Program.Graph (t.Name, t.Layer, layers) weight ]
+                          t.Name, Passes.simplifyFor ctx.Program.Graph tensors t weight ]
             if values |> List.exists (fun (_, n) -> match n.Op with Const _ -> false | _ -> true) then
                 Weight.Unknown
             else
@@ -103,23 +102,25 @@ module Context =
 
     let describe ctx value = Kind.article (kindOf ctx value)
 
-    /// How a use refers to its expression in messages.
-    let short (text: string) = if text.Length > 60 then text.Substring(0, 57) + "..." else text
+    /// How messages call an expression: by its text.
+    let quote (text: string) =
+        let text = if text.Length > 60 then text.Substring(0, 57) + "..." else text
+        $"`{text}`"
 
     /// Reports a tensor value that is neither a Model nor a Delta; true when it is one.
-    let checkWhole (ctx: Context) (text: string) span (t: TensorValue) =
+    let checkWhole (ctx: Context) (what: string) span (t: TensorValue) =
         match weightOf ctx t with
         | Weight.Model
         | Weight.Delta -> true
         | Weight.Unknown when ctx.Abstract -> true
         | Weight.Unknown ->
-            report ctx (Diagnostics.weightUnknown (short text) span)
+            report ctx (Diagnostics.weightUnknown what span)
             false
         | Weight.Other(v, None) ->
-            report ctx (Diagnostics.neitherModelNorDelta (short text) v span)
+            report ctx (Diagnostics.neitherModelNorDelta what v span)
             false
         | Weight.Other(v, Some tensor) ->
-            report ctx (Diagnostics.weightByTensor (short text) v tensor span)
+            report ctx (Diagnostics.weightByTensor what v tensor span)
             false
 
     /// Asks for a task vector.

@@ -16,7 +16,7 @@ let private save ctx (call: Call) =
     | Some t, Some path, Some dtype ->
         let span = call.Args[1].Value.Span
         let source = call.Args[0].Value
-        if checkWhole ctx source.Text source.Span t && not ctx.Abstract then
+        if checkWhole ctx (quote source.Text) source.Span t && not ctx.Abstract then
             let full = Path.GetFullPath(path, ctx.Folder)
             if not (full.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase)) then
                 report ctx (Diagnostics.outputForm path span)
@@ -41,7 +41,7 @@ let private evaluate ctx (call: Call) =
         if not (command.Contains "{model}") && not ctx.Abstract then
             report ctx (Diagnostics.cannotCompute "the command has no `{model}`, the place of the checkpoint's path" call.Args[1].Value.Span None)
         let source = call.Args[0].Value
-        if ctx.Abstract || not (checkWhole ctx source.Text source.Span t) then Value.Unknown Kind.Table
+        if ctx.Abstract || not (checkWhole ctx (quote source.Text) source.Span t) then Value.Unknown Kind.Table
         else
             let table = p.NewTable()
             p.Do(Effect.Evaluate(table, t, command, ctx.Folder, call.Span))
