@@ -109,6 +109,11 @@ type internal Cursor(source: SourceText, all: Token[], found: List<Diagnostic>) 
         if not failed then
             found.Add finding
 
+    /// The same for what the token here shows, unless characters without a meaning before it are to blame.
+    member _.ReportHere(finding: Diagnostic) =
+        if not failed && not (afterInvalid (here ())) then
+            found.Add finding
+
     member _.Fail(finding: Diagnostic) =
         if not failed then
             if not (afterInvalid (here ())) then

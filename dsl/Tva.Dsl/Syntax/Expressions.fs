@@ -56,7 +56,7 @@ let elements (c: Cursor) (closer: string) (element: unit -> 'a) : 'a list =
         if not c.Failed && not (c.Take ",") && not (c.Is closer) then
             if startsExpression c.Current && not c.AtNewStatement then
                 if commas then
-                    c.Report(Diagnostics.missingComma c.Current.Span)
+                    c.ReportHere(Diagnostics.missingComma c.Current.Span)
                 commas <- false
             else
                 go <- c.AtNewStatement |> not
@@ -197,7 +197,7 @@ and private prefix (c: Cursor) : Expr =
     elif c.IsKeyword "not" then
         unary Not
     elif c.Is "+" && startsExpression (c.Peek 1) then
-        c.Report(Diagnostics.unaryPlus token.Span)
+        c.ReportHere(Diagnostics.unaryPlus token.Span)
         c.Advance()
         infix c Operators.Prefix
     else
@@ -315,7 +315,8 @@ and private primary (c: Cursor) : Expr =
         let group () =
             c.Open ")"
             let inner = expression c
-            c.Close("", None)
+            let help = "these brackets hold one expression; a list is `[a, b]`, and `assert e, \"message\"` needs no brackets"
+            c.Close("", (if c.Is "," then Some help else None))
             // With its brackets, so that a caret line under `(a + b) * c` begins at the bracket.
             { inner with Span = since token.Span c }
         nested c (errorAt c) group
@@ -367,9 +368,17 @@ and private record (c: Cursor) : ExprNode =
         let line = c.Current.Kind = TokenKind.Newline
         c.SkipLines()
         let comma = c.Take ","
-        if not line && not comma && c.Is ";" then
-            c.FailUnexpected("`,` or `}`", Some "a record's entries are separated by `,` or new lines")
-        line || comma
+        if line || comma || c.Is "}" then
+            true
+        elif c.Is ";" then
+            let struct (span, what) = c.Found
+            c.Report(Diagnostics.unexpected span "`,`" what (Some "a record's entries are separated by `,` or new lines"))
+            c.Take ";"
+        else
+            let missing = startsExpression c.Current && not c.AtNewStatement
+            if missing then
+                c.ReportHere(Diagnostics.missingComma c.Current.Span)
+            missing
     let entry () =
         let token = c.Current
         let name: Ident = { Text = token.Text; Span = token.Span }

@@ -88,7 +88,7 @@ type private Scanner(source: SourceText) =
     member this.Word() =
         let start = pos
         this.SkipParts()
-        let word = text.Substring(start, pos - start).Normalize(NormalizationForm.FormC)
+        let word = text.Substring(start, pos - start)
         this.Add((if Words.isKeyword word then TokenKind.Keyword else TokenKind.Name), start, word, 0.0)
 
     member this.Number() =

@@ -74,9 +74,11 @@ module Parser =
         if not (c.Take "=") then
             // `def f(x) { ... }` and `def f(x) x + 1`: the body is there.
             let struct (span, _) = c.Found
-            c.Report(Diagnostics.defWithoutEquals span)
+            let finding = Diagnostics.defWithoutEquals span
             if c.Current.Kind = TokenKind.Newline || c.Current.Kind = TokenKind.End || c.Is ";" then
-                c.Fail(Diagnostics.defWithoutEquals span)
+                c.Fail finding
+            else
+                c.Report finding
         c.ContinueAfterOperator()
         let body = Expressions.expression c
         Def { Name = name; Params = parameters; Result = result; Body = body; Doc = doc }
