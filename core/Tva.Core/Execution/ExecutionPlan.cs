@@ -96,11 +96,24 @@ public sealed record KeepLimitParameter : ParameterBinding;
 
 /// <summary>A reduction, done by every step over some extent.</summary>
 /// <param name="Kind">What it computes.</param>
-/// <param name="Extent">All, Layer, Tensor or Row.</param>
+/// <param name="Extent">All, Layer, Tensor or Row; KeepLargest takes All, Layer or Tensor.</param>
 /// <param name="Argument">For KeepLargest the density, for Quantile q: index of a scalar known before this step; else -1.</param>
-public sealed record Reduction(ReduceKind Kind, Extent Extent, int Argument = -1);
+public sealed record Reduction(ReduceKind Kind, Extent Extent, int Argument = -1)
+{
+    /// <summary>All, Layer, Tensor or Row; KeepLargest takes All, Layer or Tensor.</summary>
+    /// <exception cref="ArgumentException">KeepLargest per row, or anything per element.</exception>
+    public Extent Extent { get; } = Extent switch
+    {
+        Extent.Element => throw new ArgumentException("a reduction has no extent Element", nameof(Extent)),
+        Extent.Row when Kind == ReduceKind.KeepLargest => throw new ArgumentException("KeepLargest takes All, Layer or Tensor", nameof(Extent)),
+        _ => Extent,
+    };
+}
 
-/// <summary>Which kernel outputs feed a reduction; A = -1: this tensor contributes nothing (zeros, for KeepLargest and counts of n).</summary>
+/// <summary>
+/// Which kernel outputs, scratch streams all, feed a reduction. A = -1, or no kernel for the class in the step: this tensor
+/// contributes nothing, that is zeros, which only KeepLargest, Quantile, Min and Max notice.
+/// </summary>
 public readonly record struct ReductionFeed(int A, int B = -1);
 
 /// <summary>What one step does with the tensors of one class.</summary>

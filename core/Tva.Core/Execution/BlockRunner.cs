@@ -1,0 +1,273 @@
+using System.Runtime.InteropServices;
+using Tva.Core.Tensors;
+
+namespace Tva.Core.Execution;
+
+/// <summary>
+/// Comes in: blocks of jobs. Goes out: their inputs read, kernels run cell by cell, results reduced, gathered and written, all on one
+/// worker's own buffers, so that a cell's streams are still in its cache when the next thing looks at them.
+/// </summary>
+internal sealed unsafe class BlockRunner : IDisposable
+{
+    private readonly Engine engine;
+    private readonly Flow flow;
+    private readonly int worker;
+    private readonly Block arena;
+    private readonly KernelCall call;
+
+    public BlockRunner(Engine engine, Flow flow, int worker)
+    {
+        this.engine = engine;
+        this.flow = flow;
+        this.worker = worker;
+        arena = new Block(engine.Budget.ArenaBytes);
+        call = new KernelCall(engine, flow, arena);
+    }
+
+    /// <summary>Bytes read from checkpoints so far.</summary>
+    public long BytesRead => call.BytesRead + copied.Read;
+
+    /// <summary>Bytes written so far.</summary>
+    public long BytesWritten => written + copied.Written;
+
+    private long written;
+    private (long Read, long Written) copied;
+
+    /// <summary>Does a block.</summary>
+    public void Run(Claim claim)
+    {
+        switch (claim.Job.Kind)
+        {
+            case JobKind.Copy:
+                Copy(claim);
+                break;
+            case JobKind.Sample:
+                Sample(claim);
+                break;
+            case JobKind.Rows:
+                Rows(claim);
+                break;
+            case JobKind.Locate:
+                Locate(claim.Job);
+                break;
+            default:
+                Pass(claim);
+                break;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        call.Dispose();
+        arena.Dispose();
+    }
+
+    /// <summary>A block of the step's pass, or of another round of a selection, for which the rest was done the first time.</summary>
+    private void Pass(Claim claim)
+    {
+        var job = claim.Job;
+        var kernel = job.Kernel;
+        var full = job.Kind == JobKind.Full;
+        if (full)
+        {
+            engine.ReadAhead.Advance(job.Step, job.Tensor, claim.Start + claim.Count);
+        }
+
+        call.Arrange(kernel, job.Unit, PlanShape.Cell);
+        call.Read(job.Tensor, claim.Start, claim.Count);
+        for (long at = 0; kernel.Body is not null && at < claim.Count; at += PlanShape.Cell)
+        {
+            var n = (int)Math.Min(PlanShape.Cell, claim.Count - at);
+            var flagged = call.Run(job.Step, job.Tensor, claim.Start + at, at, n);
+            var cell = (int)((claim.Start + at) / PlanShape.Cell);
+            if (full)
+            {
+                if (flagged)
+                {
+                    LogNonFinite(job, at, n);
+                }
+
+                Reduce(job, cell, n);
+            }
+
+            foreach (var group in job.Groups)
+            {
+                var values = call.Stream(kernel.Feed(group.Index).A);
+                if (group.Mode == SelectionMode.Direct)
+                {
+                    group.SelectDirectly(values, n, call.Spare);
+                }
+                else
+                {
+                    group.Add(worker, job.Tensor, cell, values, n, call.Spare, engine.Keys, engine.Budget.ChunkBytes);
+                }
+            }
+        }
+
+        if (full)
+        {
+            Write(kernel, job.Tensor, claim.Start, claim.Count);
+        }
+    }
+
+    private void Reduce(Job job, int cell, int n)
+    {
+        for (var r = 0; r < job.Cells.Length; r++)
+        {
+            var feed = job.Kernel.Feed(r);
+            if (job.Cells[r] is { } cells)
+            {
+                cells[cell] = Reducers.Reduce(job.Kernel.Reductions[r].Kind, call.Stream(feed.A), call.Stream(feed.B), n);
+            }
+            else
+            {
+                job.Rows[r]?.Add(cell, call.Stream(feed.A), call.Stream(feed.B), n);
+            }
+        }
+    }
+
+    private void Write(StepKernel kernel, int tensor, long start, long count)
+    {
+        for (var o = 0; o < kernel.OutputSizes.Length; o++)
+        {
+            var file = kernel.Kernel.Files[o];
+            if (file >= 0)
+            {
+                var bytes = new ReadOnlySpan<byte>(call.OutputBlock(o), checked((int)(count * kernel.OutputSizes[o])));
+                engine.Writers[file].Write(tensor, start * kernel.OutputSizes[o], bytes);
+                written += bytes.Length;
+            }
+        }
+    }
+
+    private void Sample(Claim claim)
+    {
+        var job = claim.Job;
+        call.Arrange(job.Kernel, SelectionSample.PieceLength, SelectionSample.PieceLength);
+        var last = (Start: -1L, Count: 0);
+        for (var i = (int)claim.Start; i < claim.Start + claim.Count; i++)
+        {
+            var (group, piece) = job.Pieces[i];
+            if (last != (piece.Start, piece.Count))
+            {
+                last = (piece.Start, piece.Count);
+                call.Read(job.Tensor, piece.Start, piece.Count);
+                call.Run(job.Step, job.Tensor, piece.Start, 0, piece.Count);
+            }
+
+            group.Sample!.Add(piece, call.Stream(job.Kernel.Feed(group.Index).A), group.Magnitudes);
+        }
+    }
+
+    private void Locate(Job job)
+    {
+        var group = job.Groups[0];
+        var start = (long)group.Tie.Cell * PlanShape.Cell;
+        var n = (int)Math.Min(PlanShape.Cell, engine.Shape.Elements[job.Tensor] - start);
+        call.Arrange(job.Kernel, PlanShape.Cell, PlanShape.Cell);
+        call.Read(job.Tensor, start, n);
+        call.Run(job.Step, job.Tensor, start, 0, n);
+        group.EndLocate(start, call.Stream(job.Kernel.Feed(group.Index).A), n);
+    }
+
+    private void Rows(Claim claim)
+    {
+        var job = claim.Job;
+        var kernel = job.Kernel;
+        var length = engine.Plan.Tensors[job.Tensor].Shape.RowLength;
+        var padded = (claim.Count + 63) / 64 * 64;
+        call.Arrange(kernel, padded, padded, spare: false);
+        call.Read(job.Tensor, claim.Start, claim.Count);
+        call.Run(job.Step, job.Tensor, claim.Start, 0, (nint)claim.Count);
+        for (var r = 0; r < kernel.Reductions.Count; r++)
+        {
+            if (kernel.Reductions[r] is { Kind: ReduceKind.Quantile, Extent: Extent.Row } reduction && kernel.Feed(r).A >= 0)
+            {
+                var q = engine.Scalars.Argument(reduction.Argument, job.Tensor);
+                var result = engine.Reduced.Rows(job.Step, r, job.Tensor);
+                for (long at = 0; at < claim.Count; at += length)
+                {
+                    var row = (claim.Start + at) / length;
+                    result[row] = Quantiles.OfRow(call.Stream(kernel.Feed(r).A) + at, length, q is [var one] ? one : q[row]);
+                }
+            }
+        }
+    }
+
+    private void LogNonFinite(Job job, long at, int n)
+    {
+        var kernel = job.Kernel;
+        var @class = engine.Plan.Tensors[job.Tensor].Class;
+        var seen = new HashSet<int>();
+        var any = false;
+        for (var i = 0; i < kernel.InputSizes.Length; i++)
+        {
+            if (kernel.Kernel.Inputs[i] is FileInput file && seen.Add(file.Source))
+            {
+                var bytes = new ReadOnlySpan<byte>(call.InputBlock(i) + (at * kernel.InputSizes[i]), n * kernel.InputSizes[i]);
+                var found = NonFiniteLog.Count(kernel.Kernel.Program.Inputs[i], bytes);
+                any |= found != (0, 0);
+                if (engine.Log.Counts(job.Step, @class, file.Source))
+                {
+                    engine.Log.AddInput(job.Tensor, file.Source, found);
+                }
+            }
+        }
+
+        for (var o = 0; !any && o < kernel.OutputSizes.Length; o++)
+        {
+            if (kernel.CopyOf[o] < 0)
+            {
+                var file = kernel.Kernel.Files[o];
+                var bytes = new ReadOnlySpan<byte>(file >= 0 ? call.OutputBlock(o) + (at * kernel.OutputSizes[o]) : (byte*)call.Stream(o), n * kernel.OutputSizes[o]);
+                engine.Log.AddOutput(job.Tensor, file >= 0 ? file : engine.Plan.Outputs.Count, NonFiniteLog.Count(kernel.Kernel.Program.Outputs[o], bytes));
+            }
+        }
+    }
+
+    private void Copy(Claim claim)
+    {
+        var tensor = engine.Plan.Tensors[claim.Job.Tensor];
+        var first = -1;
+        var bytes = arena.Span(0, (int)claim.Count);
+        var other = arena.Span(engine.Budget.ArenaBytes / 2, (int)claim.Count);
+        for (var s = 0; s < tensor.Sources.Count; s++)
+        {
+            if (tensor.Sources[s] is not { } info)
+            {
+                continue;
+            }
+
+            var source = engine.Plan.Sources[s];
+            if (first < 0)
+            {
+                first = s;
+                source.Read(info, claim.Start, bytes);
+                copied.Read += bytes.Length;
+                continue;
+            }
+
+            var same = info.Bytes == claim.Job.Total;
+            if (same)
+            {
+                source.Read(info, claim.Start, other);
+                copied.Read += other.Length;
+                same = bytes.SequenceEqual(other);
+            }
+
+            if (!same)
+            {
+                throw new FaultException(
+                    $"{source.Path}: {tensor.Name} differs from the one in {engine.Plan.Sources[first].Path}; it is {info.DType.Name()}, which is "
+                    + "copied and not computed with, so it must be the same in all of them; make it so, or leave that model out");
+            }
+        }
+
+        for (var o = 0; o < engine.Plan.Outputs.Count; o++)
+        {
+            engine.Writers[o].Write(claim.Job.Tensor, claim.Start, bytes);
+            copied.Written += bytes.Length;
+        }
+    }
+}

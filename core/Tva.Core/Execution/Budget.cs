@@ -1,0 +1,152 @@
+using Tva.Core.Tensors;
+
+namespace Tva.Core.Execution;
+
+/// <summary>Comes in: a plan and how much memory it may take. Goes out: how many workers, and how much each part of the engine gets.</summary>
+/// <param name="Workers">Worker threads.</param>
+/// <param name="ArenaBytes">Buffer of one worker.</param>
+/// <param name="KeyBytes">Keys that selections may gather.</param>
+/// <param name="ChunkBytes">Unit in which they are rented.</param>
+/// <param name="Pieces">Sampled pieces of a tensor; wider extents take four times as many.</param>
+internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int ChunkBytes, int Pieces)
+{
+    /// <summary>
+    /// Block buffers of a worker: with scratch about half of a second-level cache of 1 MiB. Larger blocks save few calls and cost misses.
+    /// </summary>
+    public static long BlockTarget { get; set; } = 512 << 10;
+
+    private const long SmallMemory = 64 << 20;
+    private const int LargeChunk = 256 << 10;
+    private const int SmallChunk = PlanShape.Cell * sizeof(int);
+
+    /// <exception cref="FaultException">Not even one worker fits.</exception>
+    public static Budget Of(ExecutionPlan plan, PlanShape shape, StepKernel?[][] kernels, RunOptions options)
+    {
+        var selections = plan.Steps.Sum(s => s.Reductions.Count(ReducedValues.IsSelection));
+        var pieces = options.Memory >= SmallMemory ? 64 : 16;
+        long least = SmallestArena(plan, kernels);
+        long ideal = Math.Max(least, IdealArena(kernels));
+        var blocks = Math.Max(1, shape.Cells.Sum(c => (long)c));
+        var workers = (int)Math.Clamp(options.Threads, 1, blocks);
+        while (true)
+        {
+            var rest = options.Memory - Held(plan, shape, workers, pieces) - (workers * least);
+            if (rest >= 0)
+            {
+                var keys = selections > 0 ? rest / 2 : 0;
+                var arena = Math.Min(ideal, least + ((rest - keys) / workers));
+                return new Budget(workers, arena, keys, keys >= 4L * workers * selections * LargeChunk ? LargeChunk : SmallChunk, pieces);
+            }
+
+            if (--workers == 0)
+            {
+                throw new FaultException(
+                    $"the memory budget of {Sizes.Text(options.Memory)} is too small for these tensors; give at least "
+                    + $"{Sizes.Text(options.Memory - rest)} with --memory");
+            }
+        }
+    }
+
+    /// <summary>Elements of a full block of a kernel: whole cells.</summary>
+    public long BlockElements(StepKernel kernel)
+    {
+        var room = ArenaBytes - Fixed(kernel);
+        var perCell = Math.Max(1, kernel.BlockBytes) * (long)PlanShape.Cell;
+        return PlanShape.Cell * Math.Max(1, Math.Min(room, BlockTarget) / perCell);
+    }
+
+    /// <summary>Elements of a block of whole rows.</summary>
+    public long RowElements(StepKernel kernel, long rowLength)
+    {
+        var perRow = (kernel.BlockBytes + kernel.ScratchBytes) * rowLength;
+        var padding = (kernel.BlockBytes + kernel.ScratchBytes) * 64L;
+        return rowLength * Math.Max(1, (ArenaBytes - padding) / Math.Max(1, perRow));
+    }
+
+    private static long Fixed(StepKernel kernel) => (kernel.ScratchBytes + sizeof(int)) * (long)PlanShape.Cell;
+
+    private static long IdealArena(StepKernel?[][] kernels) => kernels.SelectMany(k => k).OfType<StepKernel>()
+        .Select(k => Fixed(k) + Math.Max(k.BlockBytes * (long)PlanShape.Cell, BlockTarget)).DefaultIfEmpty(BlockTarget).Max();
+
+    private static long SmallestArena(ExecutionPlan plan, StepKernel?[][] kernels)
+    {
+        long least = 64 << 10; // What is copied goes through halves of it.
+        for (var s = 0; s < kernels.Length; s++)
+        {
+            var byRow = plan.Steps[s].Reductions.Any(r => r is { Kind: ReduceKind.Quantile, Extent: Extent.Row });
+            for (var c = 0; c < kernels[s].Length; c++)
+            {
+                if (kernels[s][c] is { } kernel)
+                {
+                    least = Math.Max(least, Fixed(kernel) + (kernel.BlockBytes * (long)PlanShape.Cell));
+                    if (byRow)
+                    {
+                        var longest = plan.Tensors.Where(t => t.Class == c).Select(t => t.Shape.RowLength).DefaultIfEmpty(0).Max();
+                        least = Math.Max(least, (longest + 64) * (kernel.BlockBytes + kernel.ScratchBytes));
+                    }
+                }
+            }
+        }
+
+        return least;
+    }
+
+    /// <summary>What is held beside buffers and keys: an upper bound from the shapes.</summary>
+    private static long Held(ExecutionPlan plan, PlanShape shape, int workers, int pieces)
+    {
+        var rows = plan.Tensors.Sum(t => t.Shape.Rows);
+        var cells = shape.Cells.Sum(c => (long)c);
+        var inFlight = Math.Min(cells, (workers + 1L) * shape.Cells.DefaultIfEmpty(0).Max());
+        long held = 0;
+        foreach (var scalar in plan.Scalars)
+        {
+            held += scalar.Extent == Extent.Row ? (scalar is ComputedScalar ? rows * sizeof(double) : 0) : shape.Count(scalar.Extent) * 9L;
+        }
+
+        foreach (var result in plan.Results)
+        {
+            held += (plan.Scalars[result].Extent == Extent.Row ? rows : shape.Count(plan.Scalars[result].Extent)) * sizeof(double);
+        }
+
+        foreach (var reduction in plan.Steps.SelectMany(s => s.Reductions))
+        {
+            if (reduction.Extent == Extent.Row)
+            {
+                held += (rows * sizeof(double)) + (inFlight * 2 * sizeof(double));
+            }
+            else if (!ReducedValues.IsSelection(reduction))
+            {
+                held += (inFlight + plan.Tensors.Count + shape.Count(reduction.Extent)) * sizeof(double);
+            }
+            else
+            {
+                var open = reduction.Extent switch { Extent.All => 1, Extent.Tensor => workers + 1, _ => OpenLayers(shape) + workers };
+                var sample = (reduction.Extent == Extent.Tensor ? 1 : 4) * pieces * SelectionSample.PieceLength * 2L * sizeof(int);
+                var bins = (workers + 2L) * RadixSelect.Bins * sizeof(long);
+                held += Math.Min(open, shape.Count(reduction.Extent)) * (sample + bins);
+                held += (reduction.Extent == Extent.Tensor ? inFlight : cells) * (sizeof(ushort) + 16L);
+            }
+        }
+
+        return held;
+    }
+
+    private static int OpenLayers(PlanShape shape)
+    {
+        var change = new int[shape.Elements.Length + 1];
+        for (var l = 0; l < shape.LayerIds.Length; l++)
+        {
+            var members = shape.Tensors(Extent.Layer, l);
+            change[members[0]]++;
+            change[members[^1] + 1]--;
+        }
+
+        int open = 0, most = 0;
+        foreach (var c in change)
+        {
+            most = Math.Max(most, open += c);
+        }
+
+        return most;
+    }
+}

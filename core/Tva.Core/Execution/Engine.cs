@@ -1,0 +1,56 @@
+using Tva.Core.Checkpoints;
+using Tva.Core.Tensors;
+
+namespace Tva.Core.Execution;
+
+/// <summary>What the parts of one run share: the plan made ready, the tables of results, counters.</summary>
+internal sealed class Engine : IDisposable
+{
+    public Engine(ExecutionPlan plan, RunOptions options, IBackend backend)
+    {
+        Plan = plan;
+        Options = options;
+        Shape = new PlanShape(plan.Tensors);
+        Kernels = [.. plan.Steps.Select(step => step.Kernels.Select(k => k is null ? null : new StepKernel(step, k, backend)).ToArray())];
+        Budget = Budget.Of(plan, Shape, Kernels, options);
+        Keys = new BlockPool(Budget.KeyBytes);
+        Reduced = new ReducedValues(plan, Shape);
+        Scalars = new ScalarTable(plan, Shape, Reduced);
+        Log = new NonFiniteLog(plan);
+        ReadAhead = new ReadAhead(plan, Shape, Backwards);
+    }
+
+    public ExecutionPlan Plan { get; }
+
+    public RunOptions Options { get; }
+
+    public PlanShape Shape { get; }
+
+    /// <summary>Per step and class; null where there is nothing to do.</summary>
+    public StepKernel?[][] Kernels { get; }
+
+    public Budget Budget { get; }
+
+    public BlockPool Keys { get; }
+
+    public ReducedValues Reduced { get; }
+
+    public ScalarTable Scalars { get; }
+
+    public NonFiniteLog Log { get; }
+
+    public ReadAhead ReadAhead { get; }
+
+    public List<CheckpointWriter> Writers { get; } = [];
+
+    /// <inheritdoc/>
+    public void Dispose() => Keys.Dispose();
+
+    public StepKernel? KernelOf(int step, int tensor) => Plan.Tensors[tensor].Class is >= 0 and var c ? Kernels[step][c] : null;
+
+    /// <summary>
+    /// After a step that ends in a number of the whole model the tensors come in the other direction: of a model larger than the page
+    /// cache, the last ones read are still there.
+    /// </summary>
+    public bool Backwards(int step) => Plan.Steps.Take(step).Count(s => s.Reductions.Any(r => r.Extent == Extent.All)) % 2 != 0;
+}

@@ -1,0 +1,135 @@
+using System.Numerics;
+using System.Runtime.Intrinsics;
+
+namespace Tva.Core.Execution;
+
+/// <summary>How a float's bits map to an integer that sorts as the selection does.</summary>
+internal interface IKeyMap
+{
+    static abstract int Of(int bits);
+
+    static abstract Vector256<int> Of(Vector256<int> bits);
+}
+
+/// <summary>By magnitude: bits without the sign. NaN sorts above infinity.</summary>
+internal readonly struct MagnitudeKeys : IKeyMap
+{
+    public static int Of(int bits) => bits & int.MaxValue;
+
+    public static Vector256<int> Of(Vector256<int> bits) => bits & Vector256.Create(int.MaxValue);
+}
+
+/// <summary>By value: negative numbers have their lower bits flipped. NaN sorts outside the infinities, its sign's side.</summary>
+internal readonly struct OrderedKeys : IKeyMap
+{
+    public static int Of(int bits) => bits ^ ((bits >> 31) & int.MaxValue);
+
+    public static Vector256<int> Of(Vector256<int> bits) => bits ^ ((bits >> 31) & Vector256.Create(int.MaxValue));
+}
+
+/// <summary>Where a selection looks: keys in [Low, High] are gathered, except Guess, which like those above High is only counted.</summary>
+internal readonly record struct Bracket(int Low, int High, int Guess)
+{
+    public static Bracket Everything(bool magnitudes) => new(magnitudes ? 0 : int.MinValue, int.MaxValue, magnitudes ? 0 : int.MinValue);
+}
+
+/// <summary>
+/// Comes in: a run of values and a bracket. Goes out: how many lie above it and at the guess, and the keys of the others inside, in order.
+/// </summary>
+internal static unsafe class KeyScan
+{
+    /// <summary>Writes the gathered keys to <paramref name="destination"/> (room for n) and returns how many there are.</summary>
+    public static int Gather<TMap>(float* values, int n, Bracket bracket, int* destination, out int above, out int equal)
+        where TMap : struct, IKeyMap
+    {
+        var low = Vector256.Create(bracket.Low);
+        var high = Vector256.Create(bracket.High);
+        var guess = Vector256.Create(bracket.Guess);
+        var aboveLanes = Vector256<int>.Zero;
+        var equalLanes = Vector256<int>.Zero;
+        var bits = (int*)values;
+        var count = 0;
+        var i = 0;
+        for (; i <= n - 8; i += 8)
+        {
+            var key = TMap.Of(Vector256.Load(bits + i));
+            var isAbove = Vector256.GreaterThan(key, high);
+            var isGuess = Vector256.Equals(key, guess);
+            aboveLanes -= isAbove;
+            equalLanes -= isGuess;
+            var inside = Vector256.AndNot(Vector256.GreaterThanOrEqual(key, low), isAbove | isGuess).ExtractMostSignificantBits();
+            while (inside != 0)
+            {
+                destination[count++] = TMap.Of(bits[i + BitOperations.TrailingZeroCount(inside)]);
+                inside &= inside - 1;
+            }
+        }
+
+        above = Vector256.Sum(aboveLanes);
+        equal = Vector256.Sum(equalLanes);
+        for (; i < n; i++)
+        {
+            var key = TMap.Of(bits[i]);
+            if (key > bracket.High)
+            {
+                above++;
+            }
+            else if (key == bracket.Guess)
+            {
+                equal++;
+            }
+            else if (key >= bracket.Low)
+            {
+                destination[count++] = key;
+            }
+        }
+
+        return count;
+    }
+
+    /// <summary>The keys of all values; in place is allowed.</summary>
+    public static void Map<TMap>(float* values, long n, int* destination)
+        where TMap : struct, IKeyMap
+    {
+        for (long i = 0; i < n; i++)
+        {
+            destination[i] = TMap.Of(((int*)values)[i]);
+        }
+    }
+
+    public static bool AnyNaN(float* values, long n)
+    {
+        for (; n >= 8; n -= 8, values += 8)
+        {
+            var x = Vector256.Load(values);
+            if (!Vector256.EqualsAll(x, x))
+            {
+                return true;
+            }
+        }
+
+        for (; n > 0; n--, values++)
+        {
+            if (float.IsNaN(*values))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Index of the <paramref name="nth"/> (from 1) value with that magnitude key.</summary>
+    public static int IndexOf(float* values, int n, int key, long nth)
+    {
+        for (var i = 0; i < n; i++)
+        {
+            if (MagnitudeKeys.Of(((int*)values)[i]) == key && --nth == 0)
+            {
+                return i;
+            }
+        }
+
+        throw new InvalidOperationException("a selection's tie is not where it was counted: an input changed while it was read");
+    }
+}

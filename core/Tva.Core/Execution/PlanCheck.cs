@@ -1,0 +1,171 @@
+using Tva.Core.Tensors;
+
+namespace Tva.Core.Execution;
+
+/// <summary>Comes in: a plan. Goes out: nothing, or an <see cref="ArgumentException"/>: a wrong plan is an error of whoever made it.</summary>
+internal static class PlanCheck
+{
+    public static void Verify(ExecutionPlan plan)
+    {
+        for (var s = 0; s < plan.Scalars.Count; s++)
+        {
+            VerifyScalar(plan, s);
+        }
+
+        var ready = Ready(plan);
+
+        foreach (var result in plan.Results)
+        {
+            Require(result >= 0 && result < plan.Scalars.Count, $"result {result} is no scalar");
+        }
+
+        foreach (var output in plan.Outputs)
+        {
+            Require(output.DTypes.Count == plan.Tensors.Count, $"{output.Path} has not one type per tensor");
+        }
+
+        for (var s = 0; s < plan.Steps.Count; s++)
+        {
+            var step = plan.Steps[s];
+            foreach (var reduction in step.Reductions)
+            {
+                if (reduction.Kind is ReduceKind.KeepLargest or ReduceKind.Quantile)
+                {
+                    Require(
+                        reduction.Argument >= 0 && reduction.Argument < plan.Scalars.Count
+                        && plan.Scalars[reduction.Argument].Extent <= reduction.Extent && ready[reduction.Argument] <= s,
+                        $"step {s}: the argument of {reduction.Kind} is not known before the step, or finer than its extent");
+                }
+            }
+
+            foreach (var kernel in step.Kernels)
+            {
+                if (kernel is not null)
+                {
+                    VerifyKernel(plan, ready, s, kernel);
+                }
+            }
+        }
+
+        foreach (var tensor in plan.Tensors)
+        {
+            VerifyTensor(plan, tensor);
+        }
+    }
+
+    /// <summary>Per scalar the first step in which it may be used.</summary>
+    public static int[] Ready(ExecutionPlan plan)
+    {
+        var ready = new int[plan.Scalars.Count];
+        for (var i = 0; i < ready.Length; i++)
+        {
+            ready[i] = plan.Scalars[i] switch
+            {
+                ReducedScalar r => r.Step + 1,
+                ComputedScalar c => Math.Max(ready[c.A], Math.Max(c.B < 0 ? 0 : ready[c.B], c.C < 0 ? 0 : ready[c.C])),
+                _ => 0,
+            };
+        }
+
+        return ready;
+    }
+
+    private static void VerifyScalar(ExecutionPlan plan, int index)
+    {
+        switch (plan.Scalars[index])
+        {
+            case StaticScalar s:
+                Require(
+                    (s.Extent == Extent.All && s.Values.Length == 1) || (s.Extent == Extent.Tensor && s.Values.Length == plan.Tensors.Count),
+                    $"scalar {index} has {s.Values.Length} values");
+                break;
+            case ReducedScalar r:
+                Require(
+                    r.Step >= 0 && r.Step < plan.Steps.Count && r.Reduction >= 0 && r.Reduction < plan.Steps[r.Step].Reductions.Count
+                    && plan.Steps[r.Step].Reductions[r.Reduction].Extent == r.Extent,
+                    $"scalar {index} names no reduction of its extent");
+                break;
+            case ComputedScalar c:
+                foreach (var operand in (int[])[c.A, c.B, c.C])
+                {
+                    Require(operand < index && (operand < 0 || plan.Scalars[operand].Extent <= c.Extent), $"scalar {index} is computed from later or finer ones");
+                }
+
+                Require(c.A >= 0 && c.Extent != Extent.Element, $"scalar {index} has no operand");
+                break;
+            default:
+                throw new ArgumentException($"scalar {index} is of an unknown kind");
+        }
+    }
+
+    private static void VerifyKernel(ExecutionPlan plan, int[] ready, int step, ClassKernel kernel)
+    {
+        var program = kernel.Program;
+        Require(
+            kernel.Inputs.Count == program.Inputs.Count && kernel.Files.Count == program.Outputs.Count
+            && kernel.Parameters.Count == program.Parameters && kernel.Feeds.Count == plan.Steps[step].Reductions.Count,
+            $"step {step}: a kernel's bindings don't match its program");
+        foreach (var input in kernel.Inputs)
+        {
+            Require(
+                input switch
+                {
+                    FileInput f => f.Source >= 0 && f.Source < plan.Sources.Count,
+                    RandomInput r => plan.Scalars[r.Seed].Extent is Extent.All or Extent.Tensor && ready[r.Seed] <= step,
+                    RowInput r => plan.Scalars[r.Scalar].Extent == Extent.Row && ready[r.Scalar] <= step,
+                    _ => false,
+                },
+                $"step {step}: {input} is not known before it");
+        }
+
+        for (var p = 0; p < kernel.Parameters.Count; p++)
+        {
+            Require(
+                kernel.Parameters[p] switch
+                {
+                    ScalarParameter s => plan.Scalars[s.Scalar].Extent < Extent.Row && ready[s.Scalar] <= step,
+                    KeepParameter k => k.Step < step && plan.Steps[k.Step].Reductions[k.Reduction].Kind == ReduceKind.KeepLargest
+                        && p + 1 < kernel.Parameters.Count && kernel.Parameters[p + 1] is KeepLimitParameter,
+                    KeepLimitParameter => p > 0 && kernel.Parameters[p - 1] is KeepParameter,
+                    _ => false,
+                },
+                $"step {step}: {kernel.Parameters[p]} is not known before it");
+        }
+
+        foreach (var feed in kernel.Feeds)
+        {
+            foreach (var stream in (int[])[feed.A, feed.B])
+            {
+                Require(
+                    stream < 0 || (stream < program.Outputs.Count && program.Outputs[stream] == DType.F32 && kernel.Files[stream] < 0),
+                    $"step {step}: a reduction is fed output {stream}, which is no scratch stream");
+            }
+        }
+    }
+
+    private static void VerifyTensor(ExecutionPlan plan, PlanTensor tensor)
+    {
+        Require(tensor.Sources.Count == plan.Sources.Count, $"{tensor.Name} has not one entry per source");
+        if (tensor.Class < 0)
+        {
+            Require(plan.Outputs.Count == 0 || tensor.Sources.Any(info => info is not null), $"{tensor.Name} is in no source");
+            return;
+        }
+
+        foreach (var step in plan.Steps)
+        {
+            foreach (var input in step.Kernels[tensor.Class]?.Inputs ?? [])
+            {
+                Require(input is not FileInput f || tensor.Sources[f.Source] is not null, $"{tensor.Name} is not in the source that is read");
+            }
+        }
+    }
+
+    private static void Require(bool holds, string message)
+    {
+        if (!holds)
+        {
+            throw new ArgumentException(message, "plan");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+using Tva.Core.Ops;
+
+namespace Tva.Core.Execution;
+
+/// <summary>
+/// Comes in: static values and reductions as they become final. Goes out: every scalar in float64, computed when the first tensor
+/// that may use it has its turn.
+/// </summary>
+internal sealed class ScalarTable
+{
+    private readonly object gate = new();
+    private readonly ExecutionPlan plan;
+    private readonly PlanShape shape;
+    private readonly ReducedValues reduced;
+    private readonly int[][] byStep;
+    private readonly double[][] values;
+    private readonly bool[][] known;
+    private readonly double[]?[][] rows;
+
+    public ScalarTable(ExecutionPlan plan, PlanShape shape, ReducedValues reduced)
+    {
+        this.plan = plan;
+        this.shape = shape;
+        this.reduced = reduced;
+        var ready = PlanCheck.Ready(plan);
+        byStep = [.. Enumerable.Range(0, plan.Steps.Count + 1).Select(s => Enumerable.Range(0, ready.Length).Where(i => ready[i] == s).ToArray())];
+        values = [.. plan.Scalars.Select(s => new double[s.Extent == Extent.Row ? 0 : shape.Count(s.Extent)])];
+        known = [.. plan.Scalars.Select(s => new bool[s.Extent == Extent.Row ? plan.Tensors.Count : shape.Count(s.Extent)])];
+        rows = [.. plan.Scalars.Select(s => new double[]?[s.Extent == Extent.Row ? plan.Tensors.Count : 0])];
+    }
+
+    /// <summary>Computes what a tensor (-1: the whole model) knows on entering a step: all its reductions before are final.</summary>
+    public void Enter(int step, int tensor)
+    {
+        if (byStep[step].Length == 0)
+        {
+            return;
+        }
+
+        lock (gate)
+        {
+            foreach (var scalar in byStep[step])
+            {
+                var extent = plan.Scalars[scalar].Extent;
+                if (tensor < 0 && extent != Extent.All)
+                {
+                    continue;
+                }
+
+                var member = extent == Extent.All ? 0 : shape.Member(extent, tensor);
+                if (!known[scalar][member])
+                {
+                    Compute(scalar, extent, member, tensor);
+                    known[scalar][member] = true;
+                }
+            }
+        }
+    }
+
+    /// <summary>The value for a tensor, of a scalar coarser than Row.</summary>
+    public double Get(int scalar, int tensor)
+    {
+        var extent = plan.Scalars[scalar].Extent;
+        return values[scalar][extent == Extent.All ? 0 : shape.Member(extent, tensor)];
+    }
+
+    /// <summary>A reduction's argument for a tensor: one value, or one per row.</summary>
+    public double[] Argument(int scalar, int tensor) => plan.Scalars[scalar].Extent == Extent.Row ? Rows(scalar, tensor) : [Get(scalar, tensor)];
+
+    /// <summary>The values of a scalar of extent Row for a tensor's rows.</summary>
+    public double[] Rows(int scalar, int tensor) => rows[scalar][tensor]!;
+
+    /// <summary>A scalar as a result: see <see cref="RunResult.Results"/>.</summary>
+    public double[] Export(int scalar) =>
+        plan.Scalars[scalar].Extent == Extent.Row ? [.. rows[scalar].SelectMany(r => r ?? [])] : (double[])values[scalar].Clone();
+
+    private void Compute(int scalar, Extent extent, int member, int tensor)
+    {
+        switch (plan.Scalars[scalar])
+        {
+            case StaticScalar s:
+                values[scalar][member] = s.Values[member];
+                break;
+            case ReducedScalar r when extent == Extent.Row:
+                rows[scalar][tensor] = reduced.Rows(r.Step, r.Reduction, tensor);
+                break;
+            case ReducedScalar r:
+                values[scalar][member] = reduced[r.Step, r.Reduction, member];
+                break;
+            case ComputedScalar c:
+                var op = OpTable.All[c.Op].Host;
+                if (extent != Extent.Row)
+                {
+                    values[scalar][member] = op(Operand(c.A), Operand(c.B), Operand(c.C));
+                    break;
+                }
+
+                double[]? a = RowsOf(c.A), b = RowsOf(c.B), x = RowsOf(c.C);
+                double a0 = a is null ? Operand(c.A) : 0, b0 = b is null ? Operand(c.B) : 0, x0 = x is null ? Operand(c.C) : 0;
+                var result = new double[plan.Tensors[tensor].Shape.Rows];
+                for (var i = 0; i < result.Length; i++)
+                {
+                    result[i] = op(a is null ? a0 : a[i], b is null ? b0 : b[i], x is null ? x0 : x[i]);
+                }
+
+                rows[scalar][tensor] = result;
+                break;
+        }
+
+        double Operand(int operand) => operand < 0 ? 0 : Get(operand, tensor);
+
+        double[]? RowsOf(int operand) => operand >= 0 && plan.Scalars[operand].Extent == Extent.Row ? rows[operand][tensor] : null;
+    }
+}

@@ -1,0 +1,125 @@
+namespace Tva.Core.Execution;
+
+/// <summary>A run of a tensor's elements that is sampled.</summary>
+internal readonly record struct Piece(int Number, int Tensor, long Start, int Count);
+
+/// <summary>
+/// Comes in: an extent; then the keys of short runs, evenly spaced over it. Goes out: the bracket that a rank is most likely in.
+/// What it says only steers: the selection is exact however wrong it is.
+/// </summary>
+internal sealed unsafe class SelectionSample
+{
+    /// <summary>Elements per piece: many short pieces see rows of different scale, each still a few sectors at most.</summary>
+    public const int PieceLength = 256;
+
+    private readonly int[] keys;
+    private readonly int[] counts;
+
+    public SelectionSample(int[] tensors, PlanShape shape, long elements, int pieces)
+    {
+        keys = new int[pieces * PieceLength];
+        counts = new int[pieces];
+        var list = new Piece[pieces];
+        var slot = 0;
+        long before = 0;
+        for (var p = 0; p < pieces; p++)
+        {
+            var at = (long)((p + 0.5) / pieces * elements);
+            while (at >= before + shape.Elements[tensors[slot]])
+            {
+                before += shape.Elements[tensors[slot++]];
+            }
+
+            var n = shape.Elements[tensors[slot]];
+            var count = (int)Math.Min(PieceLength, n);
+            list[p] = new Piece(p, tensors[slot], Math.Min(at - before, n - count), count);
+            counts[p] = count;
+        }
+
+        Pieces = list;
+    }
+
+    /// <summary>All pieces, by tensor.</summary>
+    public IReadOnlyList<Piece> Pieces { get; }
+
+    public void Add(Piece piece, float* values, bool magnitudes)
+    {
+        fixed (int* destination = &keys[piece.Number * PieceLength])
+        {
+            if (magnitudes)
+            {
+                KeyScan.Map<MagnitudeKeys>(values, piece.Count, destination);
+            }
+            else
+            {
+                KeyScan.Map<OrderedKeys>(values, piece.Count, destination);
+            }
+        }
+    }
+
+    /// <summary>The bracket for ranks (from 1, the largest) <paramref name="first"/> down to <paramref name="last"/>.</summary>
+    public Bracket Bracket(long last, long first, long elements, long zeros, bool magnitudes)
+    {
+        var size = counts.Sum();
+        var sorted = new int[size];
+        for (int p = 0, at = 0; p < counts.Length; at += counts[p++])
+        {
+            Array.Copy(keys, p * PieceLength, sorted, at, counts[p]);
+        }
+
+        Array.Sort(sorted);
+        var positive = (double)(size - LowerBound(sorted, 1)) / size * elements;
+        var guess = KeyAt(last);
+
+        // Neighbouring elements are alike, so the error is measured between pieces, not computed from their total length.
+        double sum = 0, squares = 0;
+        for (var p = 0; p < counts.Length; p++)
+        {
+            var piece = keys.AsSpan(p * PieceLength, counts[p]);
+            double above = 0;
+            foreach (var key in piece)
+            {
+                above += key > guess ? 1 : key == guess ? 0.5 : 0;
+            }
+
+            var share = above / piece.Length;
+            sum += share;
+            squares += share * share;
+        }
+
+        var mean = sum / counts.Length;
+        var error = Math.Sqrt(Math.Max(0, (squares / counts.Length) - (mean * mean)) / counts.Length);
+        var margin = ((6 * error) + 0.001) * elements;
+        var lowest = magnitudes ? 0 : int.MinValue;
+        var high = first - margin < 1 ? int.MaxValue : KeyAt(first - margin);
+        var low = last + margin > elements + zeros ? lowest : KeyAt(last + margin);
+        return new Bracket(Math.Min(low, guess), Math.Max(high, guess), guess);
+
+        int KeyAt(double rank)
+        {
+            if (zeros > 0 && rank > positive)
+            {
+                if (rank <= positive + zeros)
+                {
+                    return 0;
+                }
+
+                rank -= zeros;
+            }
+
+            return sorted[size - 1 - Math.Clamp((int)(rank / elements * size), 0, size - 1)];
+        }
+    }
+
+    private static int LowerBound(int[] sorted, int key)
+    {
+        var (from, to) = (0, sorted.Length);
+        while (from < to)
+        {
+            var middle = (from + to) / 2;
+            (from, to) = sorted[middle] < key ? (middle + 1, to) : (from, middle);
+        }
+
+        return from;
+    }
+}
