@@ -213,10 +213,8 @@ type private Scanner(source: SourceText) =
     /// `“text”` and `'text'`; false if nothing closes it on its line.
     member this.WrongQuotes() =
         let start = pos
-        let line = text.AsSpan(pos + 1)
-        let length = line.IndexOfAny('\n', '\r')
-        let line = if length >= 0 then line.Slice(0, length) else line
-        let close = line.IndexOfAny(Slips.closeQuotes.AsSpan())
+        let close = text.AsSpan(pos + 1).IndexOfAny((Slips.closeQuotes + "\n\r").AsSpan())
+        let close = if close >= 0 && (text[pos + 1 + close] = '\n' || text[pos + 1 + close] = '\r') then -1 else close
         let afterName = text[pos] = '\'' && pos > 0 && Char.IsLetterOrDigit text[pos - 1]
         if close < 0 || afterName then
             false
