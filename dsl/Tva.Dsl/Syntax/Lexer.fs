@@ -53,7 +53,7 @@ type private Scanner(source: SourceText) =
     let mutable pos = 0
 
     let symbols =
-        [ "|>"; "<="; ">="; "=="; "!="; ".."; "("; ")"; "["; "]"; "{"; "}"; ","; ";"; ":"; "="; "."; "+"; "-"; "*"; "/"; "^"; "@"; "<"; ">" ]
+        "|> <= >= == != .. ( ) [ ] { } , ; : = . + - * / ^ @ < >".Split ' ' |> List.ofArray
 
     member _.Tokens = tokens
     member _.Found = found
@@ -166,7 +166,7 @@ type private Scanner(source: SourceText) =
             let mutable value = 0
             if
                 close > pos + 2
-                && Int32.TryParse(text.AsSpan(pos + 2, close - pos - 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, &value)
+                && Int32.TryParse(text.AsSpan(pos + 2, close - pos - 2), NumberStyles.AllowHexSpecifier, null, &value)
                 && Rune.IsValid value
             then
                 content.Append(Rune(value).ToString()) |> ignore
@@ -250,11 +250,13 @@ type private Scanner(source: SourceText) =
         let meaningless () =
             match this.RuneAt pos with
             | ValueNone -> true
-            | ValueSome rune -> not (rune.IsAscii || Rune.IsWhiteSpace rune || Words.isStart rune) || rune.Value < 9 || rune = first.Value
+            | ValueSome rune ->
+                rune = first.Value || rune.Value < 9 || not (rune.IsAscii || Rune.IsWhiteSpace rune || Words.isStart rune)
         let mutable go = true
         while go do
             pos <- pos + (if (this.RuneAt pos).IsSome && Char.IsHighSurrogate text[pos] then 2 else 1)
-            go <- not this.Done && first.IsSome && meaningless () && not (this.IsSlip()) && not (Slips.openQuotes.Contains(text[pos]))
+            let known () = this.IsSlip() || Slips.openQuotes.Contains(text[pos])
+            go <- not this.Done && first.IsSome && meaningless () && not (known ())
         while not this.Done && (this.RuneAt pos).IsNone do
             pos <- pos + 1
         found.Add(Diagnostics.invalidCharacter (this.From start) shown (if first.IsSome then Slips.help first.Value else None))

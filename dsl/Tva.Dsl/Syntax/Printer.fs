@@ -17,7 +17,7 @@ let quote (text: string) =
         | '\n' -> out.Append "\\n"
         | '\t' -> out.Append "\\t"
         // U+2028 and U+2029 end a line in some editors.
-        | c when Char.IsControl c || c = '\u2028' || c = '\u2029' -> out.Append "\\u{" |> _.Append((int c).ToString "X") |> _.Append('}')
+        | c when Char.IsControl c || c = '\u2028' || c = '\u2029' -> out.Append($"\\u{{{int c:X}}}")
         | c -> out.Append c
         |> ignore
     out.Append('"').ToString()
