@@ -124,7 +124,9 @@ module Render =
                 .Append(paint tone (carets.TrimStart ' '))
             |> ignore
         match d.Help with
-        | Some help -> out.Append("\n  ").Append(paint "36" "help:").Append(' ').Append((clean help).Replace("\n", "\n        ")) |> ignore
+        | Some help ->
+            let text = (clean help).Replace("\n", "\n        ")
+            out.Append("\n  ").Append(paint "36" "help:").Append(' ').Append(text) |> ignore
         | None -> ()
         out.ToString()
 

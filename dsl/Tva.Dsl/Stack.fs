@@ -6,7 +6,7 @@ open System.Threading
 
 module Stack =
 
-    /// The tallest tree the parser makes. A pass that recurses over trees runs in `Stack.run`, which has 12 KiB for each level.
+    /// The tallest tree the parser makes. A pass that recurses over trees runs in `Stack.run`: 12 KiB for each level.
     [<Literal>]
     let MaxHeight = 20_000
 

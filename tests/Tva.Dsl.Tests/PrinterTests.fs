@@ -114,23 +114,30 @@ let private statementsOf: Gen<Statement> =
 
 let private config = Config.QuickThrowOnFailure.WithMaxTest(2000).WithReplay(20250101UL, 7UL)
 
-let private check gen (property: 'a -> bool) = Check.One(config, Prop.forAll (Arb.fromGen gen) property)
+/// A tree that a failure shows as its text.
+type private Shown<'a>(tree: 'a, text: string) =
+    member _.Tree = tree
+    override _.ToString() = text
+
+let private check (gen: Gen<'a>) (print: 'a -> string) (property: 'a -> bool) =
+    let shown = gen |> Gen.map (fun tree -> Shown(tree, print tree))
+    Check.One(config, Prop.forAll (Arb.fromGen shown) (fun (s: Shown<'a>) -> property s.Tree))
 
 [<Fact>]
 let ``parse of print is the tree`` () =
-    check expressions (fun e ->
+    check expressions Printer.expression (fun e ->
         let text = Printer.expression e
         match parse text with
         | [ { Node = Expression read } ], [] when strip read = strip e -> true
-        | read, found -> failwith $"{text}\n{found}\n%A{read}")
+        | read, found -> failwith $"{text}\n{found}\n{Printer.script read}")
 
 [<Fact>]
 let ``parse of a printed script is the script`` () =
-    check (few statementsOf) (fun script ->
+    check (few statementsOf) Printer.script (fun script ->
         let text = Printer.script script
         match parse text with
         | read, [] when List.map stripStatement read = List.map stripStatement script -> true
-        | read, found -> failwith $"{text}\n{found}\n%A{read}")
+        | read, found -> failwith $"{text}\n{found}\n{Printer.script read}")
 
 /// A pair of brackets is needed if the text without it has another tree. Checked on trees of operators and names, where
 /// every `(` is a group's.
@@ -148,7 +155,7 @@ let ``no brackets without need`` () =
                   Gen.map2 (fun a b -> node (Range(a, b, None))) sub sub
                   Gen.map2 (fun kind e -> node (Pipe(kind, e, ident "f", []))) (Gen.elements [ Tight; Loose ]) sub
                   Gen.map (fun e -> node (Member(e, ident "m"))) sub ]
-    check (operators 3) (fun e ->
+    check (operators 3) Printer.expression (fun e ->
         let text = Printer.expression e
         for i in 0 .. text.Length - 1 do
             if text[i] = '(' then
@@ -180,7 +187,7 @@ let ``no brackets without need`` () =
 [<InlineData("1E-7+10000000000000000000000", "1e-07 + 1e+22")>]
 [<InlineData("{a:1\n\"b\":2}", "{ a: 1, \"b\": 2 }")>]
 [<InlineData("{a=1\nb=2\na}", "{ a = 1; b = 2; a }")>]
-[<InlineData("\"\"\"a\n\"b\"\"\"\"", "\"a\\n\\\"b\\\"\"")>]
+[<InlineData("\"\"\"a\n\"b\" \"\"\"", "\"a\\n\\\"b\\\" \"")>]
 let ``canonical text`` (text: string, expected: string) =
     let parsed, _ = parse text
     Assert.Equal(expected + "\n", Printer.script parsed)

@@ -19,7 +19,8 @@ type internal Cursor(source: SourceText, all: Token[], found: List<Diagnostic>) 
 
     let brackets = Stack<struct (Token * string * bool)>()
     let mutable pos = 0
-    let mutable previous = { Kind = TokenKind.Newline; Span = { Source = source.Number; Start = 0; End = 0 }; Text = ""; Value = 0.0 }
+    let origin = { Source = source.Number; Start = 0; End = 0 }
+    let mutable previous = { Kind = TokenKind.Newline; Span = origin; Text = ""; Value = 0.0 }
     let mutable failed = false
     let mutable lines = true
     let mutable depth = 0
@@ -73,6 +74,9 @@ type internal Cursor(source: SourceText, all: Token[], found: List<Diagnostic>) 
             if (at i).Kind <> TokenKind.End then
                 i <- if lines then i + 1 else skipLines (i + 1)
         at i
+
+    /// Whether the n-th token after the current one is the symbol.
+    member this.PeekIs(n, symbol) = isSymbol (this.Peek n) symbol
 
     member _.Advance() =
         if not failed then

@@ -2,73 +2,7 @@
 module internal Tva.Dsl.Syntax.Expressions
 
 open Tva.Dsl
-
-let private node span expr : Expr = { Node = expr; Span = span }
-let private since (start: Span) (c: Cursor) = Span.Between(start, c.Previous.Span)
-let private errorAt (c: Cursor) = node { c.Previous.Span with Start = c.Previous.Span.End } ExprNode.Error
-
-/// Marks a tree as one level higher than its parts, and refuses what no later pass could recurse over.
-let private grow (c: Cursor) (parts: int) =
-    c.Height <- parts + 1
-    if c.Height > Stack.MaxHeight then
-        c.Fail(Diagnostics.tooDeep c.Previous.Span)
-
-let private startsExpression (token: Token) =
-    match token.Kind with
-    | TokenKind.Name
-    | TokenKind.Number
-    | TokenKind.Text
-    | TokenKind.RawText -> true
-    | TokenKind.Keyword -> List.contains token.Text [ "true"; "false"; "not"; "fs" ]
-    | TokenKind.Symbol -> List.contains token.Text [ "("; "["; "{"; "-" ]
-    | _ -> false
-
-/// A name, where one must stand.
-let ident (c: Cursor) (wanted: string) : Ident =
-    let token = c.Current
-    match token.Kind with
-    | TokenKind.Name ->
-        c.Advance()
-        { Text = token.Text; Span = token.Span }
-    | TokenKind.Keyword ->
-        c.Report(Diagnostics.reservedWord token.Span token.Text None)
-        c.Advance()
-        { Text = token.Text; Span = token.Span }
-    | _ ->
-        c.FailUnexpected(wanted, None)
-        { Text = ""; Span = c.Current.Span }
-
-/// Names that may stand once: reports the second.
-let once (c: Cursor) what (seen: System.Collections.Generic.HashSet<string>) (name: Ident) =
-    if name.Text <> "" && not (seen.Add name.Text) then
-        c.Report(Diagnostics.repeated name.Span what name.Text)
-
-/// What stands between an open bracket and its closer, separated by commas; goes on after errors inside.
-let elements (c: Cursor) (closer: string) (element: unit -> 'a) : 'a list =
-    let items = ResizeArray<'a>()
-    let mutable height = 0
-    let mutable commas = true
-    let mutable go = true
-    c.Open closer
-    while go && not c.Failed && not (c.Is closer) && c.Current.Kind <> TokenKind.End do
-        items.Add(element ())
-        height <- max height c.Height
-        if not c.Failed && not (c.Take ",") && not (c.Is closer) then
-            if startsExpression c.Current && not c.AtNewStatement then
-                if commas then
-                    c.ReportHere(Diagnostics.missingComma c.Current.Span)
-                commas <- false
-            else
-                go <- c.AtNewStatement |> not
-                if go then
-                    c.FailUnexpected($"`,` or `{closer}`", None)
-        if c.Failed then
-            go <- c.Recover()
-            if go then
-                c.Take "," |> ignore
-    c.Close("", None)
-    c.Height <- height
-    List.ofSeq items
+open Tva.Dsl.Syntax.Elements
 
 let private missing (c: Cursor) =
     let before = c.Previous
@@ -96,12 +30,6 @@ let private missing (c: Cursor) =
             c.Fail(Diagnostics.reservedWord span word (Some $"`{word}` begins a statement; as a member write `.\"{word}\"`"))
         | _ -> c.Fail(Diagnostics.unexpected span "an expression" found None)
     errorAt c
-
-/// Runs one level deeper; where that is too deep, gives `otherwise`.
-let private nested (c: Cursor) (otherwise: 'a) (work: unit -> 'a) : 'a =
-    let result = if c.Enter() then work () else otherwise
-    c.Leave()
-    result
 
 let rec expression (c: Cursor) : Expr = infix c 0
 
@@ -263,8 +191,7 @@ and arguments (c: Cursor) : Arg list =
     let mutable reported = false
     let argument () : Arg =
         let token = c.Current
-        let next = c.Peek 1
-        if next.Kind = TokenKind.Symbol && next.Text = "=" && (token.Kind = TokenKind.Name || token.Kind = TokenKind.Keyword) then
+        if c.PeekIs(1, "=") && (token.Kind = TokenKind.Name || token.Kind = TokenKind.Keyword) then
             let name = ident c "a name"
             once c "argument" seen name
             named <- true
@@ -298,7 +225,7 @@ and private primary (c: Cursor) : Expr =
         | _ ->
             c.FailUnexpected("F# in a text", Some "write `fs \"...\"` or `fs \"\"\"...\"\"\"`")
             errorAt c
-    | TokenKind.Name, _ when not c.Lines && c.AtNewStatement && (let next = c.Peek 1 in next.Kind = TokenKind.Symbol && next.Text = "=") ->
+    | TokenKind.Name, _ when not c.Lines && c.AtNewStatement && c.PeekIs(1, "=") ->
         // `x = (a +` and on the next line `y = 3`: the bracket was left open.
         c.FailUnclosed()
         errorAt c
@@ -334,13 +261,12 @@ and private primary (c: Cursor) : Expr =
 and private braces (c: Cursor) : ExprNode =
     c.Open "}"
     c.SkipLines()
-    let first, second = c.Current, c.Peek 1
     let key =
-        match first.Kind with
+        match c.Current.Kind with
         | TokenKind.Name
         | TokenKind.Keyword
         | TokenKind.Text
-        | TokenKind.RawText -> second.Kind = TokenKind.Symbol && second.Text = ":"
+        | TokenKind.RawText -> c.PeekIs(1, ":")
         | _ -> false
     if key || c.Is "}" then record c else block c
 
@@ -427,17 +353,15 @@ and private block (c: Cursor) : ExprNode =
                 c.Report(Diagnostics.unusedInBlock lost.Span)
             value <- None
         | None -> ()
-        let next = c.Peek 1
-        let isNext symbol = next.Kind = TokenKind.Symbol && next.Text = symbol
         match token.Kind, token.Text with
-        | (TokenKind.Name | TokenKind.Keyword), _ when isNext "=" ->
+        | (TokenKind.Name | TokenKind.Keyword), _ when c.PeekIs(1, "=") ->
             let name = ident c "a name"
             c.Advance()
             c.ContinueAfterOperator()
             bindings.Add(name, expression c)
         | TokenKind.Keyword, ("def" | "assert" | "param" | "include" | "print") ->
             c.Fail(Diagnostics.statementInBlock token.Span token.Text)
-        | (TokenKind.Name | TokenKind.Text), _ when isNext ":" -> c.Fail(Diagnostics.entryInBlock next.Span)
+        | (TokenKind.Name | TokenKind.Text), _ when c.PeekIs(1, ":") -> c.Fail(Diagnostics.entryInBlock (c.Peek 1).Span)
         | TokenKind.Symbol, ";" -> c.Height <- 0
         | _ -> value <- Some(expression c)
     let opening = c.Previous.Span

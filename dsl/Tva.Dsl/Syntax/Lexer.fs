@@ -53,7 +53,7 @@ type private Scanner(source: SourceText) =
     let mutable pos = 0
 
     let symbols =
-        [ "|>"; "<="; ">="; "=="; "!="; ".."; "("; ")"; "["; "]"; "{"; "}"; ","; ";"; ":"; "="; "."; "+"; "-"; "*"; "/"; "^"; "@"; "<"; ">" ]
+        "|> <= >= == != .. ( ) [ ] { } , ; : = . + - * / ^ @ < >".Split ' ' |> List.ofArray
 
     member _.Tokens = tokens
     member _.Found = found
@@ -166,7 +166,7 @@ type private Scanner(source: SourceText) =
             let mutable value = 0
             if
                 close > pos + 2
-                && Int32.TryParse(text.AsSpan(pos + 2, close - pos - 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, &value)
+                && Int32.TryParse(text.AsSpan(pos + 2, close - pos - 2), NumberStyles.AllowHexSpecifier, null, &value)
                 && Rune.IsValid value
             then
                 content.Append(Rune(value).ToString()) |> ignore
@@ -213,10 +213,8 @@ type private Scanner(source: SourceText) =
     /// `“text”` and `'text'`; false if nothing closes it on its line.
     member this.WrongQuotes() =
         let start = pos
-        let line = text.AsSpan(pos + 1)
-        let length = line.IndexOfAny('\n', '\r')
-        let line = if length >= 0 then line.Slice(0, length) else line
-        let close = line.IndexOfAny(Slips.closeQuotes.AsSpan())
+        let close = text.AsSpan(pos + 1).IndexOfAny((Slips.closeQuotes + "\n\r").AsSpan())
+        let close = if close >= 0 && (text[pos + 1 + close] = '\n' || text[pos + 1 + close] = '\r') then -1 else close
         let afterName = text[pos] = '\'' && pos > 0 && Char.IsLetterOrDigit text[pos - 1]
         if close < 0 || afterName then
             false
@@ -252,11 +250,13 @@ type private Scanner(source: SourceText) =
         let meaningless () =
             match this.RuneAt pos with
             | ValueNone -> true
-            | ValueSome rune -> not (rune.IsAscii || Rune.IsWhiteSpace rune || Words.isStart rune) || rune.Value < 9 || rune = first.Value
+            | ValueSome rune ->
+                rune = first.Value || rune.Value < 9 || not (rune.IsAscii || Rune.IsWhiteSpace rune || Words.isStart rune)
         let mutable go = true
         while go do
             pos <- pos + (if (this.RuneAt pos).IsSome && Char.IsHighSurrogate text[pos] then 2 else 1)
-            go <- not this.Done && first.IsSome && meaningless () && not (this.IsSlip()) && not (Slips.openQuotes.Contains(text[pos]))
+            let known () = this.IsSlip() || Slips.openQuotes.Contains(text[pos])
+            go <- not this.Done && first.IsSome && meaningless () && not (known ())
         while not this.Done && (this.RuneAt pos).IsNone do
             pos <- pos + 1
         found.Add(Diagnostics.invalidCharacter (this.From start) shown (if first.IsSome then Slips.help first.Value else None))

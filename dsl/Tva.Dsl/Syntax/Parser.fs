@@ -30,8 +30,6 @@ module Parser =
         | true, help -> ValueSome help
         | _ -> ValueNone
 
-    let private isNext (c: Cursor) symbol = (let next = c.Peek 1 in next.Kind = TokenKind.Symbol && next.Text = symbol)
-
     let private valueAfterEquals (c: Cursor) =
         if not c.Failed && not (c.Take "=") then
             c.FailUnexpected("`=`", Some "write `name = e`")
@@ -39,22 +37,22 @@ module Parser =
         Expressions.expression c
 
     let private binding (c: Cursor) =
-        let name = Expressions.ident c "a name"
+        let name = Elements.ident c "a name"
         name, valueAfterEquals c
 
     let private typeName (c: Cursor) =
-        if c.Take ":" then Some(Expressions.ident c "a type, such as `Delta`") else None
+        if c.Take ":" then Some(Elements.ident c "a type, such as `Delta`") else None
 
     let private definition (c: Cursor) : StatementNode =
         let doc = c.DocAbove()
         let keyword = c.Current.Span
         c.Advance()
-        let name = Expressions.ident c "the function's name"
+        let name = Elements.ident c "the function's name"
         let seen = System.Collections.Generic.HashSet<string>()
         let mutable defaults = false
         let parameter () : Param =
-            let name = Expressions.ident c "a parameter's name"
-            Expressions.once c "parameter" seen name
+            let name = Elements.ident c "a parameter's name"
+            Elements.once c "parameter" seen name
             let kind = typeName c
             let value =
                 if c.Take "=" then
@@ -67,7 +65,7 @@ module Parser =
             { Name = name; Type = kind; Default = value }
         let mutable parameters = []
         if c.Is "(" then
-            parameters <- Expressions.elements c ")" parameter
+            parameters <- Elements.elements c ")" parameter
         else
             c.Fail(Diagnostics.defWithoutParameters (Span.Between(keyword, name.Span)))
         let result = typeName c
@@ -108,7 +106,7 @@ module Parser =
     let private print (c: Cursor) : StatementNode =
         c.Advance()
         if c.Is "(" then
-            Print(Expressions.elements c ")" (fun () -> Expressions.expression c))
+            Print(Elements.elements c ")" (fun () -> Expressions.expression c))
         else
             c.FailUnexpected("`(` after `print`", Some "write `print(x)`, or `x` alone on its line")
             ErrorStatement
@@ -122,7 +120,7 @@ module Parser =
         | _ when c.HasEquals() ->
             let left = token.Span
             let help =
-                if token.Kind = TokenKind.Name && isNext c "(" then
+                if token.Kind = TokenKind.Name && c.PeekIs(1, "(") then
                     "a function is defined by `def f(x) = ...`; to compare, write `==`"
                 else
                     "to compare, write `==`"
@@ -133,8 +131,13 @@ module Parser =
     let private node (c: Cursor) : StatementNode =
         let token = c.Current
         let next = c.Peek 1
+        let endsAt n =
+            match (c.Peek n).Kind with
+            | TokenKind.Newline
+            | TokenKind.End -> true
+            | _ -> c.PeekIs(n, ";")
         match token.Kind, token.Text with
-        | TokenKind.Keyword, word when isNext c "=" ->
+        | TokenKind.Keyword, word when c.PeekIs(1, "=") ->
             c.Fail(Diagnostics.reservedWord token.Span word None)
             ErrorStatement
         | TokenKind.Keyword, "def" -> definition c
@@ -146,15 +149,15 @@ module Parser =
         | TokenKind.Keyword, "include" ->
             c.Advance()
             Include(text c "a file's name in a text" (Some "write `include \"file.tva\"`"))
-        | TokenKind.Keyword, "fs" when next.Kind = TokenKind.RawText && (c.Peek 2).Kind <> TokenKind.Symbol && (c.Peek 2).Kind <> TokenKind.Keyword ->
+        | TokenKind.Keyword, "fs" when next.Kind = TokenKind.RawText && endsAt 2 ->
             c.Advance()
             FSharpDefinitions(text c "F# in a text" None)
-        | TokenKind.Name, _ when isNext c "=" -> Let(binding c)
+        | TokenKind.Name, _ when c.PeekIs(1, "=") -> Let(binding c)
         | TokenKind.Name, word when next.Kind = TokenKind.Name || next.Kind = TokenKind.Text ->
             match tryForeign word with
             | ValueSome help ->
                 // `let x = 5`: the rest is right.
-                let assignment = (let third = c.Peek 2 in third.Kind = TokenKind.Symbol && third.Text = "=") && help = foreign["let"]
+                let assignment = c.PeekIs(2, "=") && help = foreign["let"]
                 let finding = Diagnostics.foreignWord token.Span word (Some help)
                 if assignment then
                     c.Report finding

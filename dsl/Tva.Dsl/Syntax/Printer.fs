@@ -17,7 +17,7 @@ let quote (text: string) =
         | '\n' -> out.Append "\\n"
         | '\t' -> out.Append "\\t"
         // U+2028 and U+2029 end a line in some editors.
-        | c when Char.IsControl c || c = '\u2028' || c = '\u2029' -> out.Append "\\u{" |> _.Append((int c).ToString "X") |> _.Append('}')
+        | c when Char.IsControl c || c = '\u2028' || c = '\u2029' -> out.Append($"\\u{{{int c:X}}}")
         | c -> out.Append c
         |> ignore
     out.Append('"').ToString()
@@ -36,18 +36,18 @@ let private power (expr: Expr) =
 
 /// The leftmost part, which can be as deep as a chain of operators is long, with the least power it may have unbracketed.
 let private leftmost (expr: Expr) =
+    let operand (row: Infix) (left: Expr) =
+        match left.Node with
+        // Not needed, but the parser warns of `not a == b`.
+        | Unary(Not, _) when row.Power > (Operators.infix And).Power -> ValueSome struct (left, Operators.Postfix)
+        | _ ->
+            let struct (least, _) = Operators.operands row
+            ValueSome struct (left, least)
     match expr.Node with
-    | Binary(op, left, _) ->
-        let row = Operators.infix op
-        let struct (least, _) = Operators.operands row
-        // Not needed, but without them the parser warns.
-        let loose = row.Power > (Operators.infix And).Power && (match left.Node with Unary(Not, _) -> true | _ -> false)
-        ValueSome struct (left, (if loose then Operators.Postfix else least))
-    | Range(first, _, _) ->
-        let struct (least, _) = Operators.operands Operators.interval
-        ValueSome struct (first, least)
-    | Pipe(Loose, source, _, _) -> ValueSome struct (source, Operators.loosePipe.Power)
-    | Pipe(Tight, source, _, _) -> ValueSome struct (source, Operators.Postfix)
+    | Binary(op, left, _) -> operand (Operators.infix op) left
+    | Range(first, _, _) -> operand Operators.interval first
+    | Pipe(Loose, source, _, _) -> operand Operators.loosePipe source
+    | Pipe(Tight, source, _, _)
     | Member(source, _)
     | Index(source, _) -> ValueSome struct (source, Operators.Postfix)
     | _ -> ValueNone

@@ -24,7 +24,8 @@ type TokenKind =
     /// The end of the text: the last token, once.
     | End
 
-/// A piece of the text. `Text` is what is meant (a name, a symbol, a text's content with escapes resolved), `Span` where it stands.
+/// A piece of the text. `Text` is what is meant (a name, a symbol, a text's content with escapes resolved), `Span` is where
+/// it stands.
 [<Struct>]
 type Token =
     { Kind: TokenKind
