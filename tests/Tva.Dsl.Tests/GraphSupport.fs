@@ -66,6 +66,17 @@ let onBigStack (work: unit -> 'a) : 'a =
 /// A model in float64: tensors with values, per source.
 type World = { Names: string list; Layers: int list; Values: float[][][] }
 
+/// Stands for the generator: any function of seed, name and index does.
+let uniform (seed: float) (name: string) (i: int) =
+    let h = (int seed + 7) * 7919 + (name |> Seq.sumBy int) * 31 + i * 104729
+    float (abs (h * 48271 % 65537)) / 65537.0
+
+/// Which of the numbers are among the int(density·n) largest magnitudes, the earlier first among equals.
+let largest (density: float) (values: float list) =
+    let n = int (density * float values.Length)
+    let kept = values |> List.indexed |> List.sortBy (fun (i, v) -> -(abs v), i) |> List.truncate n |> List.map fst |> Set.ofList
+    [ for i in 0 .. values.Length - 1 -> kept.Contains i ]
+
 /// What a node is worth at every element, straight from what the ops are defined to mean; no code of the passes is used.
 let evaluate (world: World) (node: Node) : float[][] =
     let count = world.Names.Length
@@ -96,12 +107,18 @@ let evaluate (world: World) (node: Node) : float[][] =
                            | None -> [| 0.0 |] |]
                 | Ramp ->
                     [| for t in 0 .. count - 1 ->
-                           let x = (if world.Layers[t] < 0 || last = 0 then 0.0 else float world.Layers[t] / float last) * float (args.Length - 1)
+                           let place =
+                               if world.Names[t].Split('.') |> Array.contains "norm" then 1.0
+                               elif world.Layers[t] < 0 || last = 0 then 0.0
+                               else float world.Layers[t] / float last
+                           let x = place * float (args.Length - 1)
                            let i = min (int x) (args.Length - 1)
                            let j = min (i + 1) (args.Length - 1)
                            let a, b = args[i][t], args[j][t]
                            Array.init (max a.Length b.Length) (fun e -> at a e + (x - float i) * (at b e - at a e)) |]
                 | Numel Extent.All -> Array.create count [| world.Values[0] |> Array.sumBy (fun t -> float t.Length) |]
+                // Keep looks at the selection itself.
+                | Reduce(ReduceKind.KeepLargest, _) -> Array.create count [| nan |]
                 | Reduce(kind, extent) ->
                     let f (ts: int list) =
                         let size t = world.Values[0].[t].Length
@@ -116,9 +133,28 @@ let evaluate (world: World) (node: Node) : float[][] =
                         | ReduceKind.CountNonzero -> stream 0 |> List.filter ((<>) 0.0) |> List.length |> float
                         | k -> failwith $"{k} is not for this evaluator"
                     match extent with
+                    | Extent.Layer -> [| for t in 0 .. count - 1 -> [| f [ for u in 0 .. count - 1 do if world.Layers[u] = world.Layers[t] then u ] |] |]
                     | Extent.All -> Array.create count [| f [ 0 .. count - 1 ] |]
                     | Extent.Tensor -> [| for t in 0 .. count - 1 -> [| f [ t ] |] |]
                     | e -> failwith $"{e} is not for this evaluator"
+                | Keep ->
+                    let selection = n.Args[1]
+                    let density = go selection.Args[1]
+                    let x = args[0]
+                    let full t = Array.init (world.Values[0].[t].Length) (fun i -> at x[t] i)
+                    let groups = if selection.Extent = Extent.All then [ [ 0 .. count - 1 ] ] else [ for t in 0 .. count - 1 -> [ t ] ]
+                    let result = Array.init count full
+                    for ts in groups do
+                        let places = [ for t in ts do for i in 0 .. result[t].Length - 1 -> t, i ]
+                        let kept = largest (density[ts.Head][0]) [ for t, i in places -> result[t][i] ]
+                        for (t, i), k in List.zip places kept do
+                            if not k then
+                                result[t][i] <- 0.0
+                    result
+                | Drop ->
+                    [| for t in 0 .. count - 1 ->
+                           Array.init (world.Values[0].[t].Length) (fun i ->
+                               if uniform (args[2].[t].[0]) world.Names[t] i < args[1].[t].[0] then 0.0 else at (args[0].[t]) i) |]
                 | op -> failwith $"{op} is not for this evaluator"
             memo[n.Id] <- v
             v

@@ -76,13 +76,13 @@ module Batch =
     let private dtypes (program: Program) (reference: int) (s: SaveRequest) =
         let set = s.Value.Set |> Option.get
         let own = program.Sources[set.Reference].Checkpoint
-        [ for t in program.Tensors reference do
+        [| for t in program.Tensors reference do
               match s.DType |> Option.orElse set.DType with
               | Some d when t.DType.IsFloating() -> d
               | _ ->
                   match own.Find t.Name with
                   | null -> t.DType
-                  | u -> u.DType ]
+                  | u -> u.DType |]
 
     /// One plan per tensor list. Numbers that are known already need none and are left out.
     let plan (program: Program) (late: int -> float option) (saves: SaveRequest list) (numbers: Node list) : PlannedGroup list =
@@ -114,11 +114,11 @@ module Batch =
                       { Root = root
                         Path = s.Path
                         DTypes = dtypes program reference s
-                        Metadata = metadata program root s })
+                        Metadata = metadata program root s }: OutputRequest)
               let request =
                   { Graph = program.Graph
                     Sources = program.Sources |> Seq.map _.Checkpoint |> Array.ofSeq
                     Reference = reference
                     Outputs = outputs
                     Scalars = numbers |> List.map bind }
-              { Planned = Planner.plan request; Reference = reference; Saves = saves; Numbers = numbers } ]
+              { Planned = Plan.make request; Reference = reference; Saves = saves; Numbers = numbers } ]

@@ -78,13 +78,26 @@ type Runner(program: Program, settings: RunSettings, onEvent: Event -> unit, can
         onEvent (Event.Finished(result.BytesRead, result.BytesWritten, result.Elapsed))
         result
 
-    let labels (reference: int) (result: RunResult option) (n: Node) =
-        let tensors = program.Tensors reference
-        match n.Extent with
-        | Extent.Tensor -> tensors |> Seq.map _.Name |> List.ofSeq
-        | Extent.Layer -> (match result with Some r -> r.Layers |> Seq.map (fun l -> if l < 0 then "no layer" else $"layer {l}") |> List.ofSeq | None -> [])
-        | Extent.Row -> [ for t in tensors do for r in 0L .. t.Shape.Rows - 1L -> $"{t.Name}[{r}]" ]
-        | _ -> [ "" ]
+    /// A number's values with their labels: one for the model, or one per layer, floating tensor or row of one.
+    let read (group: PlannedGroup) (result: RunResult option) (at: int) =
+        match group.Planned.Scalars[at], result with
+        | ScalarResult.Known v, _ -> [ "", v ]
+        | ScalarResult.Result _, None -> []
+        | ScalarResult.Result i, Some result ->
+            let plan = group.Planned.Plan
+            let values = result.Results[i]
+            let floating = plan.Tensors |> Seq.indexed |> Seq.filter (fun (_, t) -> t.Class >= 0)
+            match plan.Scalars[plan.Results[i]].Extent with
+            | Extent.All -> [ "", values[0] ]
+            | Extent.Layer ->
+                [ for l, v in Seq.zip result.Layers values -> (if l < 0 then "no layer" else $"layer {l}"), v ]
+            | Extent.Tensor -> [ for k, t in floating -> t.Name, values[k] ]
+            | _ ->
+                let mutable at = 0L
+                [ for t in plan.Tensors do
+                      if t.Class >= 0 then
+                          for r in 0L .. t.Shape.Rows - 1L -> $"{t.Name}[{r}]", values[int (at + r)]
+                      at <- at + t.Shape.Rows ]
 
     /// Runs one batch; assertions are checked before anything gets its final name.
     let flush (batch: Effect list) =
@@ -107,9 +120,10 @@ type Runner(program: Program, settings: RunSettings, onEvent: Event -> unit, can
             for group in Batch.plan program late saves unknown do
                 let result = if group.Planned.Plan.Steps.Count = 0 && group.Saves.IsEmpty then None else Some(run group)
                 Option.iter results.Add result
-                for n in group.Numbers do
-                    values[n.Id] <- Planner.read group.Planned result n
-                    tags[n.Id] <- labels group.Reference result n
+                for at, n in List.indexed group.Numbers do
+                    let found = read group result at
+                    values[n.Id] <- found |> List.map snd |> Array.ofList
+                    tags[n.Id] <- found |> List.map fst
             let lookup (n: Node) =
                 match values.TryGetValue n.Id with
                 | true, v -> v
@@ -121,13 +135,15 @@ type Runner(program: Program, settings: RunSettings, onEvent: Event -> unit, can
                 match tags.TryGetValue n.Id with
                 | true, l -> l
                 | _ -> [ "" ]
+            // A comparison with NaN is false already; NaN as a condition holds nothing either.
+            let holds (condition: float[]) = condition[0] <> 0.0 && not (Double.IsNaN condition[0])
             for effect in batch do
                 match effect with
                 | Effect.Show(items, _) ->
                     let show = Gather.show program context lookup label (fun i -> tables[i])
                     onEvent (Event.Shown(fst items.Head, items |> List.map (snd >> show)))
-                | Effect.Assert(condition, sides, text, message, _) when (lookup condition)[0] = 0.0 || Double.IsNaN (lookup condition)[0] ->
-                    let shown = sides |> List.map (fun s -> $"  {s.Text} = {Gather.plain (lookup s.Node)[0]}")
+                | Effect.Assert(condition, sides, text, message, _) when not (holds (lookup condition)) ->
+                    let shown = sides |> List.map (fun s -> $"  {s.Text} = {Gather.plain (Array.head (lookup s.Node))}")
                     let title = if message = "" then $"assert {text}" else $"{message}\n  assert {text}"
                     raise (AssertionException(String.Join("\n", title :: shown)))
                 | _ -> ()

@@ -1,0 +1,213 @@
+/// What `tva plan` prints: from a plan to passes, kernels, bytes and expected time, as text or JSON.
+namespace Tva.Dsl
+
+open System
+open System.Collections.Generic
+open System.Globalization
+open System.IO
+open System.Text
+open System.Text.Json
+open Tva.Core.Execution
+open Tva.Core.Tensors
+open Tva.Dsl.Graph
+open Tva.Dsl.Plan
+
+/// One kernel of a step.
+type KernelSummary =
+    { Tensors: int
+      Example: string
+      Formula: string list
+      Instructions: int
+      Read: int64
+      Written: int64 }
+
+/// One pass over data.
+type StepSummary =
+    { Reductions: string list
+      Kernels: KernelSummary list
+      Read: int64
+      Written: int64 }
+
+type PlanSummary =
+    { Steps: StepSummary list
+      Copied: int
+      CopiedRead: int64
+      CopiedWritten: int64
+      Read: int64
+      Written: int64
+      Outputs: string list
+      /// Wanted numbers as formulas.
+      Numbers: string list }
+
+module Explain =
+
+    /// GB/s per thread, read and written together: an assumption that the text states, not a measurement of this machine.
+    let defaultRate = 4.0
+
+    let private kinds =
+        dict
+            [ ReduceKind.Sum, "sum"; ReduceKind.SumAbs, "l1"; ReduceKind.Dot, "dot"; ReduceKind.MaxAbs, "max_abs"; ReduceKind.Min, "min"
+              ReduceKind.Max, "max"; ReduceKind.CountNonzero, "nonzero"; ReduceKind.KeepLargest, "keep_largest"; ReduceKind.Quantile, "quantile" ]
+
+    let private bytesRead (kernel: ClassKernel) (t: PlanTensor) =
+        kernel.Inputs |> Seq.sumBy (function
+            | :? FileInput as f -> (match t.Sources[f.Source] with null -> 0L | info -> info.Bytes)
+            | _ -> 0L)
+
+    let private bytesWritten (plan: ExecutionPlan) (kernel: ClassKernel) tensor =
+        kernel.Files |> Seq.sumBy (fun file ->
+            if file < 0 then 0L else plan.Tensors[tensor].Shape.Elements * int64 (plan.Outputs[file].DTypes[tensor].Size()))
+
+    let summary (p: Planned) : PlanSummary =
+        let plan = p.Plan
+        let names = Formula.sourceNames plan
+        let scalars = Formula.scalars plan
+        let outputs = plan.Outputs |> Seq.map (fun o -> match Path.GetFileName o.Path with null | "" -> o.Path | name -> name) |> List.ofSeq
+        let step s (step: Step) =
+            let feeders (kernel: ClassKernel) output =
+                [ for r in 0 .. step.Reductions.Count - 1 do
+                      let feed = kernel.Feeds[r]
+                      if feed.A = output || feed.B = output then $"r{s}.{r}" ]
+            let kernels =
+                [ for k in 0 .. p.Classes.Length - 1 do
+                      match step.Kernels[k] with
+                      | null -> ()
+                      | kernel ->
+                          let members = p.Classes[k].Tensors
+                          let outputName i =
+                              if kernel.Files[i] >= 0 then outputs[kernel.Files[i]] else String.Join(", ", feeders kernel i)
+                          { Tensors = members.Length
+                            Example = plan.Tensors[members.Head].Name
+                            Formula = Formula.kernel names scalars outputName kernel
+                            Instructions = kernel.Program.Instructions.Count
+                            Read = members |> List.sumBy (fun t -> bytesRead kernel plan.Tensors[t])
+                            Written = members |> List.sumBy (bytesWritten plan kernel) } ]
+            { Reductions =
+                [ for i in 0 .. step.Reductions.Count - 1 do
+                      let r = step.Reductions[i]
+                      let argument = if r.Argument < 0 then "" else $" at {scalars[r.Argument]}"
+                      $"r{s}.{i} = {kinds[r.Kind]}{argument} by {(string r.Extent).ToLowerInvariant()}" ]
+              Kernels = kernels
+              Read = kernels |> List.sumBy _.Read
+              Written = kernels |> List.sumBy _.Written }
+        let steps = plan.Steps |> Seq.mapi step |> List.ofSeq
+        let copied = plan.Tensors |> Seq.indexed |> Seq.filter (fun (_, t) -> t.Class < 0) |> List.ofSeq
+        let copiedRead = copied |> List.sumBy (fun (_, t) -> t.Sources |> Seq.sumBy (function null -> 0L | info -> info.Bytes))
+        let copiedWritten =
+            copied |> List.sumBy (fun (i, t) -> plan.Outputs |> Seq.sumBy (fun o -> t.Shape.Elements * int64 (o.DTypes[i].Size())))
+        { Steps = steps
+          Copied = copied.Length
+          CopiedRead = copiedRead
+          CopiedWritten = copiedWritten
+          Read = copiedRead + (steps |> List.sumBy _.Read)
+          Written = copiedWritten + (steps |> List.sumBy _.Written)
+          Outputs = [ for o in plan.Outputs -> o.Path ]
+          Numbers =
+            [ for s in p.Scalars ->
+                  match s with
+                  | ScalarResult.Known v -> Formula.number v
+                  | ScalarResult.Result i -> scalars[plan.Results[i]] ] }
+
+    let private short (v: float) = v.ToString("0.##", CultureInfo.InvariantCulture)
+
+    let private size (bytes: int64) =
+        let units = [ 1e9, "GB"; 1e6, "MB"; 1e3, "kB" ]
+        let exact = bytes.ToString("N0", CultureInfo.InvariantCulture)
+        match units |> List.tryFind (fun (u, _) -> float bytes >= u) with
+        | Some(u, name) -> $"{exact} bytes ({short (float bytes / u)} {name})"
+        | None -> $"{exact} bytes"
+
+    let private seconds rate threads bytes = float bytes / (rate * 1e9 * float threads)
+
+    let private time (s: float) =
+        let f (v: float) = v.ToString("0.#", CultureInfo.InvariantCulture)
+        if s < 0.001 then "under a millisecond" elif s < 1.0 then f (s * 1e3) + " ms" else f s + " s"
+
+    let private count n (noun: string) = if n = 1 then $"1 {noun}" else $"{n} {noun}s"
+
+    /// The plan as text, with the time expected at so many GB/s per thread.
+    let planAt (rate: float) (threads: int) (p: Planned) =
+        let s = summary p
+        let b = StringBuilder()
+        let line (indent: int) (text: string) = b.Append(' ', indent * 2).AppendLine(text) |> ignore
+        line 0 "passes"
+        for r in p.Passes do
+            line 1 $"{r.Pass}: {r.Before} nodes to {r.After}"
+            for name, n in r.Fired do
+                line 2 $"{name}: {n}"
+        s.Steps |> List.iteri (fun i step ->
+            line 0 $"step {i + 1} of {s.Steps.Length}: reads {size step.Read}, writes {size step.Written}"
+            for r in step.Reductions do
+                line 1 r
+            for k in step.Kernels do
+                line 1 $"""{count k.Tensors "tensor"} such as {k.Example}: {count k.Instructions "instruction"}, reads {size k.Read}, writes {size k.Written}"""
+                for f in k.Formula do
+                    line 2 f)
+        if s.Copied > 0 then
+            line 0 $"""copied as they are: {count s.Copied "tensor"}, reads {size s.CopiedRead}, writes {size s.CopiedWritten}"""
+        for n in s.Numbers do
+            line 0 $"number: {n}"
+        line 0 $"reads {size s.Read}, writes {size s.Written} in all"
+        if p.Plan.Steps |> Seq.exists (fun s -> s.Reductions |> Seq.exists (fun r -> r.Kind = ReduceKind.KeepLargest || r.Kind = ReduceKind.Quantile)) then
+            line 0 "a selection (keep_largest, quantile) may read its step's input again"
+        let expected = seconds rate threads (s.Read + s.Written)
+        line 0 $"""expected time: {time expected}, at {Formula.number rate} GB/s per thread and {count threads "thread"}"""
+        b.ToString()
+
+    /// The plan as text at the default rate on all cores.
+    let plan (p: Planned) = planAt defaultRate Environment.ProcessorCount p
+
+    let private write (w: Utf8JsonWriter) (rate: float) threads (p: Planned) =
+        let s = summary p
+        let list (name: string) (items: 'a seq) (one: 'a -> unit) =
+            w.WriteStartArray name
+            Seq.iter one items
+            w.WriteEndArray()
+        let bytes (read: int64) (written: int64) =
+            w.WriteNumber("read", read)
+            w.WriteNumber("written", written)
+        w.WriteStartObject()
+        list "passes" p.Passes (fun r ->
+            w.WriteStartObject()
+            w.WriteString("pass", r.Pass)
+            w.WriteNumber("before", r.Before)
+            w.WriteNumber("after", r.After)
+            w.WriteStartObject "rules"
+            for name, n in r.Fired do
+                w.WriteNumber(name, n)
+            w.WriteEndObject()
+            w.WriteEndObject())
+        list "steps" s.Steps (fun step ->
+            w.WriteStartObject()
+            list "reductions" step.Reductions w.WriteStringValue
+            list "kernels" step.Kernels (fun k ->
+                w.WriteStartObject()
+                w.WriteNumber("tensors", k.Tensors)
+                w.WriteString("example", k.Example)
+                list "formula" k.Formula w.WriteStringValue
+                w.WriteNumber("instructions", k.Instructions)
+                bytes k.Read k.Written
+                w.WriteEndObject())
+            bytes step.Read step.Written
+            w.WriteEndObject())
+        w.WriteStartObject "copied"
+        w.WriteNumber("tensors", s.Copied)
+        bytes s.CopiedRead s.CopiedWritten
+        w.WriteEndObject()
+        list "numbers" s.Numbers w.WriteStringValue
+        list "outputs" s.Outputs w.WriteStringValue
+        bytes s.Read s.Written
+        w.WriteNumber("gigabytesPerSecondPerThread", rate)
+        w.WriteNumber("threads", (threads: int))
+        w.WriteNumber("expectedSeconds", seconds rate threads (s.Read + s.Written))
+        w.WriteEndObject()
+
+    let jsonAt (rate: float) (threads: int) (p: Planned) =
+        use stream = new MemoryStream()
+        do
+            use w = new Utf8JsonWriter(stream, JsonWriterOptions(Indented = true))
+            write w rate threads p
+        Encoding.UTF8.GetString(stream.ToArray())
+
+    /// The same as JSON at the default rate on all cores.
+    let json (p: Planned) = jsonAt defaultRate Environment.ProcessorCount p

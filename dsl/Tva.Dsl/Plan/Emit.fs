@@ -1,0 +1,184 @@
+/// Kernels: from what a class of tensors computes in one step to a fused program with its bindings.
+namespace Tva.Dsl.Plan
+
+open System.Collections.Generic
+open Tva.Core.Execution
+open Tva.Core.Kernels
+open Tva.Core.Tensors
+open Tva.Dsl
+open Tva.Dsl.Graph
+
+/// What a class computes in a step.
+type KernelRequest =
+    { /// Roots to store, with the plan output and its type.
+      Stores: (Node * int * DType) list
+      /// Per reduction of the step its streams, or nothing where this class contributes nothing.
+      Streams: Node[] option []
+      /// Type of a source's tensor in this class.
+      TypeOf: int -> DType
+      /// The plan's number of a source.
+      SourceOf: int -> int
+      /// Sources an earlier step of this class has read, and so looked at for NaN and infinity.
+      Seen: HashSet<int> }
+
+/// Collects the instructions of one kernel, equal ones once; the order comes later. Instructions carry no origin: the same program
+/// written elsewhere, or for another λ, is the same kernel.
+type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> struct (int * int)) =
+    let code = List<Instruction>()
+    let known = Dictionary<Instruction, int>()
+    let inputs = List<InputBinding>()
+    let inputTypes = List<DType>()
+    let parameters = List<ParameterBinding>()
+    let lowered = Dictionary<int, int>()
+
+    let put (i: Instruction) =
+        match known.TryGetValue i with
+        | true, at -> at
+        | _ ->
+            code.Add i
+            known[i] <- code.Count - 1
+            code.Count - 1
+
+    let input (binding: InputBinding) dtype =
+        let at =
+            match inputs.IndexOf binding with
+            | -1 ->
+                inputs.Add binding
+                inputTypes.Add dtype
+                inputs.Count - 1
+            | i -> i
+        put (Instruction(Code.Load, Index = at))
+
+    let constant (v: float) = put (Instruction(Code.Const, Value = float32 v))
+
+    let parameter (n: Node) =
+        let binding = ScalarParameter(scalars.Index n)
+        let at =
+            match parameters.IndexOf binding with
+            | -1 ->
+                parameters.Add binding
+                parameters.Count - 1
+            | i -> i
+        put (Instruction(Code.Param, Index = at))
+
+    let keep (selection: Node) =
+        let struct (step, index) = slot selection
+        let binding = KeepParameter(step, index)
+        match parameters.IndexOf binding with
+        | -1 ->
+            parameters.Add binding
+            parameters.Add(KeepLimitParameter())
+            parameters.Count - 2
+        | i -> i
+
+    let apply name a b c = put (Instruction(Code.Apply, a, b, c, opNumber name))
+
+    /// A coefficient: a parameter, so that another number needs no other kernel; along rows a stream.
+    let coefficient (k: Node) =
+        if k.Extent = Extent.Row then input (RowInput(scalars.Index k)) DType.F32 else parameter k
+
+    let rec lower (n: Node) : int =
+        match lowered.TryGetValue n.Id with
+        | true, v -> v
+        | _ ->
+            let v =
+                match n.Op with
+                | Const v -> constant v
+                | _ when n.Extent < Extent.Element -> coefficient n
+                | Source s -> input (FileInput(request.SourceOf s)) (request.TypeOf s)
+                | Linear -> sum n
+                | Apply op ->
+                    let args = n.Args |> Array.map lower
+                    let arg i = if i < args.Length then args[i] else -1
+                    put (Instruction(Code.Apply, arg 0, arg 1, arg 2, op))
+                | Keep -> (let x = lower n.Args[0] in put (Instruction(Code.Keep, x, Index = keep n.Args[1])))
+                | Drop ->
+                    let u = input (RandomInput(scalars.Index n.Args[2])) DType.F32
+                    let dropped = apply "lt" u (lower n.Args[1]) -1
+                    apply "where" dropped (constant 0.0) (lower n.Args[0])
+                | op -> invalidOp $"{op} is still there after specializing"
+            lowered[n.Id] <- v
+            v
+
+    and sum (n: Node) =
+        let plain, rest = pairs n |> List.partition (fun (k, _) -> k.Op = Const 1.0)
+        (-1, plain @ rest) ||> List.fold (fun acc (k, x) ->
+            match k.Op, x.Op with
+            | _, Const 1.0 -> (let v = coefficient k in if acc < 0 then v else apply "add" acc v -1)
+            | Const 1.0, _ -> (let v = lower x in if acc < 0 then v else apply "add" acc v -1)
+            | Const -1.0, _ -> (let v = lower x in if acc < 0 then apply "neg" v -1 -1 else apply "sub" acc v -1)
+            | _ ->
+                let c = coefficient k
+                let v = lower x
+                if acc < 0 then apply "mul" c v -1 else apply "fma" c v acc)
+
+    member _.Lower n = lower n
+    member _.Add i = code.Add i
+    member _.Code = code
+    member _.Inputs = inputs
+    member _.InputTypes = inputTypes
+    member _.Parameters = parameters
+
+module Emit =
+
+    /// The sources an element-level node reads.
+    let sourcesOf (roots: Node seq) =
+        let seen = HashSet<int>()
+        let sources = SortedSet<int>()
+        let rec visit (n: Node) =
+            if n.Extent = Extent.Element && seen.Add n.Id then
+                match n.Op with
+                | Source s -> sources.Add s |> ignore
+                | Reduce _ -> ()
+                | _ -> Array.iter visit n.Args
+        Seq.iter visit roots
+        sources
+
+    let private isSource (n: Node) =
+        match n.Op with
+        | Source _ -> true
+        | _ -> false
+
+    let private isPlainSum (n: Node) =
+        isSource n || (n.Op.IsLinear && pairs n |> List.forall (fun (_, x) -> isSource x || x.Op.IsConst))
+
+    /// The kernel of a class in a step, or null where it has nothing to do.
+    let kernel (scalars: Scalars) (slot: Node -> struct (int * int)) (request: KernelRequest) : ClassKernel | null =
+        let streams = request.Streams |> Seq.choose id |> Seq.concat |> Seq.distinctBy _.Id |> List.ofSeq
+        if request.Stores.IsEmpty && streams.IsEmpty then
+            null
+        else
+            let b = Builder(request, scalars, slot)
+            let roots = [ for root, _, _ in request.Stores -> root ] @ streams
+            let values = roots |> List.map b.Lower
+            let fresh = sourcesOf roots |> Seq.filter (request.Seen.Contains >> not) |> HashSet
+            // NaN and infinity survive a sum, so looking at the result tells as much as looking at every input.
+            if roots |> List.forall isPlainSum then
+                for root, value in List.zip roots values do
+                    let covered = sourcesOf [ root ]
+                    if covered.Overlaps fresh then
+                        b.Add(Instruction(Code.Guard, value))
+                        fresh.ExceptWith covered
+            else
+                for s in fresh do
+                    let at = b.Inputs.IndexOf(FileInput(request.SourceOf s))
+                    let load = b.Code.FindIndex(fun i -> i.Code = Code.Load && i.Index = at)
+                    b.Add(Instruction(Code.Guard, load))
+            values |> List.iteri (fun i value -> b.Add(Instruction(Code.Store, value, Index = i)))
+            let stores = request.Stores.Length
+            let scratch = streams |> List.mapi (fun i s -> s.Id, stores + i) |> dict
+            let feed (streams: Node[] option) =
+                match streams with
+                | None -> ReductionFeed(-1)
+                | Some [| x |] -> ReductionFeed(scratch[x.Id])
+                | Some xs -> ReductionFeed(scratch[xs[0].Id], scratch[xs[1].Id])
+            let types = [ for _, _, dtype in request.Stores -> dtype ] @ [ for _ in streams -> DType.F32 ]
+            let program =
+                KernelProgram(Array.ofList (Schedule.order b.Code), Array.ofSeq b.InputTypes, Array.ofList types, b.Parameters.Count)
+            ClassKernel(
+                program,
+                Array.ofSeq b.Inputs,
+                [| for _, file, _ in request.Stores do file
+                   for _ in streams do -1 |],
+                Array.ofSeq b.Parameters,
+                request.Streams |> Array.map feed)

@@ -1,0 +1,185 @@
+/// The plan of a run: from the roots that are wanted to everything the engine needs to know.
+namespace Tva.Dsl.Plan
+
+open System
+open System.Collections.Generic
+open Tva.Core.Checkpoints
+open Tva.Core.Execution
+open Tva.Core.Tensors
+open Tva.Dsl.Graph
+
+/// A checkpoint to write.
+type OutputRequest =
+    { Root: Node
+      Path: string
+      /// Per tensor of the reference, those that are copied included.
+      DTypes: DType[]
+      Metadata: (string * string) list }
+
+/// What is wanted.
+type Request =
+    { Graph: Graph
+      /// By index of `Source` nodes.
+      Sources: Checkpoint[]
+      /// The source whose tensors give names, order and shapes.
+      Reference: int
+      Outputs: OutputRequest list
+      /// Numbers wanted as results.
+      Scalars: Node list }
+
+/// How to get at a wanted number.
+[<RequireQualifiedAccess>]
+type ScalarResult =
+    | Known of float
+    /// Index into the plan's results.
+    | Result of int
+
+/// Tensors that are treated alike: same kernels, same types.
+type TensorClass =
+    { /// Indices of plan tensors.
+      Tensors: int list
+      /// The output roots for them.
+      Roots: Node[] }
+
+type Planned =
+    { Plan: ExecutionPlan
+      Request: Request
+      /// In the order of the request.
+      Scalars: ScalarResult list
+      Passes: PassReport list
+      Classes: TensorClass[]
+      /// The reductions of each step, as in the graph.
+      Reductions: Node[][] }
+
+module Plan =
+
+    let private sourcesMentioned (roots: Node seq) =
+        reachable roots |> Seq.choose (fun n -> match n.Op with Source s when s >= 0 -> Some s | _ -> None) |> Seq.distinct |> Seq.sort |> List.ofSeq
+
+    /// Numbers that headers tell: how many elements the model has.
+    let private bindNumel (g: Graph) (set: IReadOnlyList<TensorInfo>) roots =
+        let all = lazy (set |> Seq.filter _.DType.IsFloating() |> Seq.sumBy (fun t -> float t.Shape.Elements))
+        let memo = Dictionary<int, Node>()
+        let rec go (n: Node) : Node =
+            match memo.TryGetValue n.Id with
+            | true, r -> r
+            | _ ->
+                let r =
+                    match n.Op with
+                    | Numel Extent.All -> g.Const all.Value
+                    | Late i -> invalidOp $"late number {i} is not bound"
+                    | _ when n.Args.Length = 0 -> n
+                    | _ ->
+                        let args = n.Args |> Array.map go
+                        if Array.forall2 (fun (a: Node) (b: Node) -> a.Id = b.Id) args n.Args then n else g.Make(n.Op, args, n.Origin)
+                memo[n.Id] <- r
+                r
+        roots |> List.map go
+
+    let make (request: Request) : Planned =
+        let g = request.Graph
+        let set = request.Sources[request.Reference].Tensors
+        let raw = [ for o in request.Outputs -> o.Root ] @ request.Scalars
+        // The reference comes first: what is copied is copied from there.
+        let mentioned = request.Reference :: (sourcesMentioned raw |> List.filter ((<>) request.Reference))
+        let sourceNumber = mentioned |> List.mapi (fun i s -> s, i) |> dict
+        let passes = List<PassReport>()
+        let roots = raw |> bindNumel g set |> Passes.run g passes.Add
+        let outputs, scalarRoots = List.splitAt request.Outputs.Length roots
+
+        let groups = Specialize.groups g set roots |> Array.ofList
+        let fused = Fuse.run groups outputs scalarRoots
+        let streams (group: int) (r: Node) =
+            match fused.Feeds.TryGetValue(struct (group, r.Id)) with
+            | true, streams when not (Fuse.contributesNothing r streams) -> Some streams
+            | _ -> None
+
+        // Groups that compute the same are one class; types of what is read and written tell classes apart.
+        let copied = if outputs.IsEmpty then [] else [ for i in 0 .. set.Count - 1 do if not (set[i].DType.IsFloating()) then i ]
+        let planned = [| yield! copied; for group in groups do yield! group.Members |] |> Array.sort
+        let place = Dictionary<int, int>()
+        planned |> Array.iteri (fun at i -> place[i] <- at)
+        let typeIn source (t: TensorInfo) =
+            match request.Sources[source].Find t.Name with
+            | null -> invalidOp $"{t.Name} is read from {request.Sources[source].Path}, which lacks it"
+            | info -> info.DType
+        let work c =
+            let fed = [ for rs in fused.Steps do for r in rs -> streams c r |> Option.map (Array.map _.Id) ]
+            [ for r in fused.Roots[c] -> r.Id ], fed
+        let read c =
+            Emit.sourcesOf (seq { yield! fused.Roots[c]; for rs in fused.Steps do for r in rs do yield! defaultArg (streams c r) [||] }) |> List.ofSeq
+        let classes =
+            [ for c in 0 .. groups.Length - 1 do
+                  let sources = read c
+                  let key = work c
+                  for i in groups[c].Members do
+                      let types = [ for s in sources -> typeIn s set[i] ], [ for o in request.Outputs -> o.DTypes[i] ]
+                      (key, types), (c, i) ]
+            |> List.groupBy fst
+            |> List.map (fun ((_, (_, outs)), members) -> fst (snd members.Head), outs, members |> List.map (snd >> snd) |> List.sort)
+            |> List.sortBy (fun (_, _, members) -> members.Head)
+            |> Array.ofList
+        passes.Add
+            { Pass = "specialize"
+              Before = (reachable roots).Count
+              After = (reachable (Seq.concat fused.Roots)).Count
+              Fired = [ "groups of tensors", groups.Length; "classes", classes.Length; "passes over data", fused.Steps.Length ] }
+
+        let scalars = Scalars(set, planned, fused.Slot)
+        let level = fused.Level
+        // A step's reductions come first: their numbers are scalars that kernels of later steps use.
+        let reductions =
+            fused.Steps |> Array.map (Array.map (fun r ->
+                let argument = match Fuse.parts r with _, Some n -> scalars.Index n | _ -> -1
+                match r.Op with
+                | Reduce(kind, extent) -> Reduction(kind, extent, argument)
+                | _ -> invalidOp "not a reduction"))
+        let kernels = fused.Steps |> Array.map (fun _ -> Array.create<ClassKernel | null> classes.Length null)
+        for k in 0 .. classes.Length - 1 do
+            let c, types, members = classes[k]
+            let first = set[members.Head]
+            let seen = HashSet<int>()
+            for step in 0 .. fused.Steps.Length - 1 do
+                let stores =
+                    List.zip (List.ofArray fused.Roots[c]) types
+                    |> List.indexed
+                    |> List.choose (fun (o, (root, dtype)) -> if level root = step then Some(root, o, dtype) else None)
+                let feeds = fused.Steps[step] |> Array.map (streams c)
+                kernels[step][k] <-
+                    Emit.kernel scalars fused.Slot
+                        { Stores = stores; Streams = feeds; TypeOf = (fun s -> typeIn s first); SourceOf = (fun s -> sourceNumber[s]); Seen = seen }
+                seen.UnionWith(Emit.sourcesOf (seq { for root, _, _ in stores do root
+                                                     for f in feeds do yield! defaultArg f [||] }))
+
+        let results = List<int>()
+        let scalarResults =
+            scalarRoots |> List.map (fun n ->
+                match n.Op with
+                | Const v -> ScalarResult.Known v
+                | _ ->
+                    let s = scalars.Index n
+                    if not (results.Contains s) then
+                        results.Add s
+                    ScalarResult.Result(results.IndexOf s))
+
+        let classOf = Dictionary<int, int>()
+        classes |> Array.iteri (fun k (_, _, members) -> for i in members do classOf[i] <- k)
+        let tensors =
+            [| for i in planned do
+                   let t = set[i]
+                   PlanTensor(t.Name, t.Shape, t.Layer, (match classOf.TryGetValue i with | true, k -> k | _ -> -1),
+                              [| for s in mentioned -> request.Sources[s].Find t.Name |]) |]
+        let outputsOf =
+            [| for o in request.Outputs do
+                   let metadata = Dictionary<string, string>()
+                   for key, value in o.Metadata do
+                       metadata[key] <- value
+                   PlanOutput(o.Path, [| for i in planned -> o.DTypes[i] |], metadata) |]
+        let steps = Array.map2 (fun (r: Reduction[]) (k: (ClassKernel | null)[]) -> Step(r, k)) reductions kernels
+        { Plan =
+            ExecutionPlan([| for s in mentioned -> request.Sources[s] |], tensors, Array.ofList scalars.Definitions, steps, outputsOf, results.ToArray())
+          Request = request
+          Scalars = scalarResults
+          Passes = List.ofSeq passes
+          Classes = [| for c, _, members in classes -> { Tensors = members |> List.map (fun i -> place[i]); Roots = fused.Roots[c] } |]
+          Reductions = fused.Steps }
