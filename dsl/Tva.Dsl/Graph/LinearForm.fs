@@ -133,6 +133,14 @@ type LinearForm(g: Graph, fold: Node -> Node, fired: string -> unit) =
             | { Op = Restrict s; Args = [| x |] } when not (isNumber x) -> restrict s n.Origin x m
             | _ -> invalidOp "not a sum"
 
+        // Terms get their ids from left to right, so sums are computed in the order of the text.
+        let seen = HashSet<int>()
+        let rec order (n: Node) =
+            if seen.Add n.Id && not (normal.ContainsKey n.Id) then
+                if isLinear n then Array.iter order n.Args
+                elif not n.Op.IsConst && n.Id <> root.Id then normalize n |> ignore
+        order root
+
         give root Polynomial.one
         while queue.Count > 0 do
             let n = queue.Dequeue()
