@@ -36,6 +36,8 @@ type PlanSummary =
       Read: int64
       Written: int64
       Outputs: string list
+      /// Longer numbers that kernels and other numbers refer to.
+      Definitions: string list
       /// Wanted numbers as formulas.
       Numbers: string list }
 
@@ -61,7 +63,8 @@ module Explain =
     let summary (p: Planned) : PlanSummary =
         let plan = p.Plan
         let names = Formula.sourceNames plan
-        let scalars = Formula.scalars plan
+        let formulas = Formula.scalars plan
+        let scalars = formulas.Texts
         let outputs = plan.Outputs |> Seq.map (fun o -> match Path.GetFileName o.Path with null | "" -> o.Path | name -> name) |> List.ofSeq
         let step s (step: Step) =
             let feeders (kernel: ClassKernel) output =
@@ -102,11 +105,12 @@ module Explain =
           Read = copiedRead + (steps |> List.sumBy _.Read)
           Written = copiedWritten + (steps |> List.sumBy _.Written)
           Outputs = [ for o in plan.Outputs -> o.Path ]
+          Definitions = formulas.Definitions
           Numbers =
             [ for s in p.Scalars ->
                   match s with
                   | ScalarResult.Known v -> Formula.number v
-                  | ScalarResult.Result i -> scalars[plan.Results[i]] ] }
+                  | ScalarResult.Result i -> formulas.Bare[plan.Results[i]] ] }
 
     let private short (v: float) = v.ToString("0.##", CultureInfo.InvariantCulture)
 
@@ -135,6 +139,9 @@ module Explain =
             line 1 $"{r.Pass}: {r.Before} nodes to {r.After}"
             for name, n in r.Fired do
                 line 2 $"{name}: {n}"
+        if not s.Definitions.IsEmpty then
+            line 0 "numbers"
+            s.Definitions |> List.iter (line 1)
         s.Steps |> List.iteri (fun i step ->
             line 0 $"step {i + 1} of {s.Steps.Length}: reads {size step.Read}, writes {size step.Written}"
             for r in step.Reductions do
@@ -177,6 +184,7 @@ module Explain =
                 w.WriteNumber(name, n)
             w.WriteEndObject()
             w.WriteEndObject())
+        list "definitions" s.Definitions w.WriteStringValue
         list "steps" s.Steps (fun step ->
             w.WriteStartObject()
             list "reductions" step.Reductions w.WriteStringValue

@@ -42,11 +42,15 @@ let writer () = Writer(Graph())
 type FakeCheckpoint(path: string, tensors: (string * DType * int64 list) list) =
     inherit Checkpoint()
     let infos = [| for name, dtype, dims in tensors -> TensorInfo(name, dtype, Shape(Array.ofList dims), 0, 0L) |]
+    let byName = dict [ for t in infos -> t.Name, t ]
     override _.Path = path
     override _.Files = [| path |]
     override _.Tensors = infos
     override _.Metadata = Dictionary()
-    override _.Find name = infos |> Array.tryFind (fun t -> t.Name = name) |> Option.toObj
+    override _.Find name : TensorInfo | null =
+        match byName.TryGetValue name with
+        | true, t -> t
+        | _ -> null
     override _.Fingerprint = path
     override _.Read(_, _, _) = failwith "no bytes"
     override _.Prefetch(_, _, _) = ()

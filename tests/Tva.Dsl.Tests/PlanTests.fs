@@ -2,7 +2,6 @@
 module Tva.Tests.PlanTests
 
 open System
-open System.Diagnostics
 open System.Text.Json
 open Xunit
 open Tva.Core.Checkpoints
@@ -413,7 +412,5 @@ let ``two thousand tensors plan at once`` () =
     let b = w.Src 0
     let tasks = [ for i in 1..9 -> w.Only((if i % 2 = 0 then attn else Names(List.truncate 1500 names)), w.Sub(w.Src i, b)) ]
     let merged = tasks |> List.mapi (fun i t -> w.Mul(w.Ramp [ w.Num(0.1 * float i); w.Num 0.5; w.Num 1.0 ], w.Trim(t, w.Num 0.2, Extent.Tensor))) |> List.fold (fun a t -> w.Add(a, t)) b
-    let clock = Stopwatch.StartNew()
     let p = onBigStack (fun () -> Plan.make (request w sources [ merged ] [ w.Norm merged ]))
     Assert.Equal(2, steps p)
-    Assert.True(clock.Elapsed < TimeSpan.FromSeconds 60.0)

@@ -24,19 +24,27 @@ module Formula =
     let private infix =
         dict [ "add", "+"; "sub", "-"; "mul", "*"; "div", "/"; "lt", "<"; "le", "<="; "gt", ">"; "ge", ">="; "eq", "=="; "ne", "!="; "and", "and"; "or", "or"; "pow", "^" ]
 
-    let private group (s: string) = if s.Contains ' ' && not (s.EndsWith ")" && s.IndexOf '(' > 0 && s.LastIndexOf '(' = s.IndexOf '(' && s.IndexOf ' ' > s.IndexOf '(') then $"({s})" else s
+    /// A text and whether it wants brackets inside another.
+    [<Struct>]
+    type private Term = { Text: string; Open: bool }
+
+    let private closed text = { Text = text; Open = false }
+    let private group (t: Term) = if t.Open then $"({t.Text})" else t.Text
 
     /// `a + b`, `min(a, b)`; `fma(a, b, c)` as c + a * b.
-    let private apply (op: int) (args: string list) =
-        let name = OpTable.All[op].Name
-        match name, args with
-        | "fma", [ a; b; c ] -> if c.EndsWith "..." then c else $"{c} + {group a} * {group b}"
-        | ("add" | "sub"), [ a; b ] when a.EndsWith "..." -> a
-        | "add", [ a; b ] -> $"{a} + {b}"
-        | "sub", [ a; b ] -> $"{a} - {group b}"
-        | "neg", [ a ] -> $"-{group a}"
-        | _, [ a; b ] when infix.ContainsKey name -> $"{group a} {infix[name]} {group b}"
-        | _ -> name + "(" + String.Join(", ", args) + ")"
+    let private apply (op: int) (args: Term list) =
+        let infixed text = { Text = text; Open = true }
+        match OpTable.All[op].Name, args with
+        | ("fma" | "add" | "sub"), _ when (List.exists (fun (a: Term) -> a.Text.EndsWith "...") args) ->
+            args |> List.find (fun a -> a.Text.EndsWith "...")
+        | "fma", [ a; b; c ] -> infixed $"{c.Text} + {group a} * {group b}"
+        | "add", [ a; b ] -> infixed $"{a.Text} + {b.Text}"
+        | "sub", [ a; b ] -> infixed $"{a.Text} - {group b}"
+        | "neg", [ a ] -> infixed $"-{group a}"
+        | name, [ a; b ] when infix.ContainsKey name -> infixed $"{group a} {infix[name]} {group b}"
+        | name, args -> closed (name + "(" + String.Join(", ", args |> List.map _.Text) + ")")
+
+    let private shorten (t: Term) = { t with Text = cut t.Text }
 
     /// Names for a plan's sources: file names, told apart by number where they are equal.
     let sourceNames (plan: ExecutionPlan) =
@@ -44,19 +52,35 @@ module Formula =
             plan.Sources |> Seq.map (fun s -> match Path.GetFileNameWithoutExtension(s.Path.TrimEnd('/', '\\')) with null | "" -> s.Path | stem -> stem) |> Array.ofSeq
         stems |> Array.mapi (fun i s -> if stems |> Array.filter ((=) s) |> Array.length > 1 then $"{s}#{i}" else s)
 
+    /// Scalars as they appear in kernels, and the definitions of those that have a name because they are long.
+    type Scalars =
+        { /// With brackets where they are needed inside another.
+          Texts: IReadOnlyList<string>
+          Bare: IReadOnlyList<string>
+          Definitions: string list }
+
+    /// Longer numbers get a name of their own.
+    let private longNumber = 40
+
     /// The text of each scalar; `r1.0` is reduction 0 of step 1.
-    let scalars (plan: ExecutionPlan) =
-        let texts = List<string>()
+    let scalars (plan: ExecutionPlan) : Scalars =
+        let texts = List<Term>()
+        let definitions = List<string>()
         for def in plan.Scalars do
-            texts.Add(
+            let term =
                 match def with
-                | :? StaticScalar as s when s.Extent = Extent.All -> number s.Values[0]
-                | :? StaticScalar as s when s.Values.Length = 0 -> "0"
-                | :? StaticScalar as s -> $"[{number (Seq.min s.Values)}..{number (Seq.max s.Values)} by tensor]"
-                | :? ReducedScalar as r -> $"r{r.Step}.{r.Reduction}"
-                | :? ComputedScalar as c -> cut (apply c.Op [ for i in [ c.A; c.B; c.C ] do if i >= 0 then texts[i] ])
-                | _ -> "?")
-        texts
+                | :? StaticScalar as s when s.Extent = Extent.All -> closed (number s.Values[0])
+                | :? StaticScalar as s when s.Values.Length = 0 -> closed "0"
+                | :? StaticScalar as s -> closed $"[{number (Seq.min s.Values)}..{number (Seq.max s.Values)} by tensor]"
+                | :? ReducedScalar as r -> closed $"r{r.Step}.{r.Reduction}"
+                | :? ComputedScalar as c -> shorten (apply c.Op [ for i in [ c.A; c.B; c.C ] do if i >= 0 then texts[i] ])
+                | _ -> closed "?"
+            if term.Text.Length > longNumber && def :? ComputedScalar then
+                definitions.Add $"s{texts.Count} = {term.Text}"
+                texts.Add(closed $"s{texts.Count}")
+            else
+                texts.Add term
+        { Texts = [| for t in texts -> group t |]; Bare = [| for t in texts -> t.Text |]; Definitions = List.ofSeq definitions }
 
     /// The lines of a kernel: what is used twice has a name, then one line per output.
     let kernel (names: string[]) (scalars: IReadOnlyList<string>) (outputName: int -> string) (kernel: ClassKernel) : string list =
@@ -71,31 +95,31 @@ module Formula =
             match kernel.Inputs[i] with
             | :? FileInput as f -> names[f.Source]
             | :? RandomInput as r -> $"uniform({scalars[r.Seed]})"
-            | :? RowInput as r -> $"{group scalars[r.Scalar]}[row]"
+            | :? RowInput as r -> $"{scalars[r.Scalar]}[row]"
             | _ -> "?"
         let parameter i =
             match kernel.Parameters[i] with
             | :? ScalarParameter as p -> scalars[p.Scalar]
             | :? KeepParameter as k -> $"r{k.Step}.{k.Reduction}"
             | _ -> "?"
-        let texts = Array.create code.Count ""
+        let terms = Array.create code.Count (closed "")
         let lines = List<string>()
         for i in 0 .. code.Count - 1 do
             let c = code[i]
-            let args = [ for o in [ c.A; c.B; c.C ] do if o >= 0 then texts[o] ]
-            let text =
+            let args = [ for o in [ c.A; c.B; c.C ] do if o >= 0 then terms[o] ]
+            let term =
                 match c.Code with
-                | Code.Load -> input c.Index
-                | Code.Const -> number (float c.Value)
-                | Code.Param -> parameter c.Index
-                | Code.Apply -> cut (apply c.Index args)
-                | Code.Keep -> $"keep({args.Head}, {parameter c.Index})"
+                | Code.Load -> closed (input c.Index)
+                | Code.Const -> closed (number (float c.Value))
+                | Code.Param -> closed (parameter c.Index)
+                | Code.Apply -> shorten (apply c.Index args)
+                | Code.Keep -> closed $"keep({args.Head.Text}, {parameter c.Index})"
                 | Code.Store ->
-                    lines.Add $"{outputName c.Index} = {args.Head}"
-                    ""
-                | _ -> ""
-            texts[i] <- text
-            if uses[i] > 1 && text.Contains ' ' && (c.Code = Code.Apply || c.Code = Code.Keep) then
-                texts[i] <- $"t{i}"
-                lines.Add $"t{i} = {text}"
+                    lines.Add $"{outputName c.Index} = {args.Head.Text}"
+                    closed ""
+                | _ -> closed ""
+            terms[i] <- term
+            if uses[i] > 1 && term.Text.Contains ' ' && (c.Code = Code.Apply || c.Code = Code.Keep) then
+                terms[i] <- closed $"t{i}"
+                lines.Add $"t{i} = {term.Text}"
         List.ofSeq lines

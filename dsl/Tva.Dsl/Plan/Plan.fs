@@ -99,13 +99,15 @@ module Plan =
         let planned = [| yield! copied; for group in groups do yield! group.Members |] |> Array.sort
         let place = Dictionary<int, int>()
         planned |> Array.iteri (fun at i -> place[i] <- at)
-        let typeIn source (t: TensorInfo) =
-            match request.Sources[source].Find t.Name with
-            | null -> invalidOp $"{t.Name} is read from {request.Sources[source].Path}, which lacks it"
+        // Looked up once: a thousand sources times two thousand tensors add up.
+        let found = dict [ for s in mentioned -> s, [| for t in set -> request.Sources[s].Find t.Name |] ]
+        let typeIn source i =
+            match found[source][i] with
+            | null -> invalidOp $"{set[i].Name} is read from {request.Sources[source].Path}, which lacks it"
             | info -> info.DType
         let work c =
             let fed = [ for rs in fused.Steps do for r in rs -> streams c r |> Option.map (Array.map _.Id) ]
-            [ for r in fused.Roots[c] -> r.Id ], fed
+            String.Join(";", Seq.append [ String.Join(",", [ for r in fused.Roots[c] -> r.Id ]) ] (fed |> List.map (function None -> "-" | Some ids -> String.Join(",", ids))))
         let read c =
             Emit.sourcesOf (seq { yield! fused.Roots[c]; for rs in fused.Steps do for r in rs do yield! defaultArg (streams c r) [||] }) |> List.ofSeq
         let classes =
@@ -113,10 +115,14 @@ module Plan =
                   let sources = read c
                   let key = work c
                   for i in groups[c].Members do
-                      let types = [ for s in sources -> typeIn s set[i] ], [ for o in request.Outputs -> o.DTypes[i] ]
-                      (key, types), (c, i) ]
+                      let outs = [ for o in request.Outputs -> o.DTypes[i] ]
+                      // As a text: hashing a list looks at its first elements only.
+                      let types = String.Concat [ for t in Seq.append (sources |> Seq.map (fun s -> typeIn s i)) outs -> char (int t) ]
+                      struct (key, types), (c, outs, i) ]
             |> List.groupBy fst
-            |> List.map (fun ((_, (_, outs)), members) -> fst (snd members.Head), outs, members |> List.map (snd >> snd) |> List.sort)
+            |> List.map (fun (_, members) ->
+                let c, outs, _ = snd members.Head
+                c, outs, members |> List.map (fun (_, (_, _, i)) -> i) |> List.sort)
             |> List.sortBy (fun (_, _, members) -> members.Head)
             |> Array.ofList
         passes.Add
@@ -137,7 +143,6 @@ module Plan =
         let kernels = fused.Steps |> Array.map (fun _ -> Array.create<ClassKernel | null> classes.Length null)
         for k in 0 .. classes.Length - 1 do
             let c, types, members = classes[k]
-            let first = set[members.Head]
             let seen = HashSet<int>()
             for step in 0 .. fused.Steps.Length - 1 do
                 let stores =
@@ -147,7 +152,7 @@ module Plan =
                 let feeds = fused.Steps[step] |> Array.map (streams c)
                 kernels[step][k] <-
                     Emit.kernel scalars fused.Slot
-                        { Stores = stores; Streams = feeds; TypeOf = (fun s -> typeIn s first); SourceOf = (fun s -> sourceNumber[s]); Seen = seen }
+                        { Stores = stores; Streams = feeds; TypeOf = (fun s -> typeIn s members.Head); SourceOf = (fun s -> sourceNumber[s]); Seen = seen }
                 seen.UnionWith(Emit.sourcesOf (seq { for root, _, _ in stores do root
                                                      for f in feeds do yield! defaultArg f [||] }))
 
@@ -168,7 +173,7 @@ module Plan =
             [| for i in planned do
                    let t = set[i]
                    PlanTensor(t.Name, t.Shape, t.Layer, (match classOf.TryGetValue i with | true, k -> k | _ -> -1),
-                              [| for s in mentioned -> request.Sources[s].Find t.Name |]) |]
+                              [| for s in mentioned -> found[s][i] |]) |]
         let outputsOf =
             [| for o in request.Outputs do
                    let metadata = Dictionary<string, string>()
