@@ -67,6 +67,8 @@ type Evaluator(options: EvaluatorOptions) =
     /// All texts read so far, by the numbers that spans have.
     member _.Texts = List.ofSeq program.Texts
 
+    member internal _.Plans() : Planned list = Stack.run plans
+
     /// What would be done, for people.
     member _.Explain() : string =
         Stack.run (fun () -> String.Join("\n", plans () |> List.map Explain.plan))

@@ -1,5 +1,5 @@
 /// What the graph and plan tests share: short ways to write graphs, checkpoints that exist only as headers, and an evaluator of its own.
-module Tva.Tests.GraphSupport
+module Tva.Dsl.Tests.GraphSupport
 
 open System
 open System.Collections.Generic

@@ -1,12 +1,12 @@
 /// Runs a plan in float64, element by element, the way its records say; no code of the planner or the engine is used.
-module Tva.Tests.PlanSimulator
+module Tva.Dsl.Tests.PlanSimulator
 
 open System
 open System.Collections.Generic
 open Tva.Core.Execution
 open Tva.Core.Kernels
 open Tva.Core.Ops
-open Tva.Tests.GraphSupport
+open Tva.Dsl.Tests.GraphSupport
 
 type Simulated =
     { /// By output, by plan tensor.

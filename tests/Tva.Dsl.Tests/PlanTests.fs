@@ -1,5 +1,5 @@
 /// Plans by what they cost: passes over data, kernels, sources read; and by what they compute, against an evaluator of its own.
-module Tva.Tests.PlanTests
+module Tva.Dsl.Tests.PlanTests
 
 open System
 open System.Text.Json
@@ -11,8 +11,8 @@ open Tva.Core.Tensors
 open Tva.Dsl
 open Tva.Dsl.Graph
 open Tva.Dsl.Plan
-open Tva.Tests.GraphSupport
-open Tva.Tests.PlanSimulator
+open Tva.Dsl.Tests.GraphSupport
+open Tva.Dsl.Tests.PlanSimulator
 
 let private attn = Glob "*.attn.*"
 

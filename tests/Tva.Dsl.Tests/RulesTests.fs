@@ -1,12 +1,12 @@
 /// Every rule by what it turns into, normal forms, and that simplified graphs are worth the same as raw ones.
-module Tva.Tests.RulesTests
+module Tva.Dsl.Tests.RulesTests
 
 open System
 open Xunit
 open Tva.Core.Execution
 open Tva.Core.Tensors
 open Tva.Dsl.Graph
-open Tva.Tests.GraphSupport
+open Tva.Dsl.Tests.GraphSupport
 
 let private w = writer ()
 let private x, y, z = w.Src 0, w.Src 1, w.Src 2

@@ -81,14 +81,23 @@ let private share ctx (call: Call) what span node =
         false
     | _ -> true
 
+/// A selection over the model or a layer has one share; one that varies by tensor would be no single selection.
+let private coarse ctx (call: Call) what span extent (node: Node) =
+    if (simplify ctx node).Extent <= extent then true
+    else
+        report ctx
+            (Diagnostics.cannotCompute $"`{what}` of `{call.Function}` varies more finely than what it selects from" span
+                (Some "select by tensor, or give one number"))
+        false
+
 /// Over a Delta and a number between 0 and 1, both member by member.
-let private withShare name (build: TensorValue -> Node -> Value) ctx (call: Call) extra =
+let private withShare extent name (build: TensorValue -> Node -> Value) ctx (call: Call) extra =
     let a = call.Args[1].Value
     lift ctx $"`{call.Function}`" call.Span ([ call.Args[0].Value.Value; a.Value ] @ extra) (function
         | Value.Unknown k :: _ -> Value.Unknown k
         | _ :: Value.Unknown _ :: _ -> Value.Unknown Kind.Delta
         | Value.Tensor t :: Value.Scalar n :: rest ->
-            if wantDelta ctx $"`{call.Function}`" call.Args[0].Value.Span t && share ctx call name a.Span n then
+            if wantDelta ctx $"`{call.Function}`" call.Args[0].Value.Span t && share ctx call name a.Span n && coarse ctx call name a.Span extent n then
                 match rest with
                 | [] -> build t n
                 | [ Value.Scalar seed ] ->
@@ -104,14 +113,14 @@ let private withShare name (build: TensorValue -> Node -> Value) ctx (call: Call
 
 let private quantile ctx (call: Call) =
     Call.orUnknown (extentOf ctx call 2 "all") (fun extent ->
-        withShare "q" (fun t q -> Value.Scalar(reduce ctx call.Span ReduceKind.Quantile extent [| t.Node; q |])) ctx call [])
+        withShare extent "q" (fun t q -> Value.Scalar(reduce ctx call.Span ReduceKind.Quantile extent [| t.Node; q |])) ctx call [])
 
 let private trim ctx (call: Call) =
     match Call.choice ctx call 2 "by" [ "tensor"; "layer"; "all" ] "tensor" with
     | None -> Call.unknown
     | Some by ->
         let extent = extents |> List.find (fun (name, _) -> name = by) |> snd
-        withShare "density"
+        withShare extent "density"
             (fun t density ->
                 let selection = reduce ctx call.Span ReduceKind.KeepLargest extent [| t.Node; density |]
                 Value.Tensor { t with Node = (graph ctx).Make(Keep, [| t.Node; selection |], call.Span); Weight = number ctx 0.0 })
@@ -119,7 +128,7 @@ let private trim ctx (call: Call) =
 
 let private drop ctx (call: Call) =
     let seed = match call.Args[2] with Some a -> a.Value | None -> Value.Scalar(number ctx 0.0)
-    withShare "p" (fun _ _ -> Call.unknown) ctx call [ seed ]
+    withShare Extent.Row "p" (fun _ _ -> Call.unknown) ctx call [ seed ]
 
 let private zoo = "delta(\"zoo/tasks/digits.safetensors\", model(\"zoo/base.safetensors\"))"
 

@@ -1,0 +1,164 @@
+/// What the language computes, against float64 loops written here over the same files.
+module Tva.Dsl.Tests.MeaningTests
+
+open System
+open System.IO
+open Tva.Core.Tensors
+open Tva.Dsl
+open Xunit
+open Tva.Dsl.Tests.Scripts
+
+let private heading =
+    "base = model(\"zoo/base.safetensors\")\ntasks = family(\"zoo/tasks/*.safetensors\", base)\n"
+    + "A = tasks.digits\nB = tasks.letters\n"
+
+let private zoo name = load (Path.Combine(examples, "zoo", name))
+let private origin = lazy zoo "base.safetensors"
+let private delta name =
+    zoo $"tasks/{name}.safetensors" |> Map.map (fun tensor (_, values) -> Array.map2 (fun x y -> float (float32 x - float32 y)) values (snd origin.Value[tensor]))
+let private a = lazy delta "digits"
+let private b = lazy delta "letters"
+let private all (d: Map<string, float[]>) = d |> Map.toSeq |> Seq.collect snd |> Array.ofSeq
+let private dot x y = Array.fold2 (fun s p q -> s + p * q) 0.0 x y
+let private norm x = sqrt (dot x x)
+let private number text = Scripts.number examples (heading + text)
+
+let private near (expected: float) (actual: float) =
+    Assert.True(abs (expected - actual) <= 1e-6 * max 1e-12 (abs expected), $"{expected} expected, {actual} found")
+
+[<Fact>]
+let ``reductions over the whole model`` () =
+    let x, y = all a.Value, all b.Value
+    near (norm x) (number "norm(A)")
+    near (dot x y) (number "dot(A, B)")
+    near (dot x y / (norm x * norm y)) (number "cosine(A, B)")
+    near (Array.sumBy abs x) (number "l1(A)")
+    near (x |> Array.map abs |> Array.max) (number "max_abs(A)")
+    near (Array.sumBy abs x / float x.Length) (number "mean_abs(A)")
+    near (dot x x / float x.Length) (number "mean_square(A)")
+    near (float x.Length) (number "numel(A)")
+    near (x |> Array.filter ((<>) 0.0) |> Array.length |> float) (number "nonzero(A)")
+
+[<Fact>]
+let ``a quantile is linear between its neighbours`` () =
+    let sorted = Array.sort (all a.Value)
+    let at = 0.3 * float (sorted.Length - 1)
+    let low = int (floor at)
+    near (sorted[low] + (at - floor at) * (sorted[low + 1] - sorted[low])) (number "quantile(A, 0.3)")
+
+[<Fact>]
+let ``reductions by tensor and layer`` () =
+    let rows text =
+        (run examples (heading + text)).Events
+        |> List.pick (function Event.Shown(_, [ Shown.Table t ]) -> Some t.Rows | _ -> None)
+    for name, values in rows "norm(A, by = \"tensor\")" do
+        near (norm a.Value.[name]) values.Head
+    let layer (name: string) =
+        match name.Split '.' |> Array.tryFind (fun p -> p |> Seq.forall Char.IsDigit) with
+        | Some n -> $"layer {n}"
+        | None -> "no layer"
+    let byLayer = a.Value |> Map.toSeq |> Seq.groupBy (fst >> layer) |> Map.ofSeq
+    for label, values in rows "norm(A, by = \"layer\")" do
+        near (byLayer[label] |> Seq.collect snd |> Array.ofSeq |> norm) values.Head
+
+/// A saved Delta's tensors.
+let private result (expression: string) =
+    use temp = new TempFolder()
+    let out = temp.File "d.safetensors"
+    let ran = run examples (heading + $"{expression} |> save(\"{out}\")")
+    Assert.Empty(ran.Diagnostics |> List.map _.Message)
+    load out |> Map.map (fun _ (_, values) -> values)
+
+let private equal (tolerance: float) (expected: Map<string, float[]>) (actual: Map<string, float[]>) =
+    for KeyValue(name, want) in expected do
+        let largest = max 1e-30 (want |> Array.map abs |> Array.max)
+        Array.iter2 (fun (w: float) (g: float) -> Assert.True(abs (w - g) <= tolerance * largest, $"{name}: {w} expected, {g} found")) want actual[name]
+
+let private map2 f (x: Map<string, float[]>) (y: Map<string, float[]>) = x |> Map.map (fun name v -> Array.map2 f v y[name])
+
+[<Fact>]
+let ``trim keeps int(density n) of the largest, the lower index first`` () =
+    let trimmed (values: float[]) =
+        let keep = int (0.3 * float values.Length)
+        let order = Array.init values.Length id |> Array.sortBy (fun i -> -(abs values[i]), i) |> Array.truncate keep |> Set.ofArray
+        values |> Array.mapi (fun i v -> if order.Contains i then v else 0.0)
+    equal 0.0 (a.Value |> Map.map (fun _ v -> trimmed v)) (result "trim(A, 0.3)")
+
+[<Fact>]
+let ``elementwise operators and functions`` () =
+    equal 1e-6 (map2 (fun x y -> x * 2.0 + y / 3.0 - x * y) a.Value b.Value) (result "2*A + B/3 - A*B")
+    equal 1e-6 (map2 (fun x y -> if abs x > abs y then x else y) a.Value b.Value) (result "where(abs(A) > abs(B), A, B)")
+    equal 1e-6 (a.Value |> Map.map (fun _ v -> v |> Array.map (fun x -> exp (x * 10.0)))) (result "exp(10*A)")
+    equal 2e-6 (a.Value |> Map.map (fun _ v -> v |> Array.map (fun x -> float (sign x) * sqrt (abs x)))) (result "sign(A) * sqrt(abs(A))")
+    equal 1e-6 (a.Value |> Map.map (fun _ v -> v |> Array.map (fun x -> max -0.001 (min 0.002 x)))) (result "clamp(A, -0.001, 0.002)")
+    equal 1e-6 (map2 (fun x y -> if x > 0.0 && not (y > 0.0) then 1.0 else 0.0) a.Value b.Value) (result "A > 0 and not (B > 0)")
+    equal 1e-6 (a.Value |> Map.map (fun _ v -> v |> Array.map (fun x -> x ** 3.0))) (result "A ^ 3")
+
+[<Fact>]
+let ``members combine element by element`` () =
+    let three = "family({ a: \"zoo/tasks/digits.safetensors\", b: \"zoo/tasks/letters.safetensors\", c: \"zoo/tasks/arrows.safetensors\" }, base)"
+    let c = delta "arrows"
+    let map3 f = a.Value |> Map.map (fun name v -> Array.init v.Length (fun i -> f v.[i] b.Value.[name].[i] c.[name].[i]))
+    equal 0.0 (map3 (fun x y z -> max (min x y) (min (max x y) z))) (result $"median({three})")
+    equal 0.0 (map3 (fun x y z -> min x (min y z))) (result $"min({three})")
+    equal 1e-6 (map3 (fun x y z -> 0.5 * x - y + 2.0 * z)) (result $"sum([0.5, -1, 2] * {three})")
+    equal 0.0 (map3 (fun x y z -> [ x; y; z ] |> List.filter (fun v -> v > 0.0) |> List.length |> float)) (result $"count({three} > 0)")
+
+[<Fact>]
+let ``a ramp goes from the first layer to the last`` () =
+    let factor (name: string) =
+        match name.Split '.' |> Array.tryFind (fun p -> p |> Seq.forall Char.IsDigit) with
+        | Some n -> float n / 3.0
+        | None -> if name.StartsWith "ln." then 1.0 else 0.0
+    equal 1e-6 (a.Value |> Map.map (fun name v -> v |> Array.map (fun x -> factor name * x))) (result "ramp(0, 1) * A")
+
+[<Fact>]
+let ``a record of globs is a coefficient`` () =
+    let factor (name: string) = if name.Contains ".qkv." then 0.4 elif name.Contains ".fc" then 0.7 else 0.5
+    let text = "{ \"*.qkv.*\": 0.4, \"*.fc*\": 0.7, else: 0.5 } * A"
+    equal 1e-6 (a.Value |> Map.map (fun name v -> v |> Array.map (fun x -> factor name * x))) (result text)
+
+[<Fact>]
+let ``by row, a number for each row of the last dimension`` () =
+    let expected =
+        a.Value
+        |> Map.map (fun name v ->
+            let shape = (fst origin.Value[name]).Shape
+            let width = int shape.RowLength
+            Array.init v.Length (fun i -> v[i] * norm v.[i / width * width .. i / width * width + width - 1]))
+    equal 2e-6 expected (result "norm(A, by = \"row\") * A")
+
+[<Fact>]
+let ``a perpendicular part has no share in the other`` () =
+    let coefficient = dot (all a.Value) (all b.Value) / dot (all b.Value) (all b.Value)
+    equal 1e-5 (map2 (fun x y -> x - coefficient * y) a.Value b.Value) (result "perpendicular(A, B)")
+
+[<Fact>]
+let ``dropping is unbiased, by seed, and each member draws its own`` () =
+    let share = number "nonzero(drop(A, 0.9, 1)) / numel(A)"
+    // n = 136256 draws with p = 0.1: four standard deviations are 0.0033.
+    Assert.InRange(share, 0.1 - 0.0033, 0.1 + 0.0033)
+    near (number "norm(drop(A, 0.5, 7))") (number "norm(drop(A, 0.5, 7))")
+    Assert.NotEqual(number "norm(drop(A, 0.5, 7))", number "norm(drop(A, 0.5, 8))")
+    // Two independent halves share a quarter.
+    let both = number "nonzero(drop(A, 0.5, 1) * drop(A, 0.5, 2)) / numel(A)"
+    Assert.InRange(both, 0.25 - 0.005, 0.25 + 0.005)
+
+[<Theory>]
+[<InlineData(1, 1048576L)>]
+[<InlineData(2, 16777216L)>]
+[<InlineData(5, 1073741824L)>]
+let ``the same bytes whatever the threads and the memory`` (threads: int) (memory: int64) =
+    use temp = new TempFolder()
+    let text out =
+        heading
+        + $"base + 0.3 * dare_ties(tasks, 0.5, seed = 4) + cosine(A, B) * ties(tasks) + norm(A, by = \"layer\") * perpendicular(A, B, by = \"row\") |> save(\"{out}\")"
+    let bytes settings (out: string) =
+        let ran = runWith (optionsOf settings) examples (text out)
+        Assert.Empty(ran.Diagnostics |> List.map _.Message)
+        let whole = File.ReadAllBytes out
+        let start = 8 + int (BitConverter.ToInt64(whole, 0))
+        whole[start..]
+    let standard = bytes RunSettings.Default (temp.File "standard.safetensors")
+    let other = bytes { RunSettings.Default with Threads = threads; Memory = memory } (temp.File "other.safetensors")
+    Assert.Equal<byte[]>(standard, other)
