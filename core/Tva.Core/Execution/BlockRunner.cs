@@ -14,6 +14,8 @@ internal sealed unsafe class BlockRunner : IDisposable
     private readonly int worker;
     private readonly Block arena;
     private readonly KernelCall call;
+    private long written;
+    private long copied;
 
     public BlockRunner(Engine engine, Flow flow, int worker)
     {
@@ -25,13 +27,10 @@ internal sealed unsafe class BlockRunner : IDisposable
     }
 
     /// <summary>Bytes read from checkpoints so far.</summary>
-    public long BytesRead => call.BytesRead + copied.Read;
+    public long BytesRead => call.BytesRead + copied;
 
     /// <summary>Bytes written so far.</summary>
-    public long BytesWritten => written + copied.Written;
-
-    private long written;
-    private (long Read, long Written) copied;
+    public long BytesWritten => written;
 
     /// <summary>Does a block.</summary>
     public void Run(Claim claim)
@@ -244,7 +243,7 @@ internal sealed unsafe class BlockRunner : IDisposable
             {
                 first = s;
                 source.Read(info, claim.Start, bytes);
-                copied.Read += bytes.Length;
+                copied += bytes.Length;
                 continue;
             }
 
@@ -252,7 +251,7 @@ internal sealed unsafe class BlockRunner : IDisposable
             if (same)
             {
                 source.Read(info, claim.Start, other);
-                copied.Read += other.Length;
+                copied += other.Length;
                 same = bytes.SequenceEqual(other);
             }
 
@@ -267,7 +266,7 @@ internal sealed unsafe class BlockRunner : IDisposable
         for (var o = 0; o < engine.Plan.Outputs.Count; o++)
         {
             engine.Writers[o].Write(claim.Job.Tensor, claim.Start, bytes);
-            copied.Written += bytes.Length;
+            written += bytes.Length;
         }
     }
 }

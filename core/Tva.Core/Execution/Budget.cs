@@ -11,9 +11,10 @@ namespace Tva.Core.Execution;
 internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int ChunkBytes, int Pieces)
 {
     /// <summary>
-    /// Block buffers of a worker: with scratch about half of a second-level cache of 1 MiB. Larger blocks save few calls and cost misses.
+    /// Block buffers of a worker: with scratch about a second-level cache of 1 MiB. Measured from 192 KiB to 4 MiB, five bf16 inputs take
+    /// the same processor time within a tenth; reads of 64 KiB and more are what disks like.
     /// </summary>
-    public static long BlockTarget { get; set; } = 512 << 10;
+    public const long BlockTarget = 512 << 10;
 
     private const long SmallMemory = 64 << 20;
     private const int LargeChunk = 256 << 10;

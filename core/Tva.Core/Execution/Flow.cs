@@ -151,10 +151,7 @@ internal sealed class Flow
             {
                 var group = Group(step, r, tensor);
                 Start(group, tensor);
-                if (group.Mode == SelectionMode.Sampled && group.IsFed(tensor))
-                {
-                    pieces.AddRange(group.Sample!.Pieces.Where(p => p.Tensor == tensor).Select(p => (group, p)));
-                }
+                pieces.AddRange(group.Pieces.Where(p => p.Tensor == tensor).Select(p => (group, p)));
             }
         }
 
@@ -186,7 +183,7 @@ internal sealed class Flow
             group.Start(argument, shape, [.. algebra[true]], algebra[false].Sum(t => shape.Elements[t]), pieces, engine.Budget.Workers);
             if (group.Mode == SelectionMode.Sampled)
             {
-                group.Pending = group.Sample!.Pieces.Select(p => p.Tensor).Distinct().Count();
+                group.Pending = group.Pieces.Select(p => p.Tensor).Distinct().Count();
                 return;
             }
         }

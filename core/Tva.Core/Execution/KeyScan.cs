@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace Tva.Core.Execution;
@@ -38,7 +39,9 @@ internal readonly record struct Bracket(int Low, int High, int Guess)
 /// </summary>
 internal static unsafe class KeyScan
 {
+    // Loops are compiled in full at once: a model of few cells is done before a second tier comes.
     /// <summary>Writes the gathered keys to <paramref name="destination"/> (room for n) and returns how many there are.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static int Gather<TMap>(float* values, int n, Bracket bracket, int* destination, out int above, out int equal)
         where TMap : struct, IKeyMap
     {
@@ -88,6 +91,7 @@ internal static unsafe class KeyScan
     }
 
     /// <summary>The keys of all values; in place is allowed.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Map<TMap>(float* values, long n, int* destination)
         where TMap : struct, IKeyMap
     {
@@ -97,6 +101,7 @@ internal static unsafe class KeyScan
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static bool AnyNaN(float* values, long n)
     {
         for (; n >= 8; n -= 8, values += 8)

@@ -47,9 +47,9 @@ internal static class PlanCheck
             }
         }
 
-        foreach (var tensor in plan.Tensors)
+        for (var t = 0; t < plan.Tensors.Count; t++)
         {
-            VerifyTensor(plan, tensor);
+            VerifyTensor(plan, t);
         }
     }
 
@@ -143,20 +143,31 @@ internal static class PlanCheck
         }
     }
 
-    private static void VerifyTensor(ExecutionPlan plan, PlanTensor tensor)
+    private static void VerifyTensor(ExecutionPlan plan, int index)
     {
+        var tensor = plan.Tensors[index];
         Require(tensor.Sources.Count == plan.Sources.Count, $"{tensor.Name} has not one entry per source");
         if (tensor.Class < 0)
         {
-            Require(plan.Outputs.Count == 0 || tensor.Sources.Any(info => info is not null), $"{tensor.Name} is in no source");
+            var first = tensor.Sources.FirstOrDefault(info => info is not null);
+            Require(plan.Outputs.All(o => o.DTypes[index] == first?.DType), $"{tensor.Name} is copied, and can't change its type");
             return;
         }
 
-        foreach (var step in plan.Steps)
+        foreach (var kernel in plan.Steps.Select(step => step.Kernels[tensor.Class]).OfType<ClassKernel>())
         {
-            foreach (var input in step.Kernels[tensor.Class]?.Inputs ?? [])
+            for (var i = 0; i < kernel.Inputs.Count; i++)
             {
-                Require(input is not FileInput f || tensor.Sources[f.Source] is not null, $"{tensor.Name} is not in the source that is read");
+                Require(
+                    kernel.Inputs[i] is FileInput f ? tensor.Sources[f.Source]?.DType == kernel.Program.Inputs[i] : kernel.Program.Inputs[i] == DType.F32,
+                    $"{tensor.Name} is not of the type that its kernel reads, or not in that source");
+            }
+
+            for (var o = 0; o < kernel.Files.Count; o++)
+            {
+                Require(
+                    kernel.Files[o] < 0 || plan.Outputs[kernel.Files[o]].DTypes[index] == kernel.Program.Outputs[o],
+                    $"{tensor.Name} is not of the type that its output has");
             }
         }
     }

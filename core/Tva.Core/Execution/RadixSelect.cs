@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 namespace Tva.Core.Execution;
 
 /// <summary>A run of keys in native memory.</summary>
@@ -24,6 +25,7 @@ internal static unsafe class RadixSelect
     public static int Shift(int low, int high) => Math.Max(0, 32 - BinBits - BitOperations.LeadingZeroCount((uint)(high - low)));
 
     /// <summary>Counts the keys inside [low, high] by their bin.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Count(KeyRun run, int low, int high, Span<long> bins)
     {
         var shift = Shift(low, high);

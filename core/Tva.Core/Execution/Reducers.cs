@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace Tva.Core.Execution;
@@ -35,6 +36,7 @@ internal static unsafe class Reducers
     /// <summary>The result of nothing at all: 0, but there is no smallest or largest of no number.</summary>
     public static double Empty(ReduceKind kind) => kind is ReduceKind.Min or ReduceKind.Max or ReduceKind.Quantile ? double.NaN : 0;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static double Sum<TTerm>(float* a, float* b, nint n)
         where TTerm : struct, ITerm
     {
@@ -87,6 +89,7 @@ internal static unsafe class Reducers
         return lanes[0];
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static double MaxAbs(float* a, nint n)
     {
         // As integers magnitudes order like the numbers, and NaN above all of them.
@@ -113,6 +116,7 @@ internal static unsafe class Reducers
     }
 
     /// <summary>The maximum of sign · x, NaN where any is NaN.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static double MaxOf(float* a, nint n, float sign)
     {
         var max = Vector256.Create(float.NegativeInfinity);
@@ -137,6 +141,7 @@ internal static unsafe class Reducers
         return result;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static double CountNonzero(float* a, nint n)
     {
         var zeros = Vector256<int>.Zero;

@@ -75,6 +75,9 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
 
     public SelectionSample? Sample { get; private set; }
 
+    /// <summary>What is sampled; stays when the sample is gone, for tensors that come to the step later.</summary>
+    public IReadOnlyList<Piece> Pieces { get; private set; } = [];
+
     /// <summary>Tensors whose sample, then cells of this round, are still awaited.</summary>
     public int Pending;
 
@@ -120,6 +123,7 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
         {
             Mode = SelectionMode.Sampled;
             Sample = new SelectionSample(fed, shape, FedElements, pieces);
+            Pieces = Sample.Pieces;
         }
     }
 

@@ -60,15 +60,22 @@ internal sealed unsafe class SelectionSample
     /// <summary>The bracket for ranks (from 1, the largest) <paramref name="first"/> down to <paramref name="last"/>.</summary>
     public Bracket Bracket(long last, long first, long elements, long zeros, bool magnitudes)
     {
+        // Selecting the three keys that are asked for is ten times faster than sorting, which for every tensor adds up.
         var size = counts.Sum();
-        var sorted = new int[size];
+        var sample = new int[size];
         for (int p = 0, at = 0; p < counts.Length; at += counts[p++])
         {
-            Array.Copy(keys, p * PieceLength, sorted, at, counts[p]);
+            Array.Copy(keys, p * PieceLength, sample, at, counts[p]);
         }
 
-        Array.Sort(sorted);
-        var positive = (double)(size - LowerBound(sorted, 1)) / size * elements;
+        var lowest = magnitudes ? 0 : int.MinValue;
+        var positive = 0.0;
+        foreach (var key in sample)
+        {
+            positive += key > 0 ? 1 : 0;
+        }
+
+        positive *= (double)elements / size;
         var guess = KeyAt(last);
 
         // Neighbouring elements are alike, so the error is measured between pieces, not computed from their total length.
@@ -90,7 +97,6 @@ internal sealed unsafe class SelectionSample
         var mean = sum / counts.Length;
         var error = Math.Sqrt(Math.Max(0, (squares / counts.Length) - (mean * mean)) / counts.Length);
         var margin = ((6 * error) + 0.001) * elements;
-        var lowest = magnitudes ? 0 : int.MinValue;
         var high = first - margin < 1 ? int.MaxValue : KeyAt(first - margin);
         var low = last + margin > elements + zeros ? lowest : KeyAt(last + margin);
         return new Bracket(Math.Min(low, guess), Math.Max(high, guess), guess);
@@ -107,19 +113,10 @@ internal sealed unsafe class SelectionSample
                 rank -= zeros;
             }
 
-            return sorted[size - 1 - Math.Clamp((int)(rank / elements * size), 0, size - 1)];
+            fixed (int* start = sample)
+            {
+                return RadixSelect.Select([new KeyRun(start, size)], lowest, int.MaxValue, Math.Clamp((long)(rank / elements * size) + 1, 1, size), []).Key;
+            }
         }
-    }
-
-    private static int LowerBound(int[] sorted, int key)
-    {
-        var (from, to) = (0, sorted.Length);
-        while (from < to)
-        {
-            var middle = (from + to) / 2;
-            (from, to) = sorted[middle] < key ? (middle + 1, to) : (from, middle);
-        }
-
-        return from;
     }
 }

@@ -4,6 +4,7 @@ using Tva.Core.Execution;
 using Tva.Core.Kernels;
 using Tva.Core.Ops;
 using Tva.Core.Tensors;
+using Xunit;
 
 namespace Tva.Core.Tests;
 
@@ -86,10 +87,13 @@ internal static class Plans
             [new PlanOutput(path, [.. tensors.Select(_ => DType.F32)], NoMetadata)], [1]);
     }
 
+    public static RunResult Execute(ExecutionPlan plan, RunOptions options, IProgress<RunProgress>? progress = null) =>
+        Executor.Run(plan, options, progress, TestContext.Current.CancellationToken);
+
     /// <summary>Runs and commits; the output's tensors as float32 by name.</summary>
     public static Dictionary<string, float[]> Run(ExecutionPlan plan, RunOptions? options = null)
     {
-        using (var result = Executor.Run(plan, options ?? Options))
+        using (var result = Execute(plan, options ?? Options))
         {
             result.Commit();
         }
@@ -111,7 +115,7 @@ internal static class Plans
     /// <summary>The first result's numbers.</summary>
     public static double[] Numbers(ExecutionPlan plan, RunOptions? options = null)
     {
-        using var result = Executor.Run(plan, options ?? Options);
+        using var result = Execute(plan, options ?? Options);
         return result.Results[0];
     }
 
