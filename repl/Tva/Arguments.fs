@@ -78,7 +78,7 @@ let private wrong message = raise (Wrong message)
 let private parser =
     lazy (ArgumentParser.Create<Flag>(programName = "tva", usageStringCharacterWidth = 100, checkStructure = false))
 
-let private flags = lazy (parser.Value.GetArgumentCases() |> List.filter (fun c -> not c.IsMainCommand.Value))
+let private flags = lazy (parser.Value.GetArgumentCases() |> List.filter (fun c -> not c.IsMainCommand))
 
 let private names = lazy ("--help" :: [ for c in flags.Value do yield! c.CommandLineNames.Value ])
 
@@ -205,20 +205,18 @@ let parse (argv: string[]) : Result<Request, string> =
             if request.Norms && not task.IsInspect then wrong "--norms is an option of tva inspect"
             Ok { request with Task = task }
     with
-    | Wrong message -> Error message
-    | :? ArguParseException as e -> Error(firstLine e.Message)
+    | Wrong message -> Result.Error message
+    | :? ArguParseException as e -> Result.Error(firstLine e.Message)
 
 /// The help: commands, then options as Argu knows them.
 let help () =
     let row (left: string) right = "  " + left.PadRight 20 + right
     let option (c: ArgumentCaseInfo) =
         let value =
-            match c.ArgumentType with
-            | ArgumentType.Primitive ->
-                match c.UnionCaseInfo.Value.GetFields()[0].Name with
-                | "assignment" -> " NAME=VALUE"
-                | field -> " " + field.ToUpperInvariant()
-            | _ -> ""
+            match List.ofArray (c.UnionCaseInfo.GetFields()) with
+            | [] -> ""
+            | field :: _ when field.Name = "assignment" -> " NAME=VALUE"
+            | field :: _ -> " " + field.Name.ToUpperInvariant()
         row (c.CommandLineNames.Value.Head + value) c.Description.Value
     String.Join(
         "\n",

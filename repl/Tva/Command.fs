@@ -42,7 +42,7 @@ let private read (host: Host) (path: string) =
         try
             // A checkpoint given by mistake is told from its size and first bytes, before it is read whole.
             use file = File.OpenRead full
-            if file.Length > 64L <<< 20 then
+            if file.Length > (64L <<< 20) then
                 raise (FaultException $"{path}: is no script, it has {Format.bytes (float file.Length)}; is it a checkpoint? tva inspect {path} lists it")
             use reader = new StreamReader(file, strictUtf8)
             { Name = path
@@ -127,7 +127,7 @@ let rec private fault (e: exn) =
 /// Does what the words say and returns the exit status; throws nothing.
 let main (host: Host) (argv: string[]) : int =
     match parse argv with
-    | Error message ->
+    | Result.Error message ->
         host.Say $"tva: {message}"
         Exit.Wrong
     | Ok request ->

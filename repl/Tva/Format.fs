@@ -58,8 +58,8 @@ let private table (t: ResultTable) =
     let header = "" :: (t.Columns |> List.map printable)
     let rows = [ for name, values in t.Rows -> printable name :: (values |> List.map number) ]
     match t.Columns with
-    // One column without a title needs no head.
-    | [ "" ] -> columns [ false; true ] rows
+    // One column needs no head.
+    | [ "value" ] -> columns [ false; true ] rows
     | _ -> columns (false :: (t.Columns |> List.map (fun _ -> true))) (header :: rows)
 
 let private card (title: string) facts =

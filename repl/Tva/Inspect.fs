@@ -36,16 +36,16 @@ let private text (facts: Facts) =
               [ Format.printable t.Name; t.DType.Name(); t.Shape.ToString(); string t.Bytes ]
               @ (if withNorms then [ norm facts t |> Option.map Format.number |> Option.defaultValue "" ] else []) ]
     let table = Format.columns ([ false; false; false; true ] @ (if withNorms then [ true ] else [])) (header :: rows)
-    let count (n: int) (what: string) = if n = 1 then $"1 {what}" else $"{n} {what}s"
+    let tensors n = if n = 1 then "1 tensor" else $"{n} tensors"
     let elements = c.Tensors |> Seq.sumBy _.Shape.Elements
     let bytes = c.Tensors |> Seq.sumBy _.Bytes
     let totals =
-        [ $"{count c.Tensors.Count "tensor"}, {elements} elements, {bytes} bytes ({Sizes.Text bytes})"
+        [ $"{tensors c.Tensors.Count}, {elements} elements, {bytes} bytes ({Sizes.Text bytes})"
           match byType c.Tensors with
           | [] | [ _ ] -> ()
           | types ->
               for dtype, n, elements, bytes in types do
-                  $"  {dtype.Name()}: {count n "tensor"}, {elements} elements, {bytes} bytes" ]
+                  $"  {dtype.Name()}: {tensors n}, {elements} elements, {bytes} bytes" ]
     let shards =
         match List.ofSeq c.Files with
         | [ _ ] -> []
@@ -53,7 +53,7 @@ let private text (facts: Facts) =
             $"{files.Length} files"
             :: [ for i, file in List.indexed files do
                      let own = c.Tensors |> Seq.filter (fun t -> t.File = i)
-                     $"  {Format.printable (Path.GetFileName file |> Unchecked.nonNull)}: {count (Seq.length own) "tensor"}, {own |> Seq.sumBy _.Bytes} bytes" ]
+                     $"  {Format.printable (Path.GetFileName file |> Unchecked.nonNull)}: {tensors (Seq.length own)}, {own |> Seq.sumBy _.Bytes} bytes" ]
     let metadata =
         if c.Metadata.Count = 0 then []
         else

@@ -6,6 +6,7 @@ open System.IO
 open System.Runtime.InteropServices
 open System.Text
 open System.Threading
+open Tva.Dsl
 
 let private writer (stream: Stream) =
     new StreamWriter(stream, UTF8Encoding false, 4096, AutoFlush = false)
@@ -21,8 +22,22 @@ let private width watched =
         with _ ->
             80
 
+/// Reading the command line and reading the prelude take a few tens of milliseconds each, most of it spent on code that runs for
+/// the first time; so the prelude's part is done on the side meanwhile.
+let private warmUp () =
+    let body () =
+        try
+            use evaluator = new Evaluator(EvaluatorOptions.Default)
+            evaluator.Check("", ".", "1") |> ignore
+        with _ ->
+            // Whatever is wrong shows again where it counts.
+            ()
+    Thread(body, IsBackground = true).Start()
+
 [<EntryPoint>]
 let main argv =
+    if argv.Length > 0 then
+        warmUp ()
     use cancel = new CancellationTokenSource()
     // The first signal stops the work in good order, a second one stops at once.
     let stop (context: PosixSignalContext) =
