@@ -55,9 +55,12 @@ let columns (right: bool list) (rows: string list list) =
     rows |> List.map line
 
 let private table (t: ResultTable) =
+    // Rows may have no names, as those of a sweep.
+    let unnamed = t.Rows |> List.forall (fun (name, _) -> name = "")
     let header = "" :: (t.Columns |> List.map printable)
     let rows = [ for name, values in t.Rows -> printable name :: (values |> List.map number) ]
     match t.Columns with
+    | _ when unnamed -> columns (t.Columns |> List.map (fun _ -> true)) (List.map List.tail (header :: rows))
     // One column needs no head.
     | [ "value" ] -> columns [ false; true ] rows
     | _ -> columns (false :: (t.Columns |> List.map (fun _ -> true))) (header :: rows)

@@ -97,6 +97,30 @@ let ``strict makes a warning an error`` () =
     Assert.Equal(2, strict.Status)
     Assert.Contains("error TVA0506", strict.Error)
 
+/// A model of one tensor, by hand.
+let private one (path: string) (values: float32 list) =
+    let header = $"{{\"w\":{{\"dtype\":\"F32\",\"shape\":[{values.Length}],\"data_offsets\":[0,{4 * values.Length}]}}}}"
+    let header = Text.Encoding.UTF8.GetBytes header
+    use out = new BinaryWriter(File.Create path)
+    out.Write(uint64 header.Length)
+    out.Write header
+    values |> List.iter out.Write
+
+[<Fact>]
+let ``an input that is not finite is told, and strictly a fault`` () =
+    use temp = new TempFolder()
+    one (temp.File "m.safetensors") [ 1.0f; nanf; infinityf; 2.0f ]
+    let words = [ "eval"; "model(\"m.safetensors\") |> save(\"copy.safetensors\")" ]
+    let loose = Command.runIn temp.Path "" words
+    Assert.Equal(0, loose.Status)
+    Assert.Contains("warning: ", loose.Error)
+    Assert.Contains("tensor `w` has 1 NaN and 1 infinite elements", loose.Error)
+    File.Delete(temp.File "copy.safetensors")
+    let strict = Command.runIn temp.Path "" (words @ [ "--strict" ])
+    Assert.Equal(1, strict.Status)
+    Assert.Contains("m.safetensors", strict.Error)
+    Assert.False(File.Exists(temp.File "copy.safetensors"))
+
 [<Fact>]
 let ``cancelled work ends with 130 and leaves nothing`` () =
     use temp = new TempFolder()

@@ -55,6 +55,11 @@ let ``a column of values alone has no head`` () =
     Assert.Equal("digits   0.5\nmean    0.25\n", Format.items [ table ])
 
 [<Fact>]
+let ``rows without names have no column for them`` () =
+    let table = Shown.Table { Columns = [ "value"; "score" ]; Rows = [ "", [ 0.25; -1.0 ]; "", [ 1.0; 2.0 ] ] }
+    Assert.Equal("value  score\n 0.25     -1\n    1      2\n", Format.items [ table ])
+
+[<Fact>]
 let ``a card is its title and its facts`` () =
     let card = Shown.Card("Model", [ "tensors", "54"; "stored as", "F32" ])
     Assert.Equal("Model\n  tensors    54\n  stored as  F32\n", Format.items [ card ])
