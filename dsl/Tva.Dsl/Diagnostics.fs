@@ -41,7 +41,8 @@ module Suggest =
             |> Seq.sortBy fst
             |> Seq.tryHead
         match scored with
-        | Some(d, k) when d <= max 1 (word.Length / 3) -> Some k
+        // Of one letter nothing is left when it is changed.
+        | Some(d, k) when d <= max 1 (word.Length / 3) && d < word.Length -> Some k
         | _ -> None
 
     /// `a, b, c, ...`: a list for a message, cut where it gets long.

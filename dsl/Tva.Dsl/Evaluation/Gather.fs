@@ -48,6 +48,9 @@ let rec show (program: Program) ctx (lookup: Node -> float[]) (labels: Node -> s
     let again = show program ctx lookup labels tables
     match value with
     | Value.Scalar n when n.Extent = Extent.All -> Shown.Number((lookup n)[0])
+    // A schedule has no values before there are layers.
+    | Value.Scalar n when reachable [ n ] |> Seq.forall (fun n -> match n.Op with Op.Source _ -> false | _ -> true) ->
+        Shown.Text $"a Scalar that varies by {(string n.Extent).ToLowerInvariant()}"
     | Value.Scalar n -> Shown.Table { Columns = [ "value" ]; Rows = List.zip (labels n) (lookup n |> List.ofArray |> List.map List.singleton) }
     | Value.Bool n -> Shown.Truth((lookup n)[0] <> 0.0)
     | Value.Text t -> Shown.Text t

@@ -141,9 +141,14 @@ type Runner(program: Program, settings: RunSettings, onEvent: Event -> unit, can
                 match effect with
                 | Effect.Show(items, _) ->
                     let show = Gather.show program context lookup label (fun i -> tables[i])
-                    onEvent (Event.Shown(fst items.Head, items |> List.map (snd >> show)))
+                    onEvent (Event.Shown(List.tryHead items |> Option.bind fst, items |> List.map (snd >> show)))
                 | Effect.Assert(condition, sides, text, message, _) when not (holds (lookup condition)) ->
-                    let shown = sides |> List.map (fun s -> $"  {s.Text} = {Gather.plain (Array.head (lookup s.Node))}")
+                    let shown =
+                        [ for s in sides do
+                              let value = Gather.plain (Array.head (lookup s.Node))
+                              // `1000 = 1000` tells nothing.
+                              if s.Text <> value then
+                                  $"  {s.Text} = {value}" ]
                     let title = if message = "" then $"assert {text}" else $"{message}\n  assert {text}"
                     raise (AssertionException(String.Join("\n", title :: shown)))
                 | _ -> ()

@@ -4,7 +4,6 @@ namespace Tva.Dsl.Typing
 open System
 open System.Collections.Generic
 open System.IO
-open System.Text.RegularExpressions
 open Tva.Core
 open Tva.Core.Checkpoints
 open Tva.Core.Tensors
@@ -13,6 +12,24 @@ open Tva.Dsl.Graph
 
 /// What a script may do besides algebra; the person says so, not the text.
 type Permissions = { Run: bool; FSharp: bool }
+
+/// What looks like a name in a text. By hand, because the first use of a regular expression costs tens of milliseconds.
+module private Words =
+
+    let words (text: string) =
+        let found = List<string>()
+        let mutable i = 0
+        while i < text.Length do
+            if Char.IsLetter text[i] || text[i] = '_' then
+                let start = i
+                while i < text.Length && (Char.IsLetterOrDigit text[i] || text[i] = '_') do
+                    i <- i + 1
+                found.Add(text.Substring(start, i - start))
+            else
+                i <- i + 1
+        found
+
+open Words
 
 /// A checked text: what to do and over what. Sources stay open until it is disposed.
 type Program(permissions: Permissions) =
@@ -100,9 +117,9 @@ type Program(permissions: Permissions) =
         let taken = HashSet<string>()
         let lines = List<string>()
         let rec take (text: string) =
-            for m in Regex.Matches(text, @"[\p{L}_][\p{L}\p{Nd}_]*") do
-                match remembered.TryGetValue m.Value with
-                | true, statement when taken.Add m.Value ->
+            for name in words text do
+                match remembered.TryGetValue name with
+                | true, statement when taken.Add name ->
                     take statement
                     lines.Add statement
                 | _ -> ()

@@ -60,15 +60,11 @@ let private sweep ctx (call: Call) =
     match closure ctx call 0, members ctx call.Args[1].Value.Value, closure ctx call 2 with
     | Some f, Some values, Some score when not ctx.Abstract ->
         let row (_, value) =
-            let label =
-                match value with
-                | Value.Scalar n -> known ctx n |> Option.map (fun v -> v.ToString "R") |> Option.defaultValue "?"
-                | _ -> "?"
             match value with
             | Value.Scalar n ->
                 let result = ctx.Invoke ctx f [ value ] call.Span
                 match ctx.Invoke ctx score [ result ] call.Span with
-                | Value.Scalar s -> Some(label, [ n; s ])
+                | Value.Scalar s -> Some("", [ n; s ])
                 | Value.Unknown _ -> None
                 | v ->
                     report ctx

@@ -1,0 +1,233 @@
+/// From the words of the command line to what is asked for, or one line about what is wrong with them.
+module Tva.Arguments
+
+open System
+open System.Globalization
+open Argu
+open Tva.Dsl
+
+[<HelpFlags("--help", "-h")>]
+type Flag =
+    | [<MainCommand>] Words of word: string list
+    | Allow_Run
+    | [<CustomCommandLine("--allow-fsharp")>] Allow_FSharp
+    | [<EqualsAssignmentOrSpaced>] Set of assignment: string
+    | [<EqualsAssignmentOrSpaced>] Device of name: string
+    | [<EqualsAssignmentOrSpaced>] Memory of size: string
+    | [<EqualsAssignmentOrSpaced>] Threads of n: string
+    | Strict
+    | Dry_Run
+    | Norms
+    | Json
+    | Version
+
+    interface IArgParserTemplate with
+        member flag.Usage =
+            match flag with
+            | Words _ -> "the command and what it works on"
+            | Allow_Run -> "let `evaluate` start programs"
+            | Allow_FSharp -> "let `fs` run F#"
+            | Set _ -> "set a `param`: --set lambda=0.5; may be repeated"
+            | Device _ -> "where to compute: cpu (the default), gpu or auto"
+            | Memory _ -> "bound on what is held in memory: 500MB, 128MiB, 2GiB"
+            | Threads _ -> "threads to compute with; one for each core by default"
+            | Strict -> "treat warnings as errors"
+            | Dry_Run -> "check and plan, but write nothing"
+            | Norms -> "inspect: add the norm of each floating tensor"
+            | Json -> "print results and diagnostics as JSON, one object a line"
+            | Version -> "print the version"
+
+[<RequireQualifiedAccess>]
+type Task =
+    | Prompt
+    | Help
+    | Version
+    /// A script; `-` is the standard input.
+    | Run of script: string
+    | Eval of text: string
+    | Check of script: string
+    | Plan of script: string
+    | Inspect of path: string
+    | Ops of name: string option
+
+type Request =
+    { Task: Task
+      Permissions: Typing.Permissions
+      Settings: Map<string, string>
+      Memory: int64 option
+      Threads: int option
+      Strict: bool
+      DryRun: bool
+      Norms: bool
+      Json: bool }
+
+/// Name, what it takes and what it does, as the help lists them.
+let commands =
+    [ "run", "SCRIPT", "runs a script; paths in it are relative to it (`tva SCRIPT.tva` is the same, `tva -` reads it from stdin)"
+      "eval", "TEXT", "runs a text; paths in it are relative to the working folder"
+      "check", "SCRIPT", "reports every mistake that the text and the headers can tell; computes nothing"
+      "plan", "SCRIPT", "prints what would be done: passes, kernels, bytes read and written"
+      "inspect", "PATH", "lists a checkpoint's tensors: a file, an index of shards or a folder"
+      "ops", "[NAME]", "lists the functions, or tells all about one" ]
+
+exception private Wrong of string
+
+let private wrong message = raise (Wrong message)
+
+// The width is given so that Argu does not ask the terminal for it, which costs milliseconds.
+let private parser =
+    lazy (ArgumentParser.Create<Flag>(programName = "tva", usageStringCharacterWidth = 100, checkStructure = false))
+
+let private flags = lazy (parser.Value.GetArgumentCases() |> List.filter (fun c -> not c.IsMainCommand))
+
+let private names = lazy ("--help" :: [ for c in flags.Value do yield! c.CommandLineNames.Value ])
+
+/// The option that stands where there is none of that name.
+let private unknown (word: string) =
+    let name = word.Split('=').[0]
+    wrong (
+        match Suggest.nearest name names.Value with
+        | Some known -> $"there is no option {name}; did you mean {known}?"
+        | None -> $"there is no option {name}; tva --help lists them"
+    )
+
+/// 500MB, 128MiB, 2G or plain bytes.
+let size (text: string) : int64 =
+    let digits = text.TrimEnd().AsSpan().IndexOfAnyExcept("0123456789.")
+    let number, unit = if digits < 0 then text, "" else text.Substring(0, digits), text.Substring(digits).Trim().ToUpperInvariant()
+    let factor =
+        match unit with
+        | "" | "B" -> 1.0
+        | "KB" -> 1e3
+        | "MB" -> 1e6
+        | "GB" -> 1e9
+        | "TB" -> 1e12
+        | "K" | "KIB" -> 1024.0
+        | "M" | "MIB" -> 1048576.0
+        | "G" | "GIB" -> 1073741824.0
+        | "T" | "TIB" -> 1099511627776.0
+        | _ -> nan
+    match Double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture) with
+    | true, n when n * factor >= 1.0 && n * factor < 9e18 -> int64 (n * factor)
+    | _ -> wrong $"--memory {text}: not a size; write for instance 500MB, 128MiB or 2GiB"
+
+let private threads (text: string) =
+    match Int32.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture) with
+    | true, n when n >= 1 && n <= 4096 -> n
+    | _ -> wrong $"--threads {text}: not a number from 1 to 4096"
+
+let private setting (text: string) =
+    match text.IndexOf '=' with
+    | i when i > 0 -> text.Substring(0, i).Trim(), text.Substring(i + 1)
+    | _ -> wrong $"--set {text}: not of the form NAME=VALUE"
+
+let private device (name: string) =
+    match name.ToLowerInvariant() with
+    | "cpu" | "auto" -> ()
+    | "gpu" -> wrong "--device gpu: no GPU in this build; leave it out to compute on the CPU"
+    | _ -> wrong $"--device {name}: there is none of that name; choose cpu, gpu or auto"
+
+let private task (words: string list) (literal: string list) =
+    // `eval`'s text may begin with a minus; what has two and a letter is an option mistyped.
+    let isOption (w: string) = w.Length > 2 && w.StartsWith "--" && Char.IsLetter w[2] || w.Length = 2 && w[0] = '-' && Char.IsLetter w[1]
+    let isEval = words |> List.tryHead = Some "eval"
+    match words |> List.tryFind (fun w -> isOption w && not (isEval && w.Length = 2)) with
+    | Some w -> unknown w
+    | None -> ()
+    let one name what make (rest: string list) =
+        match rest with
+        | [ x ] -> make x
+        | [] -> wrong $"tva {name} needs {what}"
+        | _ when name = "eval" -> wrong "tva eval takes one text; put it in quotes: tva eval \"1 + 1\""
+        | _ :: second :: _ -> wrong $"tva {name} takes one {what}, and {second} is another"
+    match words @ literal with
+    | [] -> Task.Prompt
+    | [ "help" ] -> Task.Help
+    | "run" :: rest -> one "run" "script" Task.Run rest
+    | "eval" :: rest -> one "eval" "text" Task.Eval rest
+    | "check" :: rest -> one "check" "script" Task.Check rest
+    | "plan" :: rest -> one "plan" "script" Task.Plan rest
+    | "inspect" :: rest -> one "inspect" "checkpoint" Task.Inspect rest
+    | [ "ops" ] -> Task.Ops None
+    | "ops" :: rest -> one "ops" "function" (Some >> Task.Ops) rest
+    | [ "-" ] -> Task.Run "-"
+    | [ script ] when script.EndsWith(".tva", StringComparison.OrdinalIgnoreCase) -> Task.Run script
+    | word :: _ ->
+        let known = [ for name, _, _ in commands -> name ]
+        match Suggest.nearest word known with
+        | Some k -> wrong $"there is no command {word}; did you mean {k}?"
+        | None -> wrong $"""there is no command {word}; the commands are {String.Join(", ", known)}"""
+
+/// Argu's message without its usage text.
+let private firstLine (message: string) =
+    let line = message.Split('\n').[0].Trim()
+    let line = if line.StartsWith "ERROR: " then line.Substring 7 else line
+    line.TrimEnd('.') + "; tva --help lists the options"
+
+let parse (argv: string[]) : Result<Request, string> =
+    try
+        // What follows `--` is taken as it is.
+        let own, literal =
+            match Array.IndexOf(argv, "--") with
+            | -1 -> argv, []
+            | i -> argv[.. i - 1], List.ofArray argv[i + 1 ..]
+        let parsed = parser.Value.ParseCommandLine(own, ignoreMissing = true, raiseOnUsage = false)
+        let words = ResizeArray<string>()
+        let mutable request =
+            { Task = Task.Help
+              Permissions = { Run = false; FSharp = false }
+              Settings = Map.empty
+              Memory = None
+              Threads = None
+              Strict = false
+              DryRun = false
+              Norms = false
+              Json = false }
+        let mutable version = false
+        for flag in parsed.GetAllResults() do
+            match flag with
+            | Words ws -> words.AddRange ws
+            | Allow_Run -> request <- { request with Permissions = { request.Permissions with Run = true } }
+            | Allow_FSharp -> request <- { request with Permissions = { request.Permissions with FSharp = true } }
+            | Set s -> request <- { request with Settings = request.Settings.Add(setting s) }
+            | Device name -> device name
+            | Memory s -> request <- { request with Memory = Some(size s) }
+            | Threads s -> request <- { request with Threads = Some(threads s) }
+            | Strict -> request <- { request with Strict = true }
+            | Dry_Run -> request <- { request with DryRun = true }
+            | Norms -> request <- { request with Norms = true }
+            | Json -> request <- { request with Json = true }
+            | Version -> version <- true
+        if parsed.IsUsageRequested then Ok { request with Task = Task.Help }
+        elif version then Ok { request with Task = Task.Version }
+        else
+            let task = task (List.ofSeq words) literal
+            if request.Norms && not task.IsInspect then wrong "--norms is an option of tva inspect"
+            Ok { request with Task = task }
+    with
+    | Wrong message -> Result.Error message
+    | :? ArguParseException as e -> Result.Error(firstLine e.Message)
+
+/// The help: commands, then options as Argu knows them.
+let help () =
+    let row (left: string) right = "  " + left.PadRight 20 + right
+    let option (c: ArgumentCaseInfo) =
+        let value =
+            match List.ofArray (c.UnionCaseInfo.GetFields()) with
+            | [] -> ""
+            | field :: _ when field.Name = "assignment" -> " NAME=VALUE"
+            | field :: _ -> " " + field.Name.ToUpperInvariant()
+        row (c.CommandLineNames.Value.Head + value) c.Description.Value
+    String.Join(
+        "\n",
+        [ "tva, the task-vector algebra: makes models by algebra over checkpoints"
+          ""
+          "usage: tva COMMAND [OPTIONS]; options may stand before or after the rest"
+          ""
+          for name, takes, does in commands do
+              row $"{name} {takes}" does
+          ""
+          for c in flags.Value do
+              option c
+          row "--help" "print this" ]
+    )

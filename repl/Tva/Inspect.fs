@@ -1,0 +1,132 @@
+/// From a checkpoint's headers to the list of what is in it.
+module Tva.Inspect
+
+open System.Collections.Generic
+open System.IO
+open Tva.Core.Checkpoints
+open Tva.Core.Tensors
+open Tva.Dsl
+
+type private Facts =
+    { Checkpoint: Checkpoint
+      /// Norms of the floating tensors by name, where they were asked for.
+      Norms: Dictionary<string, float> option }
+
+let private norm (facts: Facts) (t: TensorInfo) =
+    match facts.Norms with
+    | Some norms ->
+        match norms.TryGetValue t.Name with
+        | true, v -> Some v
+        | _ -> None
+    | None -> None
+
+let private byType (tensors: TensorInfo seq) =
+    tensors
+    |> Seq.groupBy _.DType
+    |> Seq.sortBy fst
+    |> Seq.map (fun (dtype, ts) -> dtype, Seq.length ts, ts |> Seq.sumBy _.Shape.Elements, ts |> Seq.sumBy _.Bytes)
+    |> List.ofSeq
+
+let private text (facts: Facts) =
+    let c = facts.Checkpoint
+    let withNorms = facts.Norms.IsSome
+    let header = [ "tensor"; "dtype"; "shape"; "bytes" ] @ (if withNorms then [ "norm" ] else [])
+    let rows =
+        [ for t in c.Tensors ->
+              [ Format.printable t.Name; t.DType.Name(); t.Shape.ToString(); string t.Bytes ]
+              @ (if withNorms then [ norm facts t |> Option.map Format.number |> Option.defaultValue "" ] else []) ]
+    let table = Format.columns ([ false; false; false; true ] @ (if withNorms then [ true ] else [])) (header :: rows)
+    let tensors n = if n = 1 then "1 tensor" else $"{n} tensors"
+    let elements = c.Tensors |> Seq.sumBy _.Shape.Elements
+    let bytes = c.Tensors |> Seq.sumBy _.Bytes
+    let totals =
+        [ $"{tensors c.Tensors.Count}, {elements} elements, {bytes} bytes ({Sizes.Text bytes})"
+          match byType c.Tensors with
+          | [] | [ _ ] -> ()
+          | types ->
+              for dtype, n, elements, bytes in types do
+                  $"  {dtype.Name()}: {tensors n}, {elements} elements, {bytes} bytes" ]
+    let shards =
+        match List.ofSeq c.Files with
+        | [ _ ] -> []
+        | files ->
+            $"{files.Length} files"
+            :: [ for i, file in List.indexed files do
+                     let own = c.Tensors |> Seq.filter (fun t -> t.File = i)
+                     $"  {Format.printable (Path.GetFileName file |> Unchecked.nonNull)}: {tensors (Seq.length own)}, {own |> Seq.sumBy _.Bytes} bytes" ]
+    let metadata =
+        if c.Metadata.Count = 0 then []
+        else
+            "metadata"
+            :: [ for KeyValue(key, value) in c.Metadata |> Seq.sortBy _.Key do
+                     let lines = value.Split('\n')
+                     $"  {Format.printable key}: {Format.printable lines[0]}"
+                     for line in lines[1..] do
+                         $"    {Format.printable line}" ]
+    System.String.Join("\n", [ yield! table; ""; yield! totals; yield! shards; yield! metadata ])
+
+let private json (facts: Facts) =
+    let c = facts.Checkpoint
+    Json.line (fun json ->
+        json.WriteString("path", c.Path)
+        json.WriteStartArray "files"
+        for file in c.Files do
+            json.WriteStringValue file
+        json.WriteEndArray()
+        json.WriteStartArray "tensors"
+        for t in c.Tensors do
+            json.WriteStartObject()
+            json.WriteString("name", t.Name)
+            json.WriteString("dtype", t.DType.Name())
+            json.WriteStartArray "shape"
+            for d in t.Shape.Dims do
+                json.WriteNumberValue d
+            json.WriteEndArray()
+            json.WriteNumber("bytes", t.Bytes)
+            json.WriteNumber("file", t.File)
+            match norm facts t with
+            | Some v ->
+                json.WritePropertyName "norm"
+                Json.number json v
+            | None -> ()
+            json.WriteEndObject()
+        json.WriteEndArray()
+        json.WriteNumber("elements", c.Tensors |> Seq.sumBy _.Shape.Elements)
+        json.WriteNumber("bytes", c.Tensors |> Seq.sumBy _.Bytes)
+        json.WriteStartObject "metadata"
+        for KeyValue(key, value) in c.Metadata |> Seq.sortBy _.Key do
+            json.WriteString(key, value)
+        json.WriteEndObject())
+
+/// The norms, by the engine: `stats` is a table with a row for each tensor.
+let private norms (host: Host) (report: Report) (options: EvaluatorOptions) (full: string) =
+    let literal = full.Replace("\\", "\\\\").Replace("\"", "\\\"")
+    use evaluator = new Evaluator(options)
+    let found = evaluator.Check("<inspect>", host.Folder, $"stats(model(\"{literal}\"))")
+    if report.Findings(evaluator.Texts, found, false) then
+        let norms = Dictionary<string, float>()
+        let take e =
+            match e with
+            | Event.Shown(_, [ Shown.Table t ]) ->
+                let column = t.Columns |> List.findIndex ((=) "norm")
+                for name, values in t.Rows do
+                    norms[name] <- values[column]
+            | e -> report.Event e
+        evaluator.Run(take, host.Cancel) |> ignore
+        Some norms
+    else
+        None
+
+/// Prints what is in the checkpoint; faults are exceptions.
+let run (host: Host) (report: Report) (options: EvaluatorOptions) (path: string) (withNorms: bool) =
+    use checkpoint = Checkpoint.Open(host.Full path)
+    let show (found: Dictionary<string, float> option) =
+        let facts = { Checkpoint = checkpoint; Norms = found }
+        report.Result(if report.Json then json facts else text facts)
+        Exit.Done
+    if withNorms then
+        match norms host report options (host.Full path) with
+        | Some found -> show (Some found)
+        | None -> Exit.Wrong
+    else
+        show None

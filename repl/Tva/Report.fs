@@ -1,0 +1,84 @@
+/// From a run's events, findings and failures to the streams: results on stdout, everything else on stderr; all of it on stdout as JSON.
+namespace Tva
+
+open System
+open System.Diagnostics
+open System.IO
+open Tva.Dsl
+
+type Report(host: Host, asJson: bool) =
+    let watch = Stopwatch.StartNew()
+    let progress = Progress(host, fun () -> watch.Elapsed)
+    let gate = obj ()
+
+    let result (text: string) =
+        lock gate (fun () ->
+            host.Out.Write text
+            host.Out.Flush())
+
+    let json (line: string) = result (line + "\n")
+
+    let say (line: string) =
+        progress.Clear()
+        host.Say line
+
+    /// As the user would find it from the working folder.
+    let near (path: string) =
+        let relative = Path.GetRelativePath(host.Folder, path)
+        if relative.StartsWith ".." || Path.IsPathRooted relative then path else relative
+
+    let yellow (text: string) = if host.Color then $"\u001b[1;33m{text}\u001b[0m" else text
+    let red (text: string) = if host.Color then $"\u001b[1;31m{text}\u001b[0m" else text
+
+    member _.Json = asJson
+
+    /// Text for stdout, as it is.
+    member _.Result(text: string) =
+        progress.Clear()
+        result (if text.EndsWith '\n' then text else text + "\n")
+
+    member _.Event(e: Event) =
+        if asJson then
+            Json.event e |> Option.iter json
+        else
+            match e with
+            | Event.Shown(_, items) ->
+                progress.Clear()
+                result (Format.items items)
+            | Event.Warned message -> say $"""{yellow "warning:"} {Format.printable message}"""
+            | Event.Started what -> progress.Started what
+            | Event.Progressed p -> progress.Progressed p
+            | Event.Saved(path, bytes) -> progress.Saved(near path, bytes)
+            | Event.Finished(read, written, elapsed) -> progress.Finished(read, written, elapsed)
+
+    /// What was found in texts; true where nothing is an error, with `strict` not even a warning.
+    member _.Findings(texts: SourceText list, found: Diagnostic list, strict: bool) =
+        let found =
+            if strict then found |> List.map (fun d -> { d with Severity = Severity.Error }) else found
+        if not found.IsEmpty then
+            if asJson then
+                for d in found do
+                    json (Json.diagnostic texts d)
+            else
+                progress.Clear()
+                host.Error.Write(Render.diagnostics texts host.Color found)
+                host.Error.Flush()
+        found |> List.forall (fun d -> d.Severity <> Severity.Error)
+
+    member _.Fault(message: string) = if asJson then json (Json.message "fault" message) else say $"""{red "tva:"} {message}"""
+
+    member _.AssertionFailed(message: string) =
+        if asJson then json (Json.message "assert" message)
+        else say $"""{red "assertion failed:"} {message}"""
+
+    member _.Cancelled() =
+        let message = "cancelled: nothing was saved"
+        if asJson then json (Json.message "cancelled" message) else say $"tva: {message}"
+
+    member _.Internal(e: exn) =
+        let message = $"internal error: {e.GetType().Name}: {e.Message}"
+        if asJson then json (Json.message "internal" message)
+        else say $"""{red "tva:"} {message}{"\n"}this is a mistake in tva, not in your text; please report it with the text and the lines below{"\n"}{e}"""
+
+    /// The end of a run: nothing more is coming.
+    member _.End() = progress.Clear()

@@ -1,0 +1,87 @@
+/// What the examples, the README and the functions' own examples promise, run as written.
+module Tva.Tests.ExampleTests
+
+open System
+open System.Globalization
+open System.IO
+open System.Text.Json
+open Tva
+open Xunit
+
+// The scripts write to examples/out and start the zoo's evaluator, which uses every core: one after the other.
+[<CollectionDefinition("scripts", DisableParallelization = true)>]
+type Scripts() = class end
+
+let private examples = Repository.path "examples"
+
+[<Collection("scripts")>]
+type ScriptTests() =
+
+    static member All() =
+        let data = TheoryData<string>()
+        for file in Directory.EnumerateFiles(examples, "*.tva") do
+            data.Add(Path.GetFileName file |> Unchecked.nonNull)
+        data
+
+    [<Theory>]
+    [<MemberData("All")>]
+    member _.``every script runs as written``(name: string) =
+        let ran = Command.run [ "run"; "examples/" + name; "--allow-run" ]
+        Assert.True((ran.Status = 0), ran.Error)
+
+    [<Fact>]
+    member _.``the quickstart's accuracies are the ones PyTorch measured``() =
+        let ran = Command.run [ "run"; "examples/quickstart.tva"; "--allow-run" ]
+        Assert.True((ran.Status = 0), ran.Error)
+        let accuracies =
+            ran.Out.Split('\n', StringSplitOptions.RemoveEmptyEntries)
+            |> Array.map (fun line -> Double.Parse(Array.last (line.Split ' '), CultureInfo.InvariantCulture))
+        Assert.Equal(8, accuracies.Length)
+        use results = JsonDocument.Parse(File.ReadAllText(Path.Combine(examples, "zoo/results.json")))
+        let expected = results.RootElement.GetProperty("addition").GetProperty("task_arithmetic").GetProperty("avg").GetDouble()
+        // Two images of a task's 512.
+        Assert.Equal(expected, Array.average accuracies, 2.0 / 512.0)
+        Assert.True(File.Exists(Path.Combine(examples, "out/merged.safetensors")))
+
+let functions () =
+    let data = TheoryData<string, string>()
+    for e in Tva.Dsl.Help.entries.Value do
+        if e.Example <> "" then
+            data.Add(e.Name, e.Example)
+    data
+
+[<Theory>]
+[<MemberData(nameof functions)>]
+let ``a function's example runs`` (name: string, example: string) =
+    Assert.Contains(name, example)
+    let ran = Command.runIn examples "" [ "eval"; example ]
+    Assert.True((ran.Status = 0), ran.Error)
+    // What is saved is told there; there is nothing else to tell.
+    Assert.DoesNotContain("warning", ran.Error)
+
+[<Fact>]
+let ``every function of the prelude has an example`` () =
+    for e in Tva.Dsl.Help.entries.Value do
+        if e.Derived then
+            Assert.True((e.Example <> ""), e.Name)
+
+[<Fact>]
+let ``the README's commands and scripts exist`` () =
+    let readme = File.ReadAllText(Repository.path "README.md")
+    Assert.Contains("\ndotnet run -c Release --project repl/Tva -- run examples/quickstart.tva --allow-run\n", readme)
+    Assert.Contains("\ndotnet test --solution Dsl.sln -c Release\n", readme)
+    Assert.True(File.Exists(Repository.path "repl/Tva/Tva.fsproj"))
+    for file in Directory.EnumerateFiles(examples, "*.tva") do
+        let name = Path.GetFileName file
+        Assert.Contains($"[{name}](examples/{name})", readme)
+
+[<Fact>]
+let ``the README's language by example is right`` () =
+    let readme = File.ReadAllText(Repository.path "README.md")
+    let section = readme.Substring(readme.IndexOf "## The language by example")
+    let start = section.IndexOf "```\n" + 4
+    let text = section.Substring(start, section.IndexOf("\n```", start) - start)
+    // Bases are part of the language, but not of this build.
+    let text = String.Join("\n", text.Split '\n' |> Array.filter (fun line -> not (line.Contains "@basis")))
+    let ran = Command.runIn examples "" [ "eval"; text; "--dry-run" ]
+    Assert.True((ran.Status = 0), ran.Error)

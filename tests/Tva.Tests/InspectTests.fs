@@ -1,0 +1,83 @@
+module Tva.Tests.InspectTests
+
+open System
+open System.IO
+open System.Text
+open System.Text.Json
+open Tva
+open Xunit
+
+/// A safetensors file by hand: header length, header, bytes.
+let private write (path: string) (header: string) (content: byte[]) =
+    use file = File.Create path
+    let header = Encoding.UTF8.GetBytes header
+    file.Write(BitConverter.GetBytes(uint64 header.Length), 0, 8)
+    file.Write(header, 0, header.Length)
+    file.Write(content, 0, content.Length)
+
+let private floats (values: float32 list) = values |> List.map BitConverter.GetBytes |> Array.concat
+
+/// Weight [2, 2] of F32 (norm 5), a bias of BF16 and a position of I64.
+let private small (folder: TempFolder) =
+    let path = folder.File "small.safetensors"
+    write
+        path
+        """{"__metadata__":{"made by":"hand\u001b[2J"},"w":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[16,20]},"p":{"dtype":"I64","shape":[],"data_offsets":[20,28]}}"""
+        (Array.concat [ floats [ 3.0f; 0.0f; 0.0f; -4.0f ]; [| 0uy; 0x40uy; 0uy; 0uy |]; BitConverter.GetBytes 7L ])
+    path
+
+[<Fact>]
+let ``tensors, totals and metadata`` () =
+    use temp = new TempFolder()
+    let ran = Command.run [ "inspect"; small temp ]
+    let expected =
+        "tensor  dtype  shape   bytes\n\
+         w       F32    [2, 2]     16\n\
+         b       BF16   [2]         4\n\
+         p       I64    []          8\n\
+         \n\
+         3 tensors, 7 elements, 28 bytes (28 B)\n\
+         \u0020 F32: 1 tensor, 4 elements, 16 bytes\n\
+         \u0020 BF16: 1 tensor, 2 elements, 4 bytes\n\
+         \u0020 I64: 1 tensor, 1 elements, 8 bytes\n\
+         metadata\n\
+         \u0020 made by: hand\uFFFD[2J\n"
+    Assert.Equal({ Status = 0; Out = expected; Error = "" }, ran)
+
+[<Fact>]
+let ``norms of floating tensors`` () =
+    use temp = new TempFolder()
+    let ran = Command.run [ "inspect"; small temp; "--norms" ]
+    Assert.Equal(0, ran.Status)
+    let rows = ran.Out.Split '\n'
+    Assert.Equal("w       F32    [2, 2]     16     5", rows[1])
+    Assert.Equal("b       BF16   [2]         4     2", rows[2])
+    Assert.Equal("p       I64    []          8", rows[3])
+
+[<Fact>]
+let ``JSON has the same facts`` () =
+    use temp = new TempFolder()
+    let ran = Command.run [ "inspect"; small temp; "--norms"; "--json" ]
+    Assert.Equal(0, ran.Status)
+    use document = JsonDocument.Parse(ran.Out.TrimEnd().Split('\n') |> Array.last)
+    let e = document.RootElement
+    Assert.Equal(7L, e.GetProperty("elements").GetInt64())
+    Assert.Equal(28L, e.GetProperty("bytes").GetInt64())
+    let w = e.GetProperty("tensors").[0]
+    Assert.Equal("w", w.GetProperty("name").GetString())
+    Assert.Equal(5.0, w.GetProperty("norm").GetDouble(), 12)
+    Assert.Equal("hand\u001b[2J", e.GetProperty("metadata").GetProperty("made by").GetString())
+
+[<Fact>]
+let ``shards are listed`` () =
+    use temp = new TempFolder()
+    let one name tensor =
+        write (temp.File name) ("{\"" + tensor + "\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}") (floats [ 1.0f ])
+    one "model-00001-of-00002.safetensors" "a"
+    one "model-00002-of-00002.safetensors" "b"
+    temp.Write("model.safetensors.index.json", """{"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}}""")
+    |> ignore
+    let ran = Command.run [ "inspect"; temp.Path ]
+    Assert.Equal(0, ran.Status)
+    Assert.Contains("2 tensors, 2 elements, 8 bytes", ran.Out)
+    Assert.Contains("2 files\n  model-00001-of-00002.safetensors: 1 tensor, 4 bytes\n  model-00002-of-00002.safetensors: 1 tensor, 4 bytes\n", ran.Out)
