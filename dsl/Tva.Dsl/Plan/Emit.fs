@@ -10,7 +10,8 @@ open Tva.Dsl.Graph
 
 /// What a class computes in a step.
 type KernelRequest =
-    { /// Roots to store, with the plan output and its type.
+    { Graph: Graph
+      /// Roots to store, with the plan output and its type.
       Stores: (Node * int * DType) list
       /// Per reduction of the step its streams, or nothing where this class contributes nothing.
       Streams: Node[] option []
@@ -20,6 +21,13 @@ type KernelRequest =
       SourceOf: int -> int
       /// Sources an earlier step of this class has read, and so looked at for NaN and infinity.
       Seen: HashSet<int> }
+
+[<AutoOpen>]
+module private Nodes =
+    let isSource (n: Node) =
+        match n.Op with
+        | Source _ -> true
+        | _ -> false
 
 /// Collects the instructions of one kernel, equal ones once; the order comes later. Instructions carry no origin: the same program
 /// written elsewhere, or for another λ, is the same kernel.
@@ -100,24 +108,47 @@ type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> str
             lowered[n.Id] <- v
             v
 
-    /// In the order of the terms, every product and every sum rounded, as NumPy and PyTorch do: where terms cancel exactly
-    /// in one tool they then do in the other, which a sign election can see. Measured, fusing them saves nothing: files are slower.
+    /// Coefficients that add up to nothing make a difference of points, and points are close to each other: Σ cᵢ·xᵢ is then taken
+    /// as Σ cᵢ·(xᵢ − p) for one of them, the first read, or small task vectors would drown in the rounding of large products.
     and sum (n: Node) =
-        let terms = pairs n
+        let points, rest = pairs n |> List.partition (fun (_, x) -> isSource x)
+        let total () =
+            points |> List.map fst |> List.reduce (fun a b -> request.Graph.Apply("add", Span.None, a, b)) |> Passes.simplify request.Graph
+        let isNothing (k: Node) = match k.Op with Const v -> abs v < 1e-12 | _ -> false
+        if points.Length >= 2 && isNothing (total ()) then
+            inOrder (difference points) rest
+        else
+            inOrder -1 (pairs n)
+
+    and difference (points: (Node * Node) list) =
+        match points with
+        | [ (k1, x1); (k2, x2) ] when k1.Op = Const -1.0 && k2.Op = Const 1.0 -> (let v2 = lower x2 in apply "sub" v2 (lower x1) -1)
+        | _ ->
+            let pivot = points |> List.map snd |> List.minBy _.Id
+            let p = lower pivot
+            (-1, points |> List.filter (fun (_, x) -> x.Id <> pivot.Id))
+            ||> List.fold (fun acc (k, x) -> plus acc k (apply "sub" (lower x) p -1))
+
+    /// acc + k·v, both rounded; acc -1 is nothing yet.
+    and plus acc (k: Node) v =
+        match k.Op with
+        | Const 1.0 -> if acc < 0 then v else apply "add" acc v -1
+        | Const -1.0 -> if acc < 0 then apply "neg" v -1 -1 else apply "sub" acc v -1
+        | _ ->
+            let product = apply "mul" (coefficient k) v -1
+            if acc < 0 then product else apply "add" acc product -1
+
+    /// In the order of the terms, every product and every sum rounded, as NumPy and PyTorch do: where terms cancel exactly
+    /// in one tool they then do in the other, which a sign election can see.
+    and inOrder start (terms: (Node * Node) list) =
         let ordered =
             match terms, terms |> List.tryFind (fun (k, _) -> k.Op = Const 1.0) with
-            | (k, _) :: _, Some plain when k.Op = Const -1.0 -> plain :: List.except [ plain ] terms
+            | (k, _) :: _, Some plain when start < 0 && k.Op = Const -1.0 -> plain :: List.except [ plain ] terms
             | _ -> terms
-        (-1, ordered) ||> List.fold (fun acc (k, x) ->
-            match k.Op, x.Op with
-            | _, Const 1.0 -> (let v = coefficient k in if acc < 0 then v else apply "add" acc v -1)
-            | Const 1.0, _ -> (let v = lower x in if acc < 0 then v else apply "add" acc v -1)
-            | Const -1.0, _ -> (let v = lower x in if acc < 0 then apply "neg" v -1 -1 else apply "sub" acc v -1)
-            | _ ->
-                let c = coefficient k
-                let v = lower x
-                let product = apply "mul" c v -1
-                if acc < 0 then product else apply "add" acc product -1)
+        (start, ordered) ||> List.fold (fun acc (k, x) ->
+            match x.Op with
+            | Const 1.0 -> (let v = coefficient k in if acc < 0 then v else apply "add" acc v -1)
+            | _ -> plus acc k (lower x))
 
     member _.Lower n = lower n
     member _.Add i = code.Add i
@@ -140,11 +171,6 @@ module Emit =
                 | _ -> Array.iter visit n.Args
         Seq.iter visit roots
         sources
-
-    let private isSource (n: Node) =
-        match n.Op with
-        | Source _ -> true
-        | _ -> false
 
     let private isPlainSum (n: Node) =
         isSource n || (n.Op.IsLinear && pairs n |> List.forall (fun (_, x) -> isSource x || x.Op.IsConst))

@@ -152,7 +152,7 @@ module Plan =
                 let feeds = fused.Steps[step] |> Array.map (streams c)
                 kernels[step][k] <-
                     Emit.kernel scalars fused.Slot
-                        { Stores = stores; Streams = feeds; TypeOf = (fun s -> typeIn s members.Head); SourceOf = (fun s -> sourceNumber[s]); Seen = seen }
+                        { Graph = g; Stores = stores; Streams = feeds; TypeOf = (fun s -> typeIn s members.Head); SourceOf = (fun s -> sourceNumber[s]); Seen = seen }
                 seen.UnionWith(Emit.sourcesOf (seq { for root, _, _ in stores do root
                                                      for f in feeds do yield! defaultArg f [||] }))
 
