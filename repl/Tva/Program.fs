@@ -13,13 +13,15 @@ let private writer (stream: Stream) =
 
 let private environment (name: string) = not (String.IsNullOrEmpty(Environment.GetEnvironmentVariable name))
 
-/// Asking a terminal for its width loads its whole description, so only where somebody watches.
+/// Columns of the terminal; some say 0.
 let private width watched =
     if not watched then 0
     else
         try
-            max 20 Console.WindowWidth
-        with _ ->
+            match Console.WindowWidth with
+            | n when n >= 20 -> n
+            | _ -> 80
+        with :? IOException ->
             80
 
 /// Reading the command line and reading the prelude take a few tens of milliseconds each, most of it spent on code that runs for
