@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Tva.Core.Tensors;
 
@@ -74,7 +75,9 @@ internal sealed unsafe class BlockRunner : IDisposable
         }
 
         call.Arrange(kernel, job.Unit, PlanShape.Cell);
+        var before = (Bytes: call.BytesRead, Time: Stopwatch.GetTimestamp());
         call.Read(job.Tensor, claim.Start, claim.Count);
+        engine.ReadAhead.Observe(call.BytesRead - before.Bytes, Stopwatch.GetElapsedTime(before.Time));
         for (long at = 0; kernel.Body is not null && at < claim.Count; at += PlanShape.Cell)
         {
             var n = (int)Math.Min(PlanShape.Cell, claim.Count - at);

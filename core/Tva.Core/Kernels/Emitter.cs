@@ -57,7 +57,7 @@ internal sealed class Emitter
         this.program = program;
         this.vector = vector;
         this.lanes = lanes;
-        paired = Only(DType.BF16, program.Inputs) && Only(DType.BF16, program.Outputs);
+        paired = program.Instructions.Count <= 40 && Only(DType.BF16, program.Inputs) && Only(DType.BF16, program.Outputs);
         copies = paired ? 2 : 1;
         method = new DynamicMethod(
             "kernel", typeof(int), [typeof(float[]), typeof(byte**), typeof(byte**), typeof(float*), typeof(nint)],
