@@ -280,12 +280,12 @@ module Diagnostics =
 
     let mismatch (a: string) (b: string) (missing: string list) (extra: string list) (reshaped: string list) optionsHelp span =
         let part title (names: string list) =
-            if names.IsEmpty then "" else $"\n    {title} ({names.Length}): {Suggest.listing names}"
+            if names.IsEmpty then "" else $"\n    {title} ({names.Length}): " + String.Join(", ", names)
         make 502 span
             ($"{a} and {b} don't have the same tensors"
-             + part "missing" missing
-             + part "extra" extra
-             + part "different" reshaped)
+             + part $"missing from {b}" missing
+             + part $"only in {b}" extra
+             + part "of another shape or type" reshaped)
             (if optionsHelp then Some "`delta(path, base, missing = \"zero\", extra = \"drop\")` says otherwise; shapes must agree" else None)
 
     let noMatch pattern folder span =

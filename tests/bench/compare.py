@@ -5,7 +5,7 @@
   tests/bench/compare.py DIR [--out FOLDER] [--jobs linear,ties] [--torch] [--repeat 3]
 
 OUT should be a memory disk (/dev/shm) so that a disk's mood does not count. Prints, per job, seconds of the whole process from its
-start, peak resident memory, and ratios. Build first: dotnet build -c Release Dsl.sln.
+start (median), peak resident memory, and the median ratio to the copy of the same turn. Build first: dotnet build -c Release Dsl.sln.
 """
 import argparse, glob, json, os, statistics, subprocess, sys, time
 
@@ -18,19 +18,17 @@ MERGES = {
 }
 
 
-def timed(command, repeat):
-    """Median seconds and largest peak memory (bytes) of whole processes."""
-    seconds, peak = [], 0
-    for _ in range(repeat):
-        t = time.time()
-        p = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        error = p.stderr.read()
-        _, status, usage = os.wait4(p.pid, 0)
-        if status:
-            sys.exit(f"{' '.join(command)} failed:\n{error.decode()}")
-        seconds.append(time.time() - t)
-        peak = max(peak, usage.ru_maxrss * 1024)
-    return statistics.median(seconds), peak
+def once(command, out):
+    """Seconds and peak memory (bytes) of a whole process that writes a file which was not there."""
+    if os.path.exists(out):
+        os.remove(out)
+    t = time.time()
+    p = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    error = p.stderr.read()
+    _, status, usage = os.wait4(p.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(command)} failed:\n{error.decode()}")
+    return time.time() - t, usage.ru_maxrss * 1024
 
 
 def main():
@@ -45,28 +43,29 @@ def main():
     d = os.path.abspath(a.dir)
     out = os.path.join(a.out, "tva_bench.safetensors")
     inputs = [f"{d}/base.safetensors"] + sorted(glob.glob(f"{d}/task*.safetensors"))
-    size = sum(map(os.path.getsize, inputs)) + os.path.getsize(inputs[0])
-    rows = []
-
-    def row(name, command, repeat=a.repeat):
-        if os.path.exists(out):
-            os.remove(out)
-        seconds, peak = timed(command, repeat)
-        rows.append((name, seconds, peak))
-        print(f"{name:14} {seconds:9.3f} s   {peak / 2**20:8.0f} MiB   {size / seconds / 1e9:6.2f} GB/s", flush=True)
-        return seconds
-
-    row("read", [BENCH, "read"] + inputs)
-    copy = row("copy", [BENCH, "copy", out] + inputs)
+    commands = {"read": [BENCH, "read"] + inputs, "copy": [BENCH, "copy", out] + inputs}
     for job in a.jobs.split(","):
         text = (f'base = model("{d}/base.safetensors")\ntasks = family("{d}/task*.safetensors", base)\n'
                 f'base + {MERGES[job]} |> save("{out}")')
-        ours = row(f"tva {job}", [TVA, "eval", text] + a.options.split())
-        print(f"    {ours / copy:.2f} x copy")
-        if a.torch:
+        commands[f"tva {job}"] = [TVA, "eval", text] + a.options.split()
+    runs = {name: [] for name in commands}
+    # In turn, so that the machine's moods meet all of them.
+    for turn in range(a.repeat + 1):
+        for name, command in commands.items():
+            took = once(command, out)
+            if turn:
+                runs[name].append(took)
+    seconds = {name: statistics.median(s for s, _ in took) for name, took in runs.items()}
+    for name, took in runs.items():
+        all_seconds = " ".join(f"{s:.2f}" for s, _ in took)
+        ratio = statistics.median(s / c for (s, _), (c, _) in zip(took, runs["copy"]))
+        print(f"{name:14} {seconds[name]:8.3f} s   {max(m for _, m in took) / 2**20:6.0f} MiB   "
+              f"{ratio:5.2f} x copy   (runs: {all_seconds})", flush=True)
+    if a.torch:
+        for job in a.jobs.split(","):
             for name in {"linear": ["linear", "stacked"]}.get(job, [job]):
-                theirs = row(f"torch {name}", ["/usr/bin/python3", f"{ROOT}/tests/bench/torch_baseline.py", name, d, "--out", out], 1)
-                print(f"    tva is {theirs / ours:.1f} x faster")
+                s, peak = once(["/usr/bin/python3", f"{ROOT}/tests/bench/torch_baseline.py", name, d, "--out", out], out)
+                print(f"torch {name:8} {s:8.3f} s   {peak / 2**20:6.0f} MiB   tva is {s / seconds[f'tva {job}']:.1f} x faster", flush=True)
     if os.path.exists(out):
         os.remove(out)
 

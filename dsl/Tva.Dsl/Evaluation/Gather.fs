@@ -13,6 +13,7 @@ let rec numbers (value: Value) : Node list =
     | Value.Scalar n
     | Value.Bool n -> [ n ]
     | Value.List items -> items |> List.collect numbers
+    | Value.Named items -> items |> List.collect (snd >> numbers)
     | Value.Record entries -> entries |> List.collect (snd >> numbers)
     | Value.Table(Cells(_, rows)) -> rows |> List.collect snd
     | Value.Table(PerTensor(_, columns)) -> columns |> List.map snd
@@ -55,6 +56,11 @@ let rec show (program: Program) ctx (lookup: Node -> float[]) (labels: Node -> s
     | Value.Bool n -> Shown.Truth((lookup n)[0] <> 0.0)
     | Value.Text t -> Shown.Text t
     | Value.List items -> Shown.List(items |> List.map again)
+    | Value.Named items ->
+        let shown = items |> List.map (fun (name, v) -> name, again v)
+        let numbers = shown |> List.choose (fun (name, v) -> match v with Shown.Number n -> Some(name, [ n ]) | _ -> None)
+        if numbers.Length = shown.Length then Shown.Table { Columns = [ "value" ]; Rows = numbers }
+        else Shown.List(shown |> List.map snd)
     | Value.Range r -> Shown.List(Context.rangeValues r |> List.map Shown.Number)
     | Value.Record entries ->
         let key k =

@@ -164,6 +164,12 @@ type Checker(program: Program, settings: Map<string, string>) =
             | None ->
                 report (Diagnostics.unknownMember name.Text (program.TextOf target.Span) (entries |> List.map (fst >> keyName)) span)
                 unknown
+        | Value.Named members ->
+            match members |> List.tryFind (fun (n, _) -> n = name.Text) with
+            | Some(_, v) -> v
+            | None ->
+                report (Diagnostics.unknownMember name.Text (program.TextOf target.Span) (members |> List.map fst) span)
+                unknown
         | Value.Table(Printed table) -> Value.Scalar(program.LateNumber(table, FromTable.Cell name.Text))
         | Value.Table(Cells(columns, rows)) ->
             match rows |> List.tryFind (fun (label, _) -> label = name.Text), columns |> List.tryFindIndex ((=) name.Text) with
@@ -254,7 +260,7 @@ type Checker(program: Program, settings: Map<string, string>) =
             List.exists2
                 (fun kind arg ->
                     match arg with
-                    | Some(Value.Family _ | Value.List _ | Value.Range _) -> single kind
+                    | Some(Value.Family _ | Value.List _ | Value.Named _ | Value.Range _) -> single kind
                     | _ -> false)
                 kinds
                 args
@@ -325,7 +331,10 @@ type Checker(program: Program, settings: Map<string, string>) =
             let inner = this.Context(ctx.Folder, true, scope)
             let value = this.Eval(inner, d.Body)
             fits inner $"the result of `{d.Name.Text}`" d.Body.Span (kindOfName d.Result) value |> ignore
-        names <- names.Add(d.Name.Text, Value.Function { Definition = d; Scope = names; IsPrelude = isPrelude })
+        let recursive = Trees.calls d.Name.Text d.Body && not (names.ContainsKey d.Name.Text)
+        // A call of itself has been reported; at calls of it nothing more is to be said.
+        let scope = if recursive then names.Add(d.Name.Text, Value.Unknown Kind.Function) else names
+        names <- names.Add(d.Name.Text, Value.Function { Definition = d; Scope = scope; IsPrelude = isPrelude })
 
     member private this.Assert(ctx, condition: Expr, message: Expr option, span) =
         let sides, value =
@@ -387,7 +396,7 @@ type Checker(program: Program, settings: Map<string, string>) =
         else
             let text =
                 try
-                    Ok(File.ReadAllText full)
+                    if File.Exists full then Ok(File.ReadAllText full) else Result.Error "there is no such file"
                 with e when (e :? IOException || e :? UnauthorizedAccessException) ->
                     Result.Error e.Message
             match text with

@@ -91,7 +91,8 @@ module Context =
         | Value.Scalar _ -> Kind.Scalar
         | Value.Bool _ -> Kind.Bool
         | Value.Text _ -> Kind.Text
-        | Value.List _ -> Kind.List
+        | Value.List _
+        | Value.Named _ -> Kind.List
         | Value.Range _ -> Kind.Range
         | Value.Record _ -> Kind.Record
         | Value.Table _ -> Kind.Table
@@ -166,6 +167,7 @@ module Context =
     let members (ctx: Context) value =
         match value with
         | Value.Family ms -> Some(ms |> List.map (fun (name, t) -> Some name, Value.Tensor t))
+        | Value.Named vs -> Some(vs |> List.map (fun (name, v) -> Some name, v))
         | Value.List vs -> Some(vs |> List.map (fun v -> None, v))
         | Value.Range r -> Some(rangeValues r |> List.map (fun v -> None, Value.Scalar(number ctx v)))
         | _ -> None
@@ -175,7 +177,12 @@ module Context =
         let hasMembers = args |> List.map (members ctx)
         if hasMembers |> List.forall Option.isNone then f args
         else
-            let families = args |> List.choose (function Value.Family ms -> Some(List.map fst ms) | _ -> None)
+            let families =
+                args
+                |> List.choose (function
+                    | Value.Family ms -> Some(List.map fst ms)
+                    | Value.Named ms -> Some(List.map fst ms)
+                    | _ -> None)
             let counts = hasMembers |> List.choose (Option.map List.length) |> List.distinct
             match families, counts with
             | first :: rest, _ when rest |> List.exists (fun names -> List.sort names <> List.sort first) ->
@@ -192,6 +199,7 @@ module Context =
                           let pick value ms =
                               match value, ms, names with
                               | Value.Family own, _, Some names -> Value.Tensor(own |> List.find (fun (n, _) -> n = names[i]) |> snd)
+                              | Value.Named own, _, Some names -> own |> List.find (fun (n, _) -> n = names[i]) |> snd
                               | _, Some ms, _ -> snd (List.item i ms)
                               | v, _, _ -> v
                           f (List.map2 pick args hasMembers) ]
@@ -201,7 +209,8 @@ module Context =
                     let tensors = results |> List.choose (function Value.Tensor t -> Some t | _ -> None)
                     match names with
                     | Some names when tensors.Length = results.Length -> Value.Family(List.zip names tensors)
-                    | _ -> Value.List results
+                    | Some names -> Value.Named(List.zip names results)
+                    | None -> Value.List results
 
     /// Makes a number or a tensor of a scalar condition's node.
     let truth (ctx: Context) (node: Node) = if node.Extent = Extent.All then Value.Bool node else Value.Scalar node

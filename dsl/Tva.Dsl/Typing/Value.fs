@@ -60,6 +60,8 @@ type Value =
     | Bool of Node
     | Text of string
     | List of Value list
+    /// A List whose members have names, for instance a number for each member of a family.
+    | Named of (string * Value) list
     | Range of RangeValue
     | Record of (RecordKey * Value) list
     | Table of TableValue
