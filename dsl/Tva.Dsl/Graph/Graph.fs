@@ -105,3 +105,21 @@ module NodePatterns =
                 order.Add n
         Seq.iter visit roots
         order
+
+    /// Rebuilds the graph under the roots with some nodes replaced; what is below a replaced node is not looked at.
+    let replace (g: Graph) (instead: Node -> Node option) (roots: Node list) =
+        let memo = Dictionary<int, Node>()
+        let rec go (n: Node) : Node =
+            match memo.TryGetValue n.Id with
+            | true, r -> r
+            | _ ->
+                let r =
+                    match instead n with
+                    | Some other -> other
+                    | None when n.Args.Length = 0 -> n
+                    | None ->
+                        let args = n.Args |> Array.map go
+                        if Array.forall2 (fun (a: Node) (b: Node) -> a.Id = b.Id) args n.Args then n else g.Make(n.Op, args, n.Origin)
+                memo[n.Id] <- r
+                r
+        roots |> List.map go

@@ -215,16 +215,8 @@ module Passes =
 
     /// Replaces the late numbers that are known by now.
     let bind (g: Graph) (values: int -> float option) (node: Node) : Node =
-        let memo = Dictionary<int, Node>()
-        let rec go (n: Node) : Node =
-            match memo.TryGetValue n.Id with
-            | true, r -> r
-            | _ ->
-                let r =
-                    match n.Op with
-                    | Late i -> match values i with Some v -> g.Const v | None -> n
-                    | _ when n.Args.Length = 0 -> n
-                    | _ -> g.Make(n.Op, n.Args |> Array.map go, n.Origin)
-                memo[n.Id] <- r
-                r
-        go node
+        let known (n: Node) =
+            match n.Op with
+            | Late i -> values i |> Option.map g.Const
+            | _ -> None
+        List.head (replace g known [ node ])

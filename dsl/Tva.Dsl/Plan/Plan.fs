@@ -59,22 +59,12 @@ module Plan =
     /// Numbers that headers tell: how many elements the model has.
     let private bindNumel (g: Graph) (set: IReadOnlyList<TensorInfo>) roots =
         let all = lazy (set |> Seq.filter _.DType.IsFloating() |> Seq.sumBy (fun t -> float t.Shape.Elements))
-        let memo = Dictionary<int, Node>()
-        let rec go (n: Node) : Node =
-            match memo.TryGetValue n.Id with
-            | true, r -> r
-            | _ ->
-                let r =
-                    match n.Op with
-                    | Numel Extent.All -> g.Const all.Value
-                    | Late i -> invalidOp $"late number {i} is not bound"
-                    | _ when n.Args.Length = 0 -> n
-                    | _ ->
-                        let args = n.Args |> Array.map go
-                        if Array.forall2 (fun (a: Node) (b: Node) -> a.Id = b.Id) args n.Args then n else g.Make(n.Op, args, n.Origin)
-                memo[n.Id] <- r
-                r
-        roots |> List.map go
+        let known (n: Node) =
+            match n.Op with
+            | Numel Extent.All -> Some(g.Const all.Value)
+            | Late i -> invalidOp $"late number {i} is not bound"
+            | _ -> None
+        replace g known roots
 
     let make (request: Request) : Planned =
         let g = request.Graph

@@ -46,6 +46,9 @@ type Program(permissions: Permissions) =
     let mutable evaluations = 0
     let mutable placeholders = 0
 
+    /// The number of the prelude's text.
+    member val Prelude = -1 with get, set
+
     member _.Graph = graph
     /// Every text read, by its number.
     member _.Texts = texts
@@ -78,9 +81,9 @@ type Program(permissions: Permissions) =
             diagnostics.Add d
 
     /// Shows what was found inside a function of the prelude, since `from`, at the call instead.
-    member _.Relocate(from: int, prelude: int, name: string, call: Span) =
+    member p.Relocate(from: int, name: string, call: Span) =
         for i in from .. diagnostics.Count - 1 do
-            if diagnostics[i].Span.Source = prelude && call.Source <> prelude then
+            if diagnostics[i].Span.Source = p.Prelude && call.Source <> p.Prelude then
                 diagnostics[i] <- Diagnostics.inFunction name diagnostics[i] call
 
     member _.Do(effect: Effect) = effects.Add effect

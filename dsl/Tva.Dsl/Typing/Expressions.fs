@@ -1,0 +1,315 @@
+/// From expressions to values: one walk resolves names, checks kinds and the affine rule against the headers, and builds the graph.
+/// One walk rather than two keeps what is checked and what is computed the same thing.
+namespace Tva.Dsl.Typing
+
+open System
+open System.Collections.Generic
+open System.IO
+open Tva.Core.Execution
+open Tva.Dsl
+open Tva.Dsl.Graph
+open Tva.Dsl.Syntax
+open Tva.Dsl.Typing.Context
+
+/// Evaluates expressions into one program.
+type Expressions(program: Program) =
+    let mutable depth = 0
+
+    let report d = program.Report d
+    let unknown = Value.Unknown Kind.Any
+    let number (v: float) = Value.Scalar(program.Graph.Const v)
+
+    let functionNames (ctx: Context) =
+        let defined = ctx.Names |> Map.toSeq |> Seq.choose (fun (name, v) -> match v with Value.Function _ -> Some name | _ -> None)
+        Seq.append defined (Builtins.Table.all |> Seq.map _.Name)
+
+    // Kinds of parameters and results of a `def`
+
+    let kindOfName (ident: Ident option) =
+        match ident with
+        | None -> Kind.Any
+        | Some t ->
+            match Kind.parse t.Text with
+            | Some k -> k
+            | None ->
+                report (Diagnostics.unknownName t.Text t.Span (Kind.all |> List.map Kind.text))
+                Kind.Any
+
+    let fits (ctx: Context) what span kind (value: Value) =
+        match kind, value with
+        | Kind.Any, _ -> true
+        | _, Value.Unknown _ -> true
+        | Kind.Model, Value.Tensor t -> wantModel ctx what span t
+        | Kind.Delta, Value.Tensor t -> wantDelta ctx what span t
+        | Kind.Tensor, Value.Tensor t -> checkWhole ctx what span t
+        | Kind.Scope, Value.Text _
+        | Kind.List, (Value.Family _ | Value.Range _)
+        | Kind.Scalar, Value.Record _ -> true
+        | kind, value when kindOf ctx value = kind -> true
+        | _ ->
+            report (Diagnostics.wrongKind what (Kind.article kind) (describe ctx value) span None)
+            false
+
+    let placeholder kind =
+        match kind with
+        | Kind.Model -> Value.Tensor(program.PlaceholderTensor 1.0)
+        | Kind.Delta -> Value.Tensor(program.PlaceholderTensor 0.0)
+        | Kind.Scalar -> Value.Scalar(program.PlaceholderNumber())
+        | Kind.Bool -> Value.Bool(program.PlaceholderNumber())
+        | k -> Value.Unknown k
+
+    /// The kind a `def` names, reported where there is none of that name.
+    member _.KindOf(name: Ident option) = kindOfName name
+
+    /// Whether a value may stand where that kind is asked for; reports where not.
+    member _.Fits(ctx, what, span, kind, value) = fits ctx what span kind value
+
+    /// What stands for a parameter while its `def` is checked on its own.
+    member _.Placeholder kind = placeholder kind
+
+    member this.Context(folder, abstractly, scope) : Context =
+        { Program = program; Folder = folder; Abstract = abstractly; Names = scope; Invoke = fun ctx c args span -> this.Invoke(ctx, c, args |> List.map Some, span) }
+
+    // Expressions
+
+    /// The value of an expression; what is wrong with it is reported and gives Unknown.
+    member this.Eval(ctx: Context, e: Expr) : Value =
+        match e.Node with
+        | ExprNode.Number v -> number v
+        | ExprNode.Text t -> Value.Text t
+        | ExprNode.Bool b -> Value.Bool(program.Graph.Const(if b then 1.0 else 0.0))
+        | ExprNode.Name name -> this.Name(ctx, name, e.Span)
+        | ExprNode.List items -> Value.List(items |> List.map (fun i -> this.Eval(ctx, i)))
+        | ExprNode.Block(bindings, result) ->
+            let inner =
+                bindings
+                |> List.fold (fun (c: Context) (name, value) -> { c with Names = c.Names.Add(name.Text, this.Eval(c, value)) }) ctx
+            this.Eval(inner, result)
+        | ExprNode.Record entries -> Value.Record(entries |> List.map (fun (key, value) -> key, this.Eval(ctx, value)))
+        | ExprNode.Call(callee, args) -> this.Call(ctx, callee, args, e.Span)
+        | ExprNode.Pipe(_, source, callee, args) -> this.Call(ctx, callee, { Name = None; Value = source } :: args, e.Span)
+        | ExprNode.Member(target, name) -> this.Member(ctx, target, name, e.Span)
+        | ExprNode.Index(target, where) -> this.Index(ctx, target, where, e.Span)
+        | ExprNode.Unary(op, x) -> Arithmetic.unary ctx op e.Span (this.Eval(ctx, x))
+        | ExprNode.Binary(op, a, b) ->
+            let left = this.Eval(ctx, a)
+            Arithmetic.binary ctx op e.Span left (this.Eval(ctx, b))
+        | ExprNode.Range(first, last, by) -> this.Range(ctx, first, last, by)
+        | ExprNode.FSharp _ -> this.FSharp(e.Span)
+        | ExprNode.Error -> unknown
+
+    member _.FSharp(span) =
+        if not program.Permissions.FSharp then
+            report (Diagnostics.needsPermission "F# inside a script" "--allow-fsharp" span)
+        else
+            report (Diagnostics.notInThisBuild "fs" "F# inside scripts is part of the language, but this build has no F# compiler" span)
+        unknown
+
+    member private _.Name(ctx, name, span) =
+        match ctx.Names.TryFind name with
+        | Some v -> v
+        | None ->
+            match Builtins.Table.find name with
+            | Some b -> report (Diagnostics.cannotCompute $"`{name}` is a function" span (Some $"call it: `{b.Signature}`"))
+            | None -> report (Diagnostics.unknownName name span (ctx.Names |> Map.toSeq |> Seq.map fst))
+            unknown
+
+    member private this.Range(ctx, first, last, by) =
+        let constant (e: Expr) =
+            match this.Eval(ctx, e) with
+            | Value.Scalar n ->
+                match known ctx n with
+                | Some v -> Some v
+                | None ->
+                    if not ctx.Abstract then
+                        report (Diagnostics.mustBeKnown "the end of a range" e.Span)
+                    None
+            | Value.Unknown _ -> None
+            | v ->
+                report (Diagnostics.wrongKind "a range" "numbers" (describe ctx v) e.Span None)
+                None
+        match constant first, constant last, by |> Option.map (fun e -> e, constant e) with
+        | Some a, Some b, None -> Value.Range { First = a; Last = b; By = 1.0 }
+        | Some a, Some b, Some(e, Some step) ->
+            if step = 0.0 || Double.IsNaN step || (b - a) / step > 1e6 || ((b - a) / step < 0.0) then
+                report (Diagnostics.cannotCompute $"a range from {a} to {b} can't go by {step}" e.Span None)
+                Value.Unknown Kind.Range
+            else
+                Value.Range { First = a; Last = b; By = step }
+        | _ -> Value.Unknown Kind.Range
+
+    member private this.Index(ctx, target, where, span) =
+        let value = this.Eval(ctx, target)
+        match this.Eval(ctx, where) with
+        | Value.Text g -> Arithmetic.restrict ctx span (TensorScope.Glob g) value
+        | Value.Scope s -> Arithmetic.restrict ctx span s value
+        | Value.Unknown _ -> Value.Unknown(kindOf ctx value)
+        | v ->
+            report (Diagnostics.wrongKind "`[...]`" "a Scope (a glob text, `match`, `layers`, `tensors`)" (describe ctx v) where.Span None)
+            Value.Unknown(kindOf ctx value)
+
+    member private this.Member(ctx, target, name, span) =
+        match this.Eval(ctx, target) with
+        | Value.Family members ->
+            match members |> List.tryFind (fun (n, _) -> n = name.Text) with
+            | Some(_, t) -> Value.Tensor t
+            | None ->
+                let family = program.TextOf target.Span
+                report (Diagnostics.unknownMember name.Text family (members |> List.map fst) span)
+                Value.Unknown Kind.Delta
+        | Value.Record entries ->
+            let keyName key =
+                match key with
+                | Key k
+                | Glob k -> k.Text
+                | Else _ -> "else"
+            match entries |> List.tryFind (fun (key, _) -> keyName key = name.Text) with
+            | Some(_, v) -> v
+            | None ->
+                report (Diagnostics.unknownMember name.Text (program.TextOf target.Span) (entries |> List.map (fst >> keyName)) span)
+                unknown
+        | Value.Named members ->
+            match members |> List.tryFind (fun (n, _) -> n = name.Text) with
+            | Some(_, v) -> v
+            | None ->
+                report (Diagnostics.unknownMember name.Text (program.TextOf target.Span) (members |> List.map fst) span)
+                unknown
+        | Value.Table(Printed table) -> Value.Scalar(program.LateNumber(table, FromTable.Cell name.Text))
+        | Value.Table(Cells(columns, rows)) ->
+            match rows |> List.tryFind (fun (label, _) -> label = name.Text), columns |> List.tryFindIndex ((=) name.Text) with
+            | Some(_, [ n ]), _ -> Value.Scalar n
+            | Some(_, ns), _ -> Value.List(ns |> List.map Value.Scalar)
+            | None, Some i -> Value.List(rows |> List.map (fun (_, ns) -> Value.Scalar ns[i]))
+            | None, None ->
+                report (Diagnostics.unknownMember name.Text (program.TextOf target.Span) ((rows |> List.map fst) @ columns) span)
+                Value.Unknown Kind.Scalar
+        | Value.Unknown Kind.Family -> Value.Tensor(program.PlaceholderTensor 0.0)
+        | Value.Unknown Kind.Table -> Value.Scalar(program.PlaceholderNumber())
+        | Value.Unknown _ -> unknown
+        | v ->
+            report (Diagnostics.noMembers (describe ctx v) span)
+            unknown
+
+    // Calls
+
+    member private this.Call(ctx: Context, callee: Ident, args: Arg list, span: Span) =
+        match ctx.Names.TryFind callee.Text, Builtins.Table.find callee.Text with
+        | Some(Value.Function closure), _ -> this.CallDefinition(ctx, closure, args, span)
+        | _, Some builtin -> this.CallBuiltin(ctx, builtin, args, callee, span)
+        | Some(Value.Unknown _), None -> unknown
+        | Some _, None ->
+            report (Diagnostics.notAFunction callee.Text callee.Span)
+            unknown
+        | None, None ->
+            match Builtins.Table.absent.TryGetValue callee.Text with
+            | true, why -> report (Diagnostics.notInThisBuild callee.Text why callee.Span)
+            | _ -> report (Diagnostics.unknownFunction callee.Text callee.Span (functionNames ctx))
+            // The arguments' own mistakes are still worth telling.
+            for a in args do
+                this.Eval(ctx, a.Value) |> ignore
+            unknown
+
+    /// Arguments in the order of the parameters, with what is left over; None when they don't fit.
+    member private this.Bind(ctx, func: string, signature, names: string list, variadic, args: Arg list, span: Span) =
+        let slots: Argument option[] = Array.create names.Length None
+        let rest = ResizeArray<Argument>()
+        let mutable next = 0
+        let mutable ok = true
+        for a in args do
+            let value = { Value = this.Eval(ctx, a.Value); Span = a.Value.Span; Text = program.TextOf a.Value.Span }
+            match a.Name with
+            | None when next < names.Length ->
+                slots[next] <- Some value
+                next <- next + 1
+            | None when variadic -> rest.Add value
+            | None ->
+                report (Diagnostics.tooManyArguments func signature a.Value.Span)
+                ok <- false
+            | Some name ->
+                match List.tryFindIndex ((=) name.Text) names with
+                | None ->
+                    report (Diagnostics.unknownOption func name.Text names name.Span)
+                    ok <- false
+                | Some i when slots[i].IsSome ->
+                    report (Diagnostics.argumentTwice func name.Text name.Span)
+                    ok <- false
+                | Some i -> slots[i] <- Some value
+        if ok then Some(slots, List.ofSeq rest) else None
+
+    member private this.CallBuiltin(ctx, builtin: Builtin, args, callee: Ident, span) =
+        // A variadic function takes what comes after its first parameter by position; its options only by name.
+        let names = builtin.Parameters |> List.map _.Name
+        match this.Bind(ctx, builtin.Name, builtin.Signature, names, builtin.Variadic, args, span) with
+        | None -> Value.Unknown builtin.Result
+        | Some(slots, rest) ->
+            match List.tryFind (fun (i, p: Parameter) -> p.Default.IsNone && slots[i].IsNone) (List.indexed builtin.Parameters) with
+            | Some(_, p) ->
+                report (Diagnostics.missingArgument builtin.Name p.Name builtin.Signature span)
+                Value.Unknown builtin.Result
+            | None ->
+                builtin.Run ctx { Function = builtin.Name; Signature = builtin.Signature; Span = span; Args = slots; Rest = rest }
+
+    member private this.CallDefinition(ctx, closure, args, span) =
+        let d = closure.Definition
+        match this.Bind(ctx, d.Name.Text, Trees.signature d, d.Params |> List.map _.Name.Text, false, args, span) with
+        | None -> unknown
+        | Some(slots, _) -> this.Invoke(ctx, closure, slots |> Array.map (Option.map _.Value) |> List.ofArray, span)
+
+    /// Inlines a `def`: its body with the arguments for its parameters, in sight of what it saw when it was written.
+    member private this.Invoke(ctx: Context, closure: Closure, args: Value option list, span: Span) : Value =
+        let d = closure.Definition
+        let kinds = d.Params |> List.map (fun p -> kindOfName p.Type)
+        let single kind = List.contains kind [ Kind.Model; Kind.Delta; Kind.Tensor; Kind.Scalar ]
+        let needsLift =
+            List.exists2
+                (fun kind arg ->
+                    match arg with
+                    | Some(Value.Family _ | Value.List _ | Value.Named _ | Value.Range _) -> single kind
+                    | _ -> false)
+                kinds
+                args
+        if needsLift then
+            // A parameter that wants one value gets the members one by one; the others are passed whole.
+            let lifted = List.map2 (fun kind arg -> if single kind then arg else None) kinds args
+            lift ctx $"`{d.Name.Text}`" span (lifted |> List.choose id) (fun members ->
+                let queue = Queue<Value>(members)
+                let next = List.map2 (fun slot arg -> match slot with Some _ -> Some(queue.Dequeue()) | None -> arg) lifted args
+                this.Invoke(ctx, closure, next, span))
+        elif depth > 100 then
+            report (Diagnostics.recursion d.Name.Text span)
+            unknown
+        else
+            depth <- depth + 1
+            let before = program.Diagnostics.Count
+            try
+                let mutable scope = closure.Scope
+                let mutable ok = true
+                for (p, kind, arg) in List.zip3 d.Params kinds args do
+                    let value =
+                        match arg, p.Default with
+                        | Some v, _ -> v
+                        | None, Some e -> this.Eval({ ctx with Names = scope }, e)
+                        | None, None ->
+                            report (Diagnostics.missingArgument d.Name.Text p.Name.Text (Trees.signature d) span)
+                            ok <- false
+                            unknown
+                    let value =
+                        match kind, value with
+                        | Kind.Scalar, Value.Record entries ->
+                            match Arithmetic.recordNumber ctx span entries with
+                            | Some n -> Value.Scalar n
+                            | None -> Value.Unknown Kind.Scalar
+                        | Kind.Scope, Value.Text g -> Value.Scope(TensorScope.Glob g)
+                        | _ -> value
+                    if not (fits ctx $"`{p.Name.Text}` of `{d.Name.Text}`" span kind value) then
+                        ok <- false
+                    scope <- scope.Add(p.Name.Text, value)
+                let result = kindOfName d.Result
+                if not ok then Value.Unknown result
+                else
+                    let value = this.Eval({ ctx with Names = scope }, d.Body)
+                    if fits ctx $"the result of `{d.Name.Text}`" d.Body.Span result value then value else Value.Unknown result
+            finally
+                depth <- depth - 1
+                if closure.IsPrelude then
+                    program.Relocate(before, d.Name.Text, span)
