@@ -162,3 +162,48 @@ let ``the same bytes whatever the threads and the memory`` (threads: int) (memor
     let standard = bytes RunSettings.Default (temp.File "standard.safetensors")
     let other = bytes { RunSettings.Default with Threads = threads; Memory = memory } (temp.File "other.safetensors")
     Assert.Equal<byte[]>(standard, other)
+
+/// Writes a checkpoint's tensors into so many shards with an index, by hand.
+let private shard (count: int) (source: string) (folder: string) =
+    Directory.CreateDirectory folder |> ignore
+    use c = Tva.Core.Checkpoints.Checkpoint.Open source
+    let files = c.Tensors |> Seq.indexed |> Seq.groupBy (fun (i, _) -> i % count) |> Seq.map (snd >> Seq.map snd >> List.ofSeq) |> List.ofSeq
+    let name i = $"model-%05d{i + 1}-of-%05d{count}.safetensors"
+    let map = ResizeArray<string>()
+    for i, tensors in List.indexed files do
+        let mutable at = 0L
+        let entries =
+            [ for t in tensors do
+                  let dims = String.Join(",", t.Shape.Dims)
+                  map.Add $"\"{t.Name}\":\"{name i}\""
+                  $"\"{t.Name}\":{{\"dtype\":\"{t.DType.Name()}\",\"shape\":[{dims}],\"data_offsets\":[{at},{at + t.Bytes}]}}"
+                  at <- at + t.Bytes ]
+        let header = Text.Encoding.UTF8.GetBytes("{" + String.Join(",", entries) + "}")
+        use out = File.Create(Path.Combine(folder, name i))
+        out.Write(ReadOnlySpan(BitConverter.GetBytes(uint64 header.Length)))
+        out.Write(ReadOnlySpan header)
+        for t in tensors do
+            let bytes = Array.zeroCreate<byte> (int t.Bytes)
+            c.Read(t, 0L, bytes)
+            out.Write(ReadOnlySpan bytes)
+    File.WriteAllText(Path.Combine(folder, "model.safetensors.index.json"), "{\"weight_map\":{" + String.Join(",", map) + "}}")
+
+[<Theory>]
+[<InlineData(1)>]
+[<InlineData(3)>]
+[<InlineData(17)>]
+let ``the same values whatever the shards`` (count: int) =
+    use temp = new TempFolder()
+    let text (baseModel: string) (ft: string) (out: string) =
+        $"base = model(\"{baseModel}\")\nA = delta(\"{ft}\", base)\n"
+        + $"base + 0.3 * A + cosine(raw(base), A) * trim(A, 0.2, by = \"all\") + norm(A, by = \"layer\") * drop(A, 0.5, 3) |> save(\"{out}\")"
+    let zoo name = Path.Combine(examples, "zoo", name)
+    let whole, sharded = temp.File "whole.safetensors", temp.File "sharded.safetensors"
+    shard count (zoo "base.safetensors") (temp.File "base")
+    shard count (zoo "tasks/digits.safetensors") (temp.File "digits")
+    Assert.Empty (run examples (text (zoo "base.safetensors") (zoo "tasks/digits.safetensors") whole)).Diagnostics
+    Assert.Empty (run examples (text (temp.File "base") (temp.File "digits") sharded)).Diagnostics
+    let tensors (path: string) =
+        let all = File.ReadAllBytes path
+        all[8 + int (BitConverter.ToInt64(all, 0)) ..]
+    Assert.Equal<byte[]>(tensors whole, tensors sharded)

@@ -17,12 +17,12 @@ let private write (path: string) (header: string) (content: byte[]) =
 
 let private floats (values: float32 list) = values |> List.map BitConverter.GetBytes |> Array.concat
 
-/// Weight [2, 2] of F32 (norm 5), a bias of BF16 and a position of I64.
+/// Weight [2, 2] of F32 (norm 5), a bias of BF16 and positions of I16.
 let private small (folder: TempFolder) =
     let path = folder.File "small.safetensors"
     write
         path
-        """{"__metadata__":{"made by":"hand\u001b[2J"},"w":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[16,20]},"p":{"dtype":"I64","shape":[],"data_offsets":[20,28]}}"""
+        """{"__metadata__":{"made by":"hand\u001b[2J"},"w":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[16,20]},"p":{"dtype":"I16","shape":[4],"data_offsets":[20,28]}}"""
         (Array.concat [ floats [ 3.0f; 0.0f; 0.0f; -4.0f ]; [| 0uy; 0x40uy; 0uy; 0uy |]; BitConverter.GetBytes 7L ])
     path
 
@@ -34,12 +34,12 @@ let ``tensors, totals and metadata`` () =
         "tensor  dtype  shape   bytes\n\
          w       F32    [2, 2]     16\n\
          b       BF16   [2]         4\n\
-         p       I64    []          8\n\
+         p       I16    [4]         8\n\
          \n\
-         3 tensors, 7 elements, 28 bytes (28 B)\n\
+         3 tensors, 10 elements, 28 bytes (28 B)\n\
          \u0020 F32: 1 tensor, 4 elements, 16 bytes\n\
          \u0020 BF16: 1 tensor, 2 elements, 4 bytes\n\
-         \u0020 I64: 1 tensor, 1 elements, 8 bytes\n\
+         \u0020 I16: 1 tensor, 4 elements, 8 bytes\n\
          metadata\n\
          \u0020 made by: hand\uFFFD[2J\n"
     Assert.Equal({ Status = 0; Out = expected; Error = "" }, ran)
@@ -52,7 +52,7 @@ let ``norms of floating tensors`` () =
     let rows = ran.Out.Split '\n'
     Assert.Equal("w       F32    [2, 2]     16     5", rows[1])
     Assert.Equal("b       BF16   [2]         4     2", rows[2])
-    Assert.Equal("p       I64    []          8", rows[3])
+    Assert.Equal("p       I16    [4]         8", rows[3])
 
 [<Fact>]
 let ``JSON has the same facts`` () =
@@ -61,7 +61,7 @@ let ``JSON has the same facts`` () =
     Assert.Equal(0, ran.Status)
     use document = JsonDocument.Parse(ran.Out.TrimEnd().Split('\n') |> Array.last)
     let e = document.RootElement
-    Assert.Equal(7L, e.GetProperty("elements").GetInt64())
+    Assert.Equal(10L, e.GetProperty("elements").GetInt64())
     Assert.Equal(28L, e.GetProperty("bytes").GetInt64())
     let w = e.GetProperty("tensors").[0]
     Assert.Equal("w", w.GetProperty("name").GetString())

@@ -37,7 +37,10 @@ public abstract class Checkpoint : IDisposable
     /// <summary>Full paths of the files behind it.</summary>
     public abstract IReadOnlyList<string> Files { get; }
 
-    /// <summary>All tensors, in the order of the files and, within one, of their bytes.</summary>
+    /// <summary>
+    /// All tensors: wide elements first, then by name (ordinal), as the format's own writer lays them out. The order of files and
+    /// of bytes in them does not show, so nothing computed over tensors in order depends on how a checkpoint is sharded.
+    /// </summary>
     public abstract IReadOnlyList<TensorInfo> Tensors { get; }
 
     /// <summary>The headers' metadata; where shards disagree the first one's.</summary>

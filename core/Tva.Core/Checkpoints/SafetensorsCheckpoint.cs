@@ -37,6 +37,8 @@ internal sealed class SafetensorsCheckpoint : Checkpoint
             }
         }
 
+        tensors.Sort(static (a, b) =>
+            a.DType.Size() != b.DType.Size() ? b.DType.Size().CompareTo(a.DType.Size()) : string.CompareOrdinal(a.Name, b.Name));
         fingerprint = new(Hash);
     }
 
