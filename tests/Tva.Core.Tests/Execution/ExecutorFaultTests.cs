@@ -41,7 +41,9 @@ public class ExecutorFaultTests : IDisposable
                 cancel.Cancel();
             }
         };
-        var e = Assert.ThrowsAny<OperationCanceledException>(() => Executor.Run(Plan(source), Plans.Options, null, cancel.Token));
+        // Little memory makes many blocks.
+        var options = Plans.Options with { Memory = 1 << 20 };
+        var e = Assert.ThrowsAny<OperationCanceledException>(() => Executor.Run(Plan(source), options, null, cancel.Token));
         Assert.Equal(cancel.Token, e.CancellationToken);
         Assert.Empty(Directory.GetFiles(folder.Path));
         Assert.InRange(reads, 5, 12);
