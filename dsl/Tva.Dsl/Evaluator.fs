@@ -78,11 +78,11 @@ type Evaluator(options: EvaluatorOptions) =
         Stack.run (fun () -> "[" + String.Join(",", plans () |> List.map Explain.json) + "]")
 
     /// Does what the texts say. Faults are exceptions (FaultException), as is cancelling.
-    member _.Run(onEvent: Event -> unit, cancellation: CancellationToken) : Outcome =
+    member _.Run(onEvent: Action<Event>, cancellation: CancellationToken) : Outcome =
         if errors () then
             invalidOp "the text has errors; check it first"
         Stack.run (fun () ->
-            let outcome = Runner(program, options.Run, onEvent, cancellation).Run()
+            let outcome = Runner(program, options.Run, onEvent.Invoke, cancellation).Run()
             program.Effects.Clear()
             outcome)
 

@@ -84,7 +84,7 @@ let private evaluate (host: Host) (report: Report) (request: Request) (deed: Dee
             report.Result(if report.Json then evaluator.ExplainJson() else evaluator.Explain())
             Exit.Done
         | Run ->
-            match evaluator.Run(report.Event, host.Cancel) with
+            match evaluator.Run((fun e -> report.Event e), host.Cancel) with
             | Outcome.Completed ->
                 report.End()
                 Exit.Done

@@ -112,7 +112,7 @@ let private norms (host: Host) (report: Report) (options: EvaluatorOptions) (ful
                 for name, values in t.Rows do
                     norms[name] <- values[column]
             | e -> report.Event e
-        evaluator.Run(take, host.Cancel) |> ignore
+        evaluator.Run((fun e -> take e), host.Cancel) |> ignore
         Some norms
     else
         None
