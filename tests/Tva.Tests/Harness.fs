@@ -14,7 +14,15 @@ type Ran = { Status: int; Out: string; Error: string }
 
 module Repository =
 
-    let root = Path.GetFullPath(Path.Combine(__SOURCE_DIRECTORY__, "..", ".."))
+    // Not from the compiler: a deterministic build knows no folders of the machine.
+    let root =
+        let rec up (folder: DirectoryInfo) =
+            if File.Exists(Path.Combine(folder.FullName, "Dsl.sln")) then folder.FullName
+            else
+                match folder.Parent with
+                | null -> failwith "the tests run outside the repository"
+                | parent -> up parent
+        up (DirectoryInfo AppContext.BaseDirectory)
 
     let path (relative: string) = Path.Combine(root, relative)
 
