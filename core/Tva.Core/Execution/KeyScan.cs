@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Tva.Core.Execution;
 
@@ -10,6 +11,8 @@ internal interface IKeyMap
     static abstract int Of(int bits);
 
     static abstract Vector256<int> Of(Vector256<int> bits);
+
+    static abstract Vector512<int> Of(Vector512<int> bits);
 }
 
 /// <summary>By magnitude: bits without the sign. NaN sorts above infinity.</summary>
@@ -18,6 +21,8 @@ internal readonly struct MagnitudeKeys : IKeyMap
     public static int Of(int bits) => bits & int.MaxValue;
 
     public static Vector256<int> Of(Vector256<int> bits) => bits & Vector256.Create(int.MaxValue);
+
+    public static Vector512<int> Of(Vector512<int> bits) => bits & Vector512.Create(int.MaxValue);
 }
 
 /// <summary>By value: negative numbers have their lower bits flipped. NaN sorts outside the infinities, its sign's side.</summary>
@@ -26,6 +31,8 @@ internal readonly struct OrderedKeys : IKeyMap
     public static int Of(int bits) => bits ^ ((bits >> 31) & int.MaxValue);
 
     public static Vector256<int> Of(Vector256<int> bits) => bits ^ ((bits >> 31) & Vector256.Create(int.MaxValue));
+
+    public static Vector512<int> Of(Vector512<int> bits) => bits ^ ((bits >> 31) & Vector512.Create(int.MaxValue));
 }
 
 /// <summary>Where a selection looks: keys in [Low, High] are gathered, except Guess, which like those above High is only counted.</summary>
@@ -45,31 +52,11 @@ internal static unsafe class KeyScan
     public static int Gather<TMap>(float* values, int n, Bracket bracket, int* destination, out int above, out int equal)
         where TMap : struct, IKeyMap
     {
-        var low = Vector256.Create(bracket.Low);
-        var high = Vector256.Create(bracket.High);
-        var guess = Vector256.Create(bracket.Guess);
-        var aboveLanes = Vector256<int>.Zero;
-        var equalLanes = Vector256<int>.Zero;
         var bits = (int*)values;
-        var count = 0;
         var i = 0;
-        for (; i <= n - 8; i += 8)
-        {
-            var key = TMap.Of(Vector256.Load(bits + i));
-            var isAbove = Vector256.GreaterThan(key, high);
-            var isGuess = Vector256.Equals(key, guess);
-            aboveLanes -= isAbove;
-            equalLanes -= isGuess;
-            var inside = Vector256.AndNot(Vector256.GreaterThanOrEqual(key, low), isAbove | isGuess).ExtractMostSignificantBits();
-            while (inside != 0)
-            {
-                destination[count++] = TMap.Of(bits[i + BitOperations.TrailingZeroCount(inside)]);
-                inside &= inside - 1;
-            }
-        }
-
-        above = Vector256.Sum(aboveLanes);
-        equal = Vector256.Sum(equalLanes);
+        var count = Avx512F.IsSupported
+            ? Compress<TMap>(bits, n, bracket, destination, ref i, out above, out equal)
+            : Pick<TMap>(bits, n, bracket, destination, ref i, out above, out equal);
         for (; i < n; i++)
         {
             var key = TMap.Of(bits[i]);
@@ -87,6 +74,69 @@ internal static unsafe class KeyScan
             }
         }
 
+        return count;
+    }
+
+    /// <summary>
+    /// The whole vectors, sixteen keys at a time and without branches: of BF16 differences a bracket holds 3 %, so that two
+    /// vectors in five have a key to gather, and a test for that costs more in wrong guesses. The write behind the gathered keys
+    /// stays inside the destination, which has room for as many as were read.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int Compress<TMap>(int* bits, int n, Bracket bracket, int* destination, ref int i, out int above, out int equal)
+        where TMap : struct, IKeyMap
+    {
+        var low = Vector512.Create(bracket.Low);
+        var span = Vector512.Create((uint)(bracket.High - bracket.Low));
+        var high = Vector512.Create(bracket.High);
+        var guess = Vector512.Create(bracket.Guess);
+        var one = Vector512<int>.One;
+        var (aboveLanes, equalLanes) = (Vector512<int>.Zero, Vector512<int>.Zero);
+        var (count, at) = (0, i);
+        for (; at <= n - 16; at += 16)
+        {
+            var key = TMap.Of(Vector512.Load(bits + at));
+            aboveLanes = Vector512.ConditionalSelect(Vector512.GreaterThan(key, high), aboveLanes + one, aboveLanes);
+            equalLanes = Vector512.ConditionalSelect(Vector512.Equals(key, guess), equalLanes + one, equalLanes);
+            var inside = Vector512.LessThanOrEqual((key - low).AsUInt32(), span).AsInt32() & ~Vector512.Equals(key, guess);
+            Avx512F.Compress(Vector512<int>.Zero, inside, key).Store(destination + count);
+            count += BitOperations.PopCount(inside.ExtractMostSignificantBits());
+        }
+
+        i = at;
+        above = Vector512.Sum(aboveLanes);
+        equal = Vector512.Sum(equalLanes);
+        return count;
+    }
+
+    /// <summary>The whole vectors, eight keys at a time.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int Pick<TMap>(int* bits, int n, Bracket bracket, int* destination, ref int i, out int above, out int equal)
+        where TMap : struct, IKeyMap
+    {
+        var low = Vector256.Create(bracket.Low);
+        var high = Vector256.Create(bracket.High);
+        var guess = Vector256.Create(bracket.Guess);
+        var (aboveLanes, equalLanes) = (Vector256<int>.Zero, Vector256<int>.Zero);
+        var (count, at) = (0, i);
+        for (; at <= n - 8; at += 8)
+        {
+            var key = TMap.Of(Vector256.Load(bits + at));
+            var isAbove = Vector256.GreaterThan(key, high);
+            var isGuess = Vector256.Equals(key, guess);
+            aboveLanes -= isAbove;
+            equalLanes -= isGuess;
+            var inside = Vector256.AndNot(Vector256.GreaterThanOrEqual(key, low), isAbove | isGuess).ExtractMostSignificantBits();
+            while (inside != 0)
+            {
+                destination[count++] = TMap.Of(bits[at + BitOperations.TrailingZeroCount(inside)]);
+                inside &= inside - 1;
+            }
+        }
+
+        i = at;
+        above = Vector256.Sum(aboveLanes);
+        equal = Vector256.Sum(equalLanes);
         return count;
     }
 
