@@ -6,38 +6,53 @@ using Tva.Core.Tensors;
 namespace Tva.Core.Kernels;
 
 /// <summary>
-/// A <see cref="KernelProgram"/> in, machine code out: one loop over the block in the widest vectors this processor has.
+/// A <see cref="KernelProgram"/> in, machine code out: a loop over the block in the widest vectors this processor has.
 /// Programs that differ in their constants alone share their code, so sweeping a coefficient compiles once.
 /// </summary>
 public static class CpuKernel
 {
-    // A dictionary of references per width: one keyed by value tuples would itself be compiled at every start.
+    // A dictionary of references per width and form: one keyed by value tuples would itself be compiled at every start.
     private static readonly Dictionary<KernelProgram, DynamicMethod>[] Compiled =
-        [new(new SameCode()), new(new SameCode()), new(new SameCode())];
+        [new(new SameCode()), new(new SameCode()), new(new SameCode()), new(new SameCode()), new(new SameCode()), new(new SameCode())];
 
     /// <summary>Bits in the vectors that kernels use here: 512, 256 or 128.</summary>
     public static int Width { get; } = Vector512.IsHardwareAccelerated ? 512 : Vector256.IsHardwareAccelerated ? 256 : 128;
 
     /// <summary>
     /// The program as a callable body, the same bits for every width. The JIT runs at the first call. Any thread may call it.
+    /// A program too large to be compiled well becomes several that run strip by strip.
     /// Outputs are written in whole groups of at most 64 elements; what lies past count in the inputs may be anything.
     /// </summary>
     /// <param name="program">The program.</param>
     /// <param name="forceWidth">512, 256 or 128 bits; by default <see cref="Width"/>. Wider than the processor's works, slowly.</param>
     public static unsafe KernelBody Compile(KernelProgram program, int? forceWidth = null)
     {
-        var (vector, lanes, cache) = (forceWidth ?? Width) switch
+        var width = forceWidth ?? Width;
+        var pairs = Emitter.Pairs(program);
+        if (CodeSize.Of(program) * (pairs ? 2 : 1) <= CodeSize.Limit)
         {
-            512 => (typeof(V512), 16, Compiled[2]),
-            256 => (typeof(V256), 8, Compiled[1]),
-            128 => (typeof(V128), 4, Compiled[0]),
-            _ => throw new ArgumentOutOfRangeException(nameof(forceWidth), forceWidth, "Vectors have 512, 256 or 128 bits."),
+            return Compile(program, width, pairs);
+        }
+
+        var parts = Split.Into(program, CodeSize.Limit / (pairs ? 2 : 1));
+        return new Segments(program, parts, [.. parts.Select(part => Compile(part.Program, width, pairs))]).Run;
+    }
+
+    private static KernelBody Compile(KernelProgram program, int width, bool paired)
+    {
+        var (vector, lanes, form) = width switch
+        {
+            512 => (typeof(V512), 16, 2),
+            256 => (typeof(V256), 8, 1),
+            128 => (typeof(V128), 4, 0),
+            _ => throw new ArgumentOutOfRangeException(nameof(width), width, "Vectors have 512, 256 or 128 bits."),
         };
+        var cache = Compiled[paired ? form + 3 : form];
         lock (cache)
         {
             if (!cache.TryGetValue(program, out var method))
             {
-                method = new Emitter(program, vector, lanes).Emit();
+                method = new Emitter(program, vector, lanes, paired).Emit();
                 cache.Add(program, method);
             }
 

@@ -35,7 +35,8 @@ internal sealed class Emitter
 
     /// <summary>
     /// Where all streams are BF16 the two vectors of a pair hold the elements at even and at odd positions, which come out of
-    /// 32-bit words by a shift and a mask. Elementwise work does not mind the order.
+    /// 32-bit words by a shift and a mask. Elementwise work does not mind the order. The F32 streams that segments pass values
+    /// through (see <see cref="Split"/>) hold them in that order, vector by vector.
     /// </summary>
     private readonly bool paired;
 
@@ -52,12 +53,12 @@ internal sealed class Emitter
     private readonly LocalBuilder at;
     private readonly LocalBuilder end;
 
-    public Emitter(KernelProgram program, Type vector, int lanes)
+    public Emitter(KernelProgram program, Type vector, int lanes, bool paired)
     {
         this.program = program;
         this.vector = vector;
         this.lanes = lanes;
-        paired = program.Instructions.Count <= 40 && Only(DType.BF16, program.Inputs) && Only(DType.BF16, program.Outputs);
+        this.paired = paired;
         copies = paired ? 2 : 1;
         method = new DynamicMethod(
             "kernel", typeof(int), [typeof(float[]), typeof(byte**), typeof(byte**), typeof(float*), typeof(nint)],
@@ -76,6 +77,9 @@ internal sealed class Emitter
     }
 
     private int Step => copies * lanes;
+
+    /// <summary>Whether a program may be compiled in pairs.</summary>
+    public static bool Pairs(KernelProgram program) => Only(DType.BF16, program.Inputs) && Only(DType.BF16, program.Outputs);
 
     public DynamicMethod Emit()
     {
@@ -208,11 +212,11 @@ internal sealed class Emitter
         for (var n = 0; n < program.Instructions.Count; n++)
         {
             var i = program.Instructions[n];
-            if (i.Code == Code.Store && paired)
+            if (i.Code == Code.Store && paired && program.Outputs[i.Index] == DType.BF16)
             {
                 il.Emit(OpCodes.Ldloc, values[i.A, 0]);
                 il.Emit(OpCodes.Ldloc, values[i.A, 1]);
-                Address(outputs[i.Index], DType.BF16);
+                Address(outputs[i.Index], DType.BF16, 0);
                 Call(typeof(Conversion), nameof(Conversion.StorePairBF16));
                 continue;
             }
@@ -230,8 +234,9 @@ internal sealed class Emitter
         {
             case Code.Load:
                 var type = program.Inputs[i.Index];
-                Address(inputs[i.Index], type);
-                Call(typeof(Conversion), !paired ? Loads[(int)type] : u == 0 ? nameof(Conversion.LoadEvenBF16) : nameof(Conversion.LoadOddBF16));
+                var pair = paired && type == DType.BF16;
+                Address(inputs[i.Index], type, pair ? 0 : u);
+                Call(typeof(Conversion), !pair ? Loads[(int)type] : u == 0 ? nameof(Conversion.LoadEvenBF16) : nameof(Conversion.LoadOddBF16));
                 values[n, u] = Store(Vector());
                 break;
             case Code.Apply:
@@ -260,7 +265,7 @@ internal sealed class Emitter
                 break;
             case Code.Store:
                 il.Emit(OpCodes.Ldloc, values[i.A, u]);
-                Address(outputs[i.Index], program.Outputs[i.Index]);
+                Address(outputs[i.Index], program.Outputs[i.Index], u);
                 Call(typeof(Conversion), Stores[(int)program.Outputs[i.Index]]);
                 break;
             case Code.Guard:
@@ -273,14 +278,19 @@ internal sealed class Emitter
         }
     }
 
-    /// <summary>Pushes base + at·size, in the form that becomes one addressing mode.</summary>
-    private void Address(LocalBuilder pointer, DType type)
+    /// <summary>Pushes base + at·size, in the form that becomes one addressing mode, of a pair's first or second vector.</summary>
+    private void Address(LocalBuilder pointer, DType type, int copy)
     {
         il.Emit(OpCodes.Ldloc, pointer);
         il.Emit(OpCodes.Ldloc, at);
         il.Emit(OpCodes.Ldc_I4, type.Size());
         il.Emit(OpCodes.Mul);
         il.Emit(OpCodes.Add);
+        if (copy > 0)
+        {
+            il.Emit(OpCodes.Ldc_I4, copy * lanes * type.Size());
+            il.Emit(OpCodes.Add);
+        }
     }
 
     private void Positions(int u)

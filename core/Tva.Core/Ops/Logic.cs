@@ -9,7 +9,7 @@ internal readonly struct And : IBinary
     public static OpInfo Info => new(
         "and", 2, "a and b", "1 where both are nonzero (NaN is nonzero), else 0",
         "commutative; associative",
-        "($a != 0.0f && $b != 0.0f ? 1.0f : 0.0f)", false, (a, b, _) => a != 0 && b != 0 ? 1 : 0);
+        "($a != 0.0f && $b != 0.0f ? 1.0f : 0.0f)", false, (a, b, _) => a != 0 && b != 0 ? 1 : 0) { Locals = 12 };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V a, V b)
@@ -22,7 +22,7 @@ internal readonly struct Or : IBinary
     public static OpInfo Info => new(
         "or", 2, "a or b", "1 where either is nonzero (NaN is nonzero), else 0",
         "commutative; associative",
-        "($a != 0.0f || $b != 0.0f ? 1.0f : 0.0f)", false, (a, b, _) => a != 0 || b != 0 ? 1 : 0);
+        "($a != 0.0f || $b != 0.0f ? 1.0f : 0.0f)", false, (a, b, _) => a != 0 || b != 0 ? 1 : 0) { Locals = 12 };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V a, V b)

@@ -11,4 +11,11 @@ namespace Tva.Core.Ops;
 /// <param name="Host">The same in float64, for scalars and constant folding; unused operands are 0.</param>
 public sealed record OpInfo(
     string Name, int Arity, string Signature, string Formula, string Laws, string Gpu, bool OnPoints,
-    Func<double, double, double, double> Host);
+    Func<double, double, double, double> Host)
+{
+    /// <summary>
+    /// Locals that the vector form takes of those the JIT allows a method before it stops inlining: what was measured, rounded up.
+    /// The default covers forms of up to four instructions.
+    /// </summary>
+    public int Locals { get; init; } = 6;
+}

@@ -22,7 +22,7 @@ internal readonly struct Sign : IUnary
     public static OpInfo Info => new(
         "sign", 1, "sign(x)", "1, -1, or 0 for both zeros; NaN for NaN",
         "sign(-x) = -sign(x); x = sign(x) · abs(x) up to the sign of 0",
-        "($a > 0.0f ? 1.0f : $a < 0.0f ? -1.0f : $a + 0.0f)", false, (x, _, _) => x > 0 ? 1 : x < 0 ? -1 : x + 0.0);
+        "($a > 0.0f ? 1.0f : $a < 0.0f ? -1.0f : $a + 0.0f)", false, (x, _, _) => x > 0 ? 1 : x < 0 ? -1 : x + 0.0) { Locals = 15 };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V x)

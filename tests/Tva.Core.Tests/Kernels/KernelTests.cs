@@ -133,7 +133,7 @@ public class KernelTests
     private static KernelProgram Keep(DType type) => new(
         [new(Code.Load, Index: 0), new(Code.Keep, 0, Index: 0), new(Code.Store, 1, Index: 0)], [type], [type], 2);
 
-    private static void Compare(KernelProgram program, byte[][] inputs, int count, float[] parameters)
+    internal static void Compare(KernelProgram program, byte[][] inputs, int count, float[] parameters)
     {
         var expected = Rig.Run(Rig.Scalar, program, inputs, count, parameters);
         foreach (var width in Rig.Widths)
@@ -150,7 +150,7 @@ public class KernelTests
     }
 
     /// <summary>Any bits at all, or small numbers.</summary>
-    private static byte[] Patterns(DType type, int count, Random random)
+    internal static byte[] Patterns(DType type, int count, Random random)
     {
         var bytes = new byte[count * type.Size()];
         random.NextBytes(bytes);
