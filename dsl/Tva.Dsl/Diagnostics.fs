@@ -252,7 +252,11 @@ module Diagnostics =
     let includeCycle path span =
         make 343 span $"{path} includes itself" None
 
-    let unusedParameter name span = warn 344 span $"`{name}` has no effect" None
+    let rangeTooLong (count: float) (most: int) span =
+        make 344 span $"the range has %g{count} values, more than {most}" (Some "take larger steps: `a..b by step`")
+
+    let notAScript path (size: int64) span =
+        make 345 span $"{path} is no script: it has {size} bytes" (Some "a checkpoint is loaded with `model(\"...\")`")
 
     // The affine rule
 
@@ -263,6 +267,13 @@ module Diagnostics =
 
     let weightByTensor (what: string) (weight: float) (tensor: string) span =
         make 402 span $"{what} has weight {Math.Round(weight, 6)} at {tensor}: neither a model (1) nor a task vector (0) there" (Some kindsHelp)
+
+    let weightMixed (what: string) (first: string) (weight: float) (tensor: string) (other: float) span =
+        make 406 span $"{what} has weight {Math.Round(weight, 6)} at {first} and {Math.Round(other, 6)} at {tensor}: a Model in one place, a Delta in another"
+            (Some "a restriction is zero elsewhere: write `base + A[\"...\"]`, or add what the other tensors should be")
+
+    let numberOnPoint symbol span =
+        make 407 span $"`{symbol}` of a Model and a number would shift every weight by it" (Some "scale a task vector (`base + 0.3 * A`), or write `raw(m)` for the plain numbers")
 
     let weightUnknown (what: string) span =
         make 403 span $"the weight of {what} is only known when it runs, so it may be neither a model nor a task vector"
@@ -277,6 +288,9 @@ module Diagnostics =
     // Checkpoints
 
     let cannotOpen (message: string) span = make 501 span message None
+
+    /// Whether a finding is about a file that can't be opened or is damaged, rather than about the text.
+    let isFault (d: Diagnostic) = d.Code = "TVA0501"
 
     let mismatch (a: string) (b: string) (missing: string list) (extra: string list) (reshaped: string list) optionsHelp span =
         let part title (names: string list) =
@@ -293,6 +307,15 @@ module Diagnostics =
 
     let sameName name span =
         make 504 span $"two members would be called `{name}`" (Some "name them: `family({ a: \"x/model.safetensors\", b: \"y/model.safetensors\" }, base)`")
+
+    let nothingInCommon (a: string) (b: string) span =
+        make 507 span $"{a} and {b} have no tensor in common" (Some "`missing` and `extra` are for a few tensors; are these the same architecture?")
+
+    let baseAmongMembers (name: string) span =
+        warn 508 span $"`{name}` is the base itself, so its task vector is zero" (Some "keep the base out of the glob, or list the members: `family([\"a.safetensors\", ...], base)`")
+
+    let namesMissing (names: string list) span =
+        warn 509 span $"there is no tensor {Suggest.listing names}" None
 
     let unknownDType name span =
         make 505 span $"there is no dtype \"{name}\"" (Some "choose among f64, f32, f16, bf16, f8_e4m3, f8_e5m2")

@@ -39,7 +39,7 @@ type Evaluator(options: EvaluatorOptions) =
         program.Effects
         |> Seq.choose (function
             | Effect.Save(value, path, dtype, provenance, _) -> Some { Value = value; Path = path; DType = dtype; Provenance = provenance }
-            | Effect.Evaluate(_, value, command, _, _) -> Some { Value = value; Path = $"(temporary, for {command})"; DType = None; Provenance = "" }
+            | Effect.Evaluate(_, value, _, _, _) -> Some { Value = value; Path = "temporary checkpoint for evaluate"; DType = None; Provenance = "" }
             | _ -> None)
         |> List.ofSeq
 

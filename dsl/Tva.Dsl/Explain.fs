@@ -213,7 +213,7 @@ module Explain =
     let jsonAt (rate: float) (threads: int) (p: Planned) =
         use stream = new MemoryStream()
         do
-            use w = new Utf8JsonWriter(stream, JsonWriterOptions(Indented = true))
+            use w = new Utf8JsonWriter(stream, JsonWriterOptions(Indented = false))
             write w rate threads p
         Encoding.UTF8.GetString(stream.ToArray())
 

@@ -73,7 +73,9 @@ let private evaluate (host: Host) (report: Report) (request: Request) (deed: Dee
     use evaluator = new Evaluator(optionsOf request)
     let found = evaluator.Check(script.Name, script.Folder, script.Text)
     if not (report.Findings(evaluator.Texts, found, request.Strict)) then
-        Exit.Wrong
+        // Where nothing is wrong but files, it is the files' fault, not the text's.
+        let errors = found |> List.filter (fun d -> d.Severity = Severity.Error)
+        if not errors.IsEmpty && errors |> List.forall Diagnostics.isFault then Exit.Fault else Exit.Wrong
     else
         match deed with
         | Check ->

@@ -11,10 +11,20 @@ type Report(host: Host, asJson: bool) =
     let progress = Progress(host, fun () -> watch.Elapsed)
     let gate = obj ()
 
+    /// So many findings are shown; a file that is no script has one for every byte.
+    let most = 100
+    let mutable saved = false
+
     let result (text: string) =
         lock gate (fun () ->
-            host.Out.Write text
-            host.Out.Flush())
+            try
+                host.Out.Write text
+                host.Out.Flush()
+            with
+            | :? IOException
+            | :? UnauthorizedAccessException as e ->
+                // A disk that is full, a stream that was closed: not ours, and what is buffered must not be tried again at the end.
+                raise (Tva.Core.FaultException($"can't write to the standard output: {e.Message}", e)))
 
     let json (line: string) = result (line + "\n")
 
@@ -38,6 +48,7 @@ type Report(host: Host, asJson: bool) =
         result (if text.EndsWith '\n' then text else text + "\n")
 
     member _.Event(e: Event) =
+        saved <- saved || e.IsSaved
         if asJson then
             Json.event e |> Option.iter json
         else
@@ -61,7 +72,9 @@ type Report(host: Host, asJson: bool) =
                     json (Json.diagnostic texts d)
             else
                 progress.Clear()
-                host.Error.Write(Render.diagnostics texts host.Color found)
+                host.Error.Write(Render.diagnostics texts host.Color (List.truncate most found))
+                if found.Length > most then
+                    host.Error.WriteLine $"... and {found.Length - most} more"
                 host.Error.Flush()
         found |> List.forall (fun d -> d.Severity <> Severity.Error)
 
@@ -72,7 +85,7 @@ type Report(host: Host, asJson: bool) =
         else say $"""{red "assertion failed:"} {message}"""
 
     member _.Cancelled() =
-        let message = "cancelled: nothing was saved"
+        let message = if saved then "cancelled: what has been saved so far stays, nothing else was" else "cancelled: nothing was saved"
         if asJson then json (Json.message "cancelled" message) else say $"tva: {message}"
 
     member _.Internal(e: exn) =

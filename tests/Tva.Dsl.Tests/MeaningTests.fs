@@ -188,6 +188,39 @@ let private shard (count: int) (source: string) (folder: string) =
             out.Write(ReadOnlySpan bytes)
     File.WriteAllText(Path.Combine(folder, "model.safetensors.index.json"), "{\"weight_map\":{" + String.Join(",", map) + "}}")
 
+[<Fact>]
+let ``what is equal in all models stays as it is, to the last bit`` () =
+    use temp = new TempFolder()
+    File.Copy(Path.Combine(examples, "zoo", "base.safetensors"), temp.File "copy.safetensors")
+    let out, two, same = temp.File "out.safetensors", temp.File "two.safetensors", temp.File "copy.safetensors"
+    let copy = $"delta(\"{same}\", base)"
+    let text = heading + $"c = {copy}\nbase + 0.3 * c + 0.7 * sum([c, 0.1 * c]) |> save(\"{out}\")"
+    Assert.Empty (run examples text).Diagnostics
+    for KeyValue(name, (_, values)) in load out do
+        Assert.Equal<float[]>(snd origin.Value[name], values)
+    let trained = heading + $"base + 0.3 * {copy} + 0.5 * A |> save(\"{two}\")"
+    Assert.Empty (run examples trained).Diagnostics
+    let expected = map2 (fun x d -> float (float32 x + 0.5f * float32 d)) (origin.Value |> Map.map (fun _ (_, v) -> v)) a.Value
+    equal 0.0 expected (load two |> Map.map (fun _ (_, v) -> v))
+
+[<Fact>]
+let ``results that overflow or are no numbers are told, and refused when strict`` () =
+    use temp = new TempFolder()
+    let out = temp.File "out.safetensors"
+    let text expression options = heading + $"{expression} |> save(\"{out}\"{options})"
+    let warned (ran: Ran) = ran.Events |> List.filter _.IsWarned |> List.length
+    Assert.True(warned (run examples (text "base + 1e9 * A" ", dtype = \"f16\"")) > 0)
+    Assert.True(warned (run examples (text "point(sqrt(-raw(base)))" "")) > 0)
+    Assert.Equal(0, warned (run examples (text "base + A" ", dtype = \"f16\"")))
+    let strict = optionsOf { RunSettings.Default with Strict = true }
+    let refused expression options =
+        let e = Assert.Throws<Tva.Core.FaultException>(fun () -> runWith strict examples (text expression options) |> ignore)
+        Assert.Contains("the result at", e.Message)
+    File.Delete out
+    refused "base + 1e9 * A" ", dtype = \"f16\""
+    refused "point(sqrt(-raw(base)))" ""
+    Assert.False(File.Exists out)
+
 [<Theory>]
 [<InlineData(1)>]
 [<InlineData(3)>]

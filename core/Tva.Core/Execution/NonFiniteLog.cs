@@ -43,6 +43,13 @@ internal sealed unsafe class NonFiniteLog(ExecutionPlan plan)
                         $"{PathOf(place)}: {plan.Tensors[tensor].Name} has {nans} NaN and {infinities} infinite elements; "
                         + "repair the file, leave the tensor out, or run without --strict to let them through");
                 }
+
+                if (t == tensor)
+                {
+                    throw new FaultException(
+                        $"{PathOf(place)}: the result at {plan.Tensors[tensor].Name} has {nans} NaN and {infinities} infinite elements, from finite "
+                        + "inputs; scale it down or store it wider (dtype =), or run without --strict to let them through");
+                }
             }
         }
     }

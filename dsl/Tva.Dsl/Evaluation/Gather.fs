@@ -59,7 +59,14 @@ let rec show (program: Program) ctx (lookup: Node -> float[]) (labels: Node -> s
     | Value.Named items ->
         let shown = items |> List.map (fun (name, v) -> name, again v)
         let numbers = shown |> List.choose (fun (name, v) -> match v with Shown.Number n -> Some(name, [ n ]) | _ -> None)
+        let tables = shown |> List.choose (fun (name, v) -> match v with Shown.Table t -> Some(name, t) | _ -> None)
+        let labels (t: ResultTable) = t.Rows |> List.map fst
         if numbers.Length = shown.Length then Shown.Table { Columns = [ "value" ]; Rows = numbers }
+        elif tables.Length = shown.Length && tables |> List.forall (fun (_, t) -> labels t = labels (snd tables.Head)) then
+            // A number per layer or tensor for each member: members side by side.
+            Shown.Table
+                { Columns = tables |> List.map fst
+                  Rows = labels (snd tables.Head) |> List.mapi (fun i label -> label, tables |> List.map (fun (_, t) -> (snd t.Rows[i]).Head)) }
         else Shown.List(shown |> List.map snd)
     | Value.Range r -> Shown.List(Context.rangeValues r |> List.map Shown.Number)
     | Value.Record entries ->

@@ -20,8 +20,8 @@ let parse (command: string) (output: string) =
     let document =
         try
             JsonDocument.Parse(output, JsonDocumentOptions(AllowTrailingCommas = true))
-        with :? JsonException as e ->
-            fail $"{e.Message}\n  it printed: {tail (output.Trim())}"
+        with :? JsonException ->
+            fail $"logs belong on its standard error; it printed: {tail (output.Trim())}"
     use document = document
     if document.RootElement.ValueKind <> JsonValueKind.Object then fail $"it printed {tail (output.Trim())}"
     [ for p in document.RootElement.EnumerateObject() ->

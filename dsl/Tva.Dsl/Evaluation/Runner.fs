@@ -170,7 +170,7 @@ type Runner(program: Program, settings: RunSettings, onEvent: Event -> unit, can
             | _ ->
                 let path = Path.Combine(Path.GetTempPath(), $"tva-{Environment.ProcessId}-{Guid.NewGuid():N}.safetensors")
                 try
-                    let save = { Value = value; Path = path; DType = None; Provenance = "" }
+                    let save = { Value = value; Path = path; DType = None; Provenance = "the model to evaluate" }
                     for group in Batch.plan program late [ save ] [] do
                         use result = run group
                         during [ save ] result.Commit

@@ -108,25 +108,28 @@ type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> str
             lowered[n.Id] <- v
             v
 
-    /// Coefficients that add up to nothing make a difference of points, and points are close to each other: Σ cᵢ·xᵢ is then taken
-    /// as Σ cᵢ·(xᵢ − p) for one of them, the first read, or small task vectors would drown in the rounding of large products.
+    /// Points are close to each other, so a sum of them is taken around the first read, p: where the coefficients add up to 1 (a Model)
+    /// as p + Σ cᵢ·(xᵢ − p), where to 0 (a Delta) as Σ cᵢ·(xᵢ − p). What is equal in all files then stays as it is to the last bit, and
+    /// small task vectors don't drown in the rounding of large products.
     and sum (n: Node) =
         let points, rest = pairs n |> List.partition (fun (_, x) -> isSource x)
         let total () =
             points |> List.map fst |> List.reduce (fun a b -> request.Graph.Apply("add", Span.None, a, b)) |> Passes.simplify request.Graph
-        let isNothing (k: Node) = match k.Op with Const v -> abs v < 1e-12 | _ -> false
-        if points.Length >= 2 && isNothing (total ()) then
-            inOrder (difference points) rest
+        let is (v: float) (k: Node) = match k.Op with Const c -> abs (c - v) < 1e-12 | _ -> false
+        if points.Length < 2 then inOrder -1 (pairs n)
         else
-            inOrder -1 (pairs n)
+            let total = total ()
+            if is 0.0 total then inOrder (around points false) rest
+            elif is 1.0 total then inOrder (around points true) rest
+            else inOrder -1 (pairs n)
 
-    and difference (points: (Node * Node) list) =
+    and around (points: (Node * Node) list) isModel =
         match points with
         | [ (k1, x1); (k2, x2) ] when k1.Op = Const -1.0 && k2.Op = Const 1.0 -> (let v2 = lower x2 in apply "sub" v2 (lower x1) -1)
         | _ ->
             let pivot = points |> List.map snd |> List.minBy _.Id
             let p = lower pivot
-            (-1, points |> List.filter (fun (_, x) -> x.Id <> pivot.Id))
+            ((if isModel then p else -1), points |> List.filter (fun (_, x) -> x.Id <> pivot.Id))
             ||> List.fold (fun acc (k, x) -> plus acc k (apply "sub" (lower x) p -1))
 
     /// acc + k·v, both rounded; acc -1 is nothing yet.
@@ -151,6 +154,7 @@ type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> str
             | _ -> plus acc k (lower x))
 
     member _.Lower n = lower n
+    member _.Times(value, factor: float) = apply "mul" value (constant factor) -1
     member _.Add i = code.Add i
     member _.Code = code
     member _.Inputs = inputs
@@ -171,6 +175,14 @@ module Emit =
                 | _ -> Array.iter visit n.Args
         Seq.iter visit roots
         sources
+
+    /// The least magnitude that a narrow type rounds to infinity (F8_E4M3: NaN).
+    let private largest dtype =
+        match dtype with
+        | DType.F16 -> Some 65520.0
+        | DType.F8E4M3 -> Some 464.0
+        | DType.F8E5M2 -> Some 61440.0
+        | _ -> None
 
     let private isPlainSum (n: Node) =
         isSource n || (n.Op.IsLinear && pairs n |> List.forall (fun (_, x) -> isSource x || x.Op.IsConst))
@@ -197,6 +209,15 @@ module Emit =
                     let at = b.Inputs.IndexOf(FileInput(request.SourceOf s))
                     let load = b.Code.FindIndex(fun i -> i.Code = Code.Load && i.Index = at)
                     b.Add(Instruction(Code.Guard, load))
+                // What is written is looked at too: √ of a negative number is NaN though every input is finite.
+                for value in List.truncate request.Stores.Length values do
+                    b.Add(Instruction(Code.Guard, value))
+            for (root, _, dtype), value in List.zip request.Stores (List.truncate request.Stores.Length values) do
+                match largest dtype with
+                | Some limit when not (isSource root) ->
+                    // Beyond this a float32 is infinite once it is stored; scaled, it is so at once.
+                    b.Add(Instruction(Code.Guard, b.Times(value, 2.0 ** 128.0 / limit)))
+                | _ -> ()
             values |> List.iteri (fun i value -> b.Add(Instruction(Code.Store, value, Index = i)))
             let stores = request.Stores.Length
             let scratch = streams |> List.mapi (fun i s -> s.Id, stores + i) |> dict

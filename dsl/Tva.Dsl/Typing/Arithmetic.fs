@@ -73,11 +73,34 @@ let private deltas (ctx: Context) symbol span (ts: TensorValue list) =
         | _ -> checkWhole ctx (quote (ctx.Program.TextOf span)) span t
     ts |> List.forall ok
 
+let private isZero ctx s = known ctx s = Some 0.0
+
+/// Keys of a record that meet no tensor: a misspelt glob would otherwise be a coefficient that is never used.
+let private deadKeys (ctx: Context) span (s: Node) (t: TensorValue) =
+    match t.Set with
+    | Some set when s.Extent = Extent.Tensor ->
+        let tensors = lazy (ctx.Program.SetTensors set)
+        for n in reachable [ s ] do
+            match n.Op with
+            | Choose scopes ->
+                for scope in scopes do
+                    if scope <> Everything && not (tensors.Value |> Seq.exists (fun i -> TensorScope.selects i.Name i.Layer scope)) then
+                        report ctx
+                            { Diagnostics.scopeSelectsNothing (TensorScope.text scope) (tensors.Value |> Seq.map _.Name) (if n.Origin.Source >= 0 then n.Origin else span) with
+                                Help = Some "a record's keys as a coefficient are globs over tensor names; for members give a list, in member order" }
+            | _ -> ()
+    | _ -> ()
+
 let private withScalar (ctx: Context) op span (node: Node) (t: TensorValue) (s: Node) =
     let symbol, name = opName op
+    deadKeys ctx span s t
     match op with
     | Multiply
     | Divide -> tensor ctx node (apply ctx name span [| t.Weight; s |]) t.Set
+    | Add
+    | Subtract when not (isZero ctx s) && weightOf ctx t = Weight.Model ->
+        report ctx (Diagnostics.numberOnPoint symbol span)
+        Value.Unknown Kind.Model
     | Add
     | Subtract -> tensor ctx node t.Weight t.Set
     | _ -> if deltas ctx symbol span [ t ] then tensor ctx node (zero ctx) t.Set else Value.Unknown Kind.Any
@@ -161,7 +184,17 @@ let restrict (ctx: Context) span (scope: TensorScope) value =
             match t.Set with
             | Some set ->
                 let tensors = ctx.Program.SetTensors set
-                if not (tensors |> Seq.exists (fun i -> TensorScope.selects i.Name i.Layer scope)) then
+                let rec named s =
+                    match s with
+                    | Names names -> names
+                    | Both(a, b)
+                    | Either(a, b) -> named a @ named b
+                    | Except a -> named a
+                    | _ -> []
+                let missing = named scope |> List.filter (fun name -> not (tensors |> Seq.exists (fun i -> i.Name = name)))
+                if not missing.IsEmpty then
+                    report ctx (Diagnostics.namesMissing missing span)
+                elif not (tensors |> Seq.exists (fun i -> TensorScope.selects i.Name i.Layer scope)) then
                     report ctx (Diagnostics.scopeSelectsNothing (TensorScope.text scope) (tensors |> Seq.map _.Name) span)
             | None -> ()
             Value.Tensor

@@ -104,13 +104,18 @@ type Checker(program: Program, settings: Map<string, string>) =
         let full = Path.GetFullPath(path.Text, ctx.Folder)
         if including.Contains full then
             report (Diagnostics.includeCycle path.Text path.Span)
+        elif File.Exists full && FileInfo(full).Length > 4_000_000L then
+            report (Diagnostics.notAScript path.Text (FileInfo(full).Length) path.Span)
         else
             let text =
                 try
-                    if File.Exists full then Ok(File.ReadAllText full) else Result.Error "there is no such file"
+                    if Directory.Exists full then Result.Error "it is a folder"
+                    elif not (File.Exists full) then Result.Error "there is no such file"
+                    else Ok(File.ReadAllText full)
                 with e when (e :? IOException || e :? UnauthorizedAccessException) ->
                     Result.Error e.Message
             match text with
+            | Ok text when text.Contains '\000' -> report (Diagnostics.notAScript path.Text (int64 text.Length) path.Span)
             | Ok text ->
                 including.Push full
                 this.Check(program.AddText(path.Text, directory full, text))

@@ -27,6 +27,8 @@ type Weight =
     | Delta
     /// Neither; the weight and, where it varies, a tensor that has it.
     | Other of float * tensor: string option
+    /// A Model at one tensor and a Delta at another.
+    | Mixed of first: string * float * other: string * float
     | Unknown
 
 module Context =
@@ -77,7 +79,7 @@ module Context =
                     | (_, first) :: rest ->
                         match rest |> List.tryFind (fun (_, v) -> not (near v first)) with
                         | None -> classify first None
-                        | Some(name, v) -> Weight.Other(v, Some name)
+                        | Some(name, v) -> Weight.Mixed(fst values.Head, first, name, v)
         | _ -> Weight.Unknown
 
     let rec kindOf (ctx: Context) value =
@@ -116,6 +118,9 @@ module Context =
         | Weight.Unknown when ctx.Abstract -> true
         | Weight.Unknown ->
             report ctx (Diagnostics.weightUnknown what span)
+            false
+        | Weight.Mixed(first, v, other, w) ->
+            report ctx (Diagnostics.weightMixed what first v other w span)
             false
         | Weight.Other(v, None) ->
             report ctx (Diagnostics.neitherModelNorDelta what v span)

@@ -13,6 +13,8 @@ open Tva.Dsl.Typing.Context
 
 /// Evaluates expressions into one program.
 type Expressions(program: Program) =
+    /// More values than anybody sweeps, and few enough to hold.
+    let mostValues = 100_000
     let mutable depth = 0
 
     let report d = program.Report d
@@ -128,14 +130,19 @@ type Expressions(program: Program) =
             | v ->
                 report (Diagnostics.wrongKind "a range" "numbers" (describe ctx v) e.Span None)
                 None
-        match constant first, constant last, by |> Option.map (fun e -> e, constant e) with
-        | Some a, Some b, None -> Value.Range { First = a; Last = b; By = 1.0 }
-        | Some a, Some b, Some(e, Some step) ->
-            if step = 0.0 || Double.IsNaN step || (b - a) / step > 1e6 || ((b - a) / step < 0.0) then
-                report (Diagnostics.cannotCompute $"a range from {a} to {b} can't go by {step}" e.Span None)
+        let range (a: float) (b: float) (step: float) (place: Span) =
+            let count = floor ((b - a) / step + 1e-9) + 1.0
+            if step = 0.0 || Double.IsNaN count || count < 0.0 then
+                report (Diagnostics.cannotCompute $"a range from {a} to {b} can't go by {step}" place None)
+                Value.Unknown Kind.Range
+            elif count > float mostValues then
+                report (Diagnostics.rangeTooLong count mostValues place)
                 Value.Unknown Kind.Range
             else
                 Value.Range { First = a; Last = b; By = step }
+        match constant first, constant last, by |> Option.map (fun e -> e, constant e) with
+        | Some a, Some b, None -> if a > b then Value.Range { First = a; Last = b; By = 1.0 } else range a b 1.0 (Span.Between(first.Span, last.Span))
+        | Some a, Some b, Some(e, Some step) -> range a b step e.Span
         | _ -> Value.Unknown Kind.Range
 
     member private this.Index(ctx, target, where, span) =

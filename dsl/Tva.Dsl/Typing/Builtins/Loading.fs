@@ -59,6 +59,10 @@ let private deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing 
     | Some i, Some set ->
         let p = ctx.Program
         let gone, more, reshaped = p.Mismatches(set.Reference, i)
+        if gone.Length = (p.SetTensors set).Count then
+            report ctx (Diagnostics.nothingInCommon p.Sources[set.Reference].Path path span)
+            None
+        else
         let gone' = if missing = "zero" then [] else gone
         let more' = if extra = "drop" then [] else more
         if gone'.IsEmpty && more'.IsEmpty && reshaped.IsEmpty then
@@ -169,7 +173,10 @@ let private family ctx (call: Call) =
         | Value.Tensor baseModel when wantModel ctx "`base` of `family`" b.Span baseModel ->
             let fromPath name path =
                 match deltaOf ctx what.Span path baseModel "error" "error" with
-                | Some t -> Some(name, t)
+                | Some t ->
+                    if (simplify ctx t.Node).Op = Const 0.0 then
+                        report ctx (Diagnostics.baseAmongMembers name what.Span)
+                    Some(name, t)
                 | None -> None
             let entries =
                 match what.Value with

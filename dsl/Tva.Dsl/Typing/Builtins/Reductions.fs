@@ -105,9 +105,11 @@ let private withShare extent name (build: TensorValue -> Node -> Value) ctx (cal
                 | _ -> Value.Unknown Kind.Delta
             else
                 Value.Unknown Kind.Delta
-        | [ v; Value.Record _ ]
+        | Value.Tensor _ :: v :: _ ->
+            report ctx (Diagnostics.wrongKind $"`{name}` of `{call.Function}`" "a number" (describe ctx v) a.Span None)
+            Call.unknown
         | v :: _ ->
-            report ctx (Diagnostics.wrongKind $"`{call.Function}`" "a Delta and a number" (describe ctx v) call.Span None)
+            report ctx (Diagnostics.wrongKind $"`{call.Function}`" "a Delta" (describe ctx v) call.Args[0].Value.Span None)
             Call.unknown
         | _ -> Call.unknown)
 
