@@ -174,7 +174,7 @@ internal sealed class SafetensorsFile : IDisposable
         }
     }
 
-    // Opened at the first read, not kept from the header's: a session may have many models in view and use a few.
+    // Opened at the first read, not kept from the header's: a script may name many models and use a few.
     private SafeFileHandle Handle()
     {
         if (Volatile.Read(ref handle) is { } open)

@@ -96,8 +96,18 @@ public class ExecutorFaultTests : IDisposable
             Assert.Contains(result.NonFinite, n => n.Path == folder["out.safetensors"] && n.Tensor == "w0" && n.Infinities > 0 && n.NaNs == 0);
         }
 
-        var fault = Assert.Throws<FaultException>(() => Plans.Execute(plan, new RunOptions(1 << 20, threads, true)));
+        var strict = new RunOptions(1 << 20, threads, true);
+        Assert.Throws<FaultException>(() => Plans.Execute(plan, strict));
+        Poke(source, "w0", 1f);
+        var fault = Assert.Throws<FaultException>(() => Plans.Execute(plan, strict));
         Assert.Contains("m: w1 has 2 NaN and 1 infinite elements", fault.Message);
+        Poke(source, "w1", 5, 0f);
+        Poke(source, "w1", 70_000, 0f);
+        Poke(source, "w1", 70_001, 0f);
+        Poke(other, "w1", 5, 0f);
+        Poke(source, "w0", 3e38f);
+        var overflow = Assert.Throws<FaultException>(() => Plans.Execute(plan, strict));
+        Assert.Contains("the result at w0 has 0 NaN and", overflow.Message);
         Assert.Empty(Directory.GetFiles(folder.Path));
     }
 
