@@ -43,13 +43,7 @@ type Evaluator(options: EvaluatorOptions) =
             | _ -> None)
         |> List.ofSeq
 
-    let numbers () =
-        program.Effects
-        |> Seq.collect (function
-            | Effect.Show(items, _) -> items |> List.collect (snd >> Gather.numbers)
-            | Effect.Assert(condition, sides, _, _, _) -> condition :: (sides |> List.map _.Node)
-            | _ -> [])
-        |> List.ofSeq
+    let numbers () = program.Effects |> Seq.collect Gather.needs |> List.ofSeq
 
     /// The plans as far as they are known before a run; a number that a command has still to print stands as 1.
     let plans () =

@@ -59,7 +59,7 @@ module Batch =
     /// The base's metadata, then where the result comes from.
     let private metadata (program: Program) (bound: Node) (s: SaveRequest) =
         let set = s.Value.Set |> Option.get
-        let ctx = { Program = program; Folder = "."; Abstract = false; Names = Map.empty; Invoke = fun _ _ _ _ -> Value.Unit }
+        let ctx = Context.afterwards program
         let kind =
             match Context.weightOf ctx s.Value with
             | Weight.Delta -> "delta"

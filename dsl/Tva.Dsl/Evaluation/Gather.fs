@@ -19,6 +19,13 @@ let rec numbers (value: Value) : Node list =
     | Value.Table(PerTensor(_, columns)) -> columns |> List.map snd
     | _ -> []
 
+/// The numbers an effect needs before it can be shown or checked.
+let needs (effect: Effect) : Node list =
+    match effect with
+    | Effect.Show(items, _) -> items |> List.collect (snd >> numbers)
+    | Effect.Assert(condition, sides, _, _, _) -> condition :: (sides |> List.map _.Node)
+    | _ -> []
+
 let private thousands (n: int64) = n.ToString("N0", Globalization.CultureInfo.InvariantCulture)
 
 /// A Model's or Delta's card: what it is, without computing it.

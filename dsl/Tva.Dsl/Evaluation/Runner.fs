@@ -38,8 +38,7 @@ type Runner(program: Program, settings: RunSettings, onEvent: Event -> unit, can
             | FromTable.Max -> Some(if values.IsEmpty then nan else List.max values)
         | _ -> None
 
-    let context =
-        { Program = program; Folder = "."; Abstract = false; Names = Map.empty; Invoke = fun _ _ _ _ -> Value.Unit }
+    let context = Context.afterwards program
 
     let bound (node: Node) = Passes.simplify program.Graph (Passes.bind program.Graph late node)
 
@@ -106,12 +105,7 @@ type Runner(program: Program, settings: RunSettings, onEvent: Event -> unit, can
             |> List.choose (function
                 | Effect.Save(value, path, dtype, provenance, _) -> Some { Value = value; Path = path; DType = dtype; Provenance = provenance }
                 | _ -> None)
-        let numbers =
-            batch
-            |> List.collect (function
-                | Effect.Show(items, _) -> items |> List.collect (snd >> Gather.numbers)
-                | Effect.Assert(condition, sides, _, _, _) -> condition :: (sides |> List.map _.Node)
-                | _ -> [])
+        let numbers = batch |> List.collect Gather.needs
         let unknown = numbers |> List.filter (fun n -> not (bound n).Op.IsConst)
         let results = List<RunResult>()
         try

@@ -63,15 +63,7 @@ let private tensor (ctx: Context) node weight set = Value.Tensor { Node = node; 
 
 /// A factor that must not touch a point: Delta, or reported.
 let private deltas (ctx: Context) symbol span (ts: TensorValue list) =
-    let ok t =
-        match weightOf ctx t with
-        | Weight.Delta -> true
-        | Weight.Unknown when ctx.Abstract -> true
-        | Weight.Model ->
-            report ctx (Diagnostics.productOfPoints symbol span)
-            false
-        | _ -> checkWhole ctx (quote (ctx.Program.TextOf span)) span t
-    ts |> List.forall ok
+    ts |> List.forall (want ctx Weight.Delta (Diagnostics.productOfPoints symbol span) (quote (ctx.Program.TextOf span)) span)
 
 let private isZero ctx s = known ctx s = Some 0.0
 

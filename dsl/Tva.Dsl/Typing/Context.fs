@@ -129,24 +129,25 @@ module Context =
             report ctx (Diagnostics.weightByTensor what v tensor span)
             false
 
-    /// Asks for a task vector.
-    let wantDelta ctx what span (t: TensorValue) =
+    /// Asks for one kind; `mistake` says what is wrong with the other.
+    let want ctx kind (mistake: Diagnostic) what span (t: TensorValue) =
         match weightOf ctx t with
-        | Weight.Delta -> true
+        | w when w = kind -> true
         | Weight.Unknown when ctx.Abstract -> true
-        | Weight.Model ->
-            report ctx (Diagnostics.wantsDelta what span)
+        | Weight.Model
+        | Weight.Delta ->
+            report ctx mistake
             false
         | _ -> checkWhole ctx what span t
 
-    let wantModel ctx what span (t: TensorValue) =
-        match weightOf ctx t with
-        | Weight.Model -> true
-        | Weight.Unknown when ctx.Abstract -> true
-        | Weight.Delta ->
-            report ctx (Diagnostics.wantsModel what span)
-            false
-        | _ -> checkWhole ctx what span t
+    /// Asks for a task vector.
+    let wantDelta ctx what span t = want ctx Weight.Delta (Diagnostics.wantsDelta what span) what span t
+
+    let wantModel ctx what span t = want ctx Weight.Model (Diagnostics.wantsModel what span) what span t
+
+    /// For questions about values of a program that is checked already.
+    let afterwards (program: Program) =
+        { Program = program; Folder = "."; Abstract = false; Names = Map.empty; Invoke = fun _ _ _ _ -> Value.Unit }
 
     /// The set that a result of both lives over; reports tensors that don't fit. A Model's set wins over a Delta's.
     let joinSets (ctx: Context) span (a: TensorValue) (b: TensorValue) =
