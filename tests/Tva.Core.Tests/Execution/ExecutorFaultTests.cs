@@ -33,12 +33,20 @@ public class ExecutorFaultTests : IDisposable
     {
         using var source = Source();
         using var cancel = new CancellationTokenSource();
+        using var cancelled = new ManualResetEventSlim();
         var reads = 0;
         source.OnRead = _ =>
         {
-            if (Interlocked.Increment(ref reads) == 5)
+            switch (Interlocked.Increment(ref reads))
             {
-                cancel.Cancel();
+                case 5:
+                    cancel.Cancel();
+                    cancelled.Set();
+                    break;
+                case > 5:
+                    // However the threads take turns, what is read after the fifth is read after cancelling.
+                    cancelled.Wait();
+                    break;
             }
         };
         // Little memory makes many blocks.
