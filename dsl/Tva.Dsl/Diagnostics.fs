@@ -285,6 +285,27 @@ module Diagnostics =
     let productOfPoints op span =
         make 405 span $"`{op}` of tensors takes Deltas (task vectors), and one side is a Model" (Some "write `raw(m)` for its plain numbers")
 
+    // Bases
+
+    let basisOfOne (name: string) span =
+        make 410 span $"a basis of the one task vector `{name}` keeps nothing for less" (Some "it takes a family of two or more: `family(\"tasks/*.safetensors\", base)`")
+
+    let atomsOutOfRange (m: float) (tasks: int) span =
+        make 411 span $"M is {m}, outside 1..{tasks}, the number of task vectors" (Some $"give 1 to {tasks} atoms, a share below 1 such as `0.5`, or `error = 0.05`")
+
+    let noFamily (what: string) (func: string) span =
+        make 412 span $"`{func}` takes a family or a member of one, and {what} is not known as a member" (Some $"take it from its family: `tasks.name @{func}(...)`, or write `{func}(tasks, ...).name`")
+
+    let severalFamilies (what: string) (n: int) (func: string) span =
+        make 413 span $"{what} is a member of {n} families" (Some $"say which one is meant: `{func}(tasks, ...).name`")
+
+    let differentBases (a: string) (baseOfA: string) (b: string) (baseOfB: string) span =
+        make 414 span $"`{a}` is a task vector over {baseOfA}, `{b}` over {baseOfB}" (Some "the members of a basis are differences from one base")
+
+    let decoderOfMethod (decoder: string) (method: string) span =
+        make 415 span $"decoder \"{decoder}\" does not go with method \"{method}\""
+            (Some "\"closed\" goes with all, \"trained\" with \"ae\" and \"ae-linear\", \"selection\" with \"sample\", \"membership\" with \"cluster\"")
+
     // Checkpoints
 
     let cannotOpen (message: string) span = make 501 span message None
@@ -331,6 +352,15 @@ module Diagnostics =
 
     let outputForm path span =
         make 512 span $"\"{path}\" does not end in .safetensors" (Some "outputs are single safetensors files in this build")
+
+    let basisForm path span =
+        make 513 span $"\"{path}\" is no folder for a basis" (Some "a basis is several files: name a folder, such as \"bases/vit-ae4\"")
+
+    let folderInUse path span =
+        make 514 span $"\"{path}\" is a folder with other things in it" (Some "a basis takes a folder of its own: name a new one")
+
+    let otherBase (folder: string) (given: string) (made: string) span =
+        make 515 span $"{folder} is a basis over another model than {given}" (Some $"it was made over {made}; load that one")
 
     // Permissions and devices
 

@@ -33,22 +33,21 @@ type Evaluator(options: EvaluatorOptions) =
     let checker = Checker(program, options.Settings)
     do Stack.run (fun () -> checker.CheckPrelude Resources.prelude.Value)
 
+    let mutable listener: Action<Event> option = None
+
     let errors () = program.Diagnostics |> Seq.exists (fun d -> d.Severity = Severity.Error)
 
-    let saves () =
-        program.Effects
-        |> Seq.choose (function
-            | Effect.Save(value, path, dtype, provenance, _) -> Some { Value = value; Path = path; DType = dtype; Provenance = provenance }
-            | Effect.Evaluate(_, value, _, _, _) -> Some { Value = value; Path = "temporary checkpoint for evaluate"; DType = None; Provenance = "" }
-            | _ -> None)
-        |> List.ofSeq
+    let notify (e: Event) = listener |> Option.iter (fun (listen: Action<Event>) -> listen.Invoke e)
 
-    let numbers () = program.Effects |> Seq.collect Gather.needs |> List.ofSeq
+    // A basis whose number of atoms depends on data is solved while its text is checked.
+    do
+        program.Solve <-
+            fun number ->
+                BasisWork(program, Work(program, options.Run, notify, CancellationToken.None), fun _ _ -> None).Solve [ number ]
+                program.Solved[number]
 
-    /// The plans as far as they are known before a run; a number that a command has still to print stands as 1.
-    let plans () =
-        Batch.plan program (fun _ -> Some 1.0) (saves ()) (numbers () |> List.filter (fun n -> not (Graph.Passes.simplify program.Graph n).Op.IsConst))
-        |> List.map _.Planned
+    /// Hears of passes that checking needs: those that tell how many atoms `basis(F, error = ...)` has.
+    member _.Listener with set (value: Action<Event>) = listener <- Some value
 
     /// Reads and checks one text. `name` is how diagnostics call it, `folder` what its paths are relative to.
     /// Returns every finding so far, in the order of the texts.
@@ -61,22 +60,22 @@ type Evaluator(options: EvaluatorOptions) =
     /// All texts read so far, by the numbers that spans have.
     member _.Texts = List.ofSeq program.Texts
 
-    member internal _.Plans() : Planned list = Stack.run plans
+    member internal _.Plans() : Planned list = Stack.run (fun () -> Preview.plans program options.Run)
 
     /// What would be done, for people.
     member _.Explain() : string =
-        Stack.run (fun () -> String.Join("\n", plans () |> List.map Explain.plan))
+        Stack.run (fun () -> String.Join("\n", Preview.plans program options.Run |> List.map Explain.plan))
 
     /// What would be done, as JSON.
     member _.ExplainJson() : string =
-        Stack.run (fun () -> "[" + String.Join(",", plans () |> List.map Explain.json) + "]")
+        Stack.run (fun () -> "[" + String.Join(",", Preview.plans program options.Run |> List.map Explain.json) + "]")
 
     /// Does what the texts say. Faults are exceptions (FaultException), as is cancelling.
     member _.Run(onEvent: Action<Event>, cancellation: CancellationToken) : Outcome =
         if errors () then
             invalidOp "the text has errors; check it first"
         Stack.run (fun () ->
-            let outcome = Runner(program, options.Run, onEvent.Invoke, cancellation).Run()
+            let outcome = Runner(program, Work(program, options.Run, onEvent.Invoke, cancellation)).Run()
             program.Effects.Clear()
             outcome)
 

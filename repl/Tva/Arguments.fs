@@ -16,6 +16,7 @@ type Flag =
     | [<EqualsAssignmentOrSpaced>] Memory of size: string
     | [<EqualsAssignmentOrSpaced>] Threads of n: string
     | Strict
+    | No_Cache
     | Dry_Run
     | Norms
     | Json
@@ -32,6 +33,7 @@ type Flag =
             | Memory _ -> "bound on what is held in memory: 500MB, 128MiB, 2GiB"
             | Threads _ -> "threads to compute with; one for each core by default"
             | Strict -> "treat warnings as errors"
+            | No_Cache -> "neither use nor leave Gram matrices beside families"
             | Dry_Run -> "check and plan, but write nothing"
             | Norms -> "inspect: add the norm of each floating tensor"
             | Json -> "print results and diagnostics as JSON, one object a line"
@@ -57,6 +59,7 @@ type Request =
       Memory: int64 option
       Threads: int option
       Strict: bool
+      NoCache: bool
       DryRun: bool
       Norms: bool
       Json: bool }
@@ -180,6 +183,7 @@ let parse (argv: string[]) : Result<Request, string> =
               Memory = None
               Threads = None
               Strict = false
+              NoCache = false
               DryRun = false
               Norms = false
               Json = false }
@@ -194,6 +198,7 @@ let parse (argv: string[]) : Result<Request, string> =
             | Memory s -> request <- { request with Memory = Some(size s) }
             | Threads s -> request <- { request with Threads = Some(threads s) }
             | Strict -> request <- { request with Strict = true }
+            | No_Cache -> request <- { request with NoCache = true }
             | Dry_Run -> request <- { request with DryRun = true }
             | Norms -> request <- { request with Norms = true }
             | Json -> request <- { request with Json = true }

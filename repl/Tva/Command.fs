@@ -61,7 +61,8 @@ let private optionsOf (request: Request) =
         Run =
             { Memory = defaultArg request.Memory defaults.Memory
               Threads = defaultArg request.Threads defaults.Threads
-              Strict = request.Strict } }
+              Strict = request.Strict
+              Cache = not request.NoCache } }
 
 /// What is done with a text that has no mistakes.
 type private Deed =

@@ -54,7 +54,7 @@ let columns (right: bool list) (rows: string list list) =
         String.Join("  ", cells).TrimEnd()
     rows |> List.map line
 
-let private table (t: ResultTable) =
+let private cells (t: ResultTable) =
     // Rows may have no names, as those of a sweep.
     let unnamed = t.Rows |> List.forall (fun (name, _) -> name = "")
     let header = "" :: (t.Columns |> List.map printable)
@@ -64,6 +64,9 @@ let private table (t: ResultTable) =
     // One column needs no head.
     | [ "value" ] -> columns [ false; true ] rows
     | _ -> columns (false :: (t.Columns |> List.map (fun _ -> true))) (header :: rows)
+
+let private table (t: ResultTable) =
+    cells t @ (if t.Summary.IsEmpty then [] else columns [ false; true ] [ for name, value in t.Summary -> [ printable name; number value ] ])
 
 let private card (title: string) facts =
     printable title

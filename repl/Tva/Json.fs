@@ -53,6 +53,12 @@ let rec private shown (json: Utf8JsonWriter) item =
             json.WriteEndArray()
             json.WriteEndObject()
         json.WriteEndArray()
+        if not t.Summary.IsEmpty then
+            json.WriteStartObject "summary"
+            for name, value in t.Summary do
+                json.WritePropertyName(name: string)
+                number json value
+            json.WriteEndObject()
     | Shown.Card(title, facts) ->
         json.WriteString("kind", "card")
         json.WriteString("title", title)
@@ -88,6 +94,7 @@ let event (e: Event) =
         named "saved" (fun json ->
             json.WriteString("path", path)
             json.WriteNumber("bytes", bytes))
+    | Event.Noted message -> named "note" (fun json -> json.WriteString("message", message))
     | Event.Warned message -> named "warning" (fun json -> json.WriteString("message", message))
     | Event.Started what -> named "started" (fun json -> json.WriteString("what", what))
     | Event.Progressed _ -> None

@@ -136,9 +136,9 @@ let ``a restriction of a sum is a sum of restrictions`` () =
 [<Fact>]
 let ``late numbers are bound`` () =
     let n = w.Add(w.Mul(w.Late 3, x), w.Mul(w.Late 4, y))
-    let bound = Passes.bind w.Graph (fun i -> if i = 3 then Some 1.0 else None) n
+    let bound = Passes.bind w.Graph (fun i -> if i = 3 then Some(Const 1.0) else None) n
     become (w.Add(x, w.Mul(w.Late 4, y))) bound
-    become x (Passes.bind w.Graph (fun i -> Some(if i = 3 then 1.0 else 0.0)) n)
+    become x (Passes.bind w.Graph (fun i -> Some(Const(if i = 3 then 1.0 else 0.0))) n)
 
 [<Fact>]
 let ``a node as it is for one tensor`` () =

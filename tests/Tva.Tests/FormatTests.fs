@@ -46,17 +46,17 @@ let ``nothing is an empty line`` () = Assert.Equal("\n", Format.items [])
 
 [<Fact>]
 let ``a table's numbers are aligned to the right`` () =
-    let table = Shown.Table { Columns = [ "norm"; "n" ]; Rows = [ "digits", [ 1.5; 100.0 ]; "a", [ -22.25; nan ] ] }
+    let table = Shown.Table(ResultTable.Of([ "norm"; "n" ], [ "digits", [ 1.5; 100.0 ]; "a", [ -22.25; nan ] ]))
     Assert.Equal("before\n          norm    n\ndigits     1.5  100\na       -22.25  nan\nafter\n", Format.items [ Shown.Text "before"; table; Shown.Text "after" ])
 
 [<Fact>]
 let ``a column of values alone has no head`` () =
-    let table = Shown.Table { Columns = [ "value" ]; Rows = [ "digits", [ 0.5 ]; "mean", [ 0.25 ] ] }
+    let table = Shown.Table(ResultTable.Of([ "value" ], [ "digits", [ 0.5 ]; "mean", [ 0.25 ] ]))
     Assert.Equal("digits   0.5\nmean    0.25\n", Format.items [ table ])
 
 [<Fact>]
 let ``rows without names have no column for them`` () =
-    let table = Shown.Table { Columns = [ "value"; "score" ]; Rows = [ "", [ 0.25; -1.0 ]; "", [ 1.0; 2.0 ] ] }
+    let table = Shown.Table(ResultTable.Of([ "value"; "score" ], [ "", [ 0.25; -1.0 ]; "", [ 1.0; 2.0 ] ]))
     Assert.Equal("value  score\n 0.25     -1\n    1      2\n", Format.items [ table ])
 
 [<Fact>]
@@ -66,5 +66,5 @@ let ``a card is its title and its facts`` () =
 
 [<Fact>]
 let ``names from files can't drive the terminal`` () =
-    let table = Shown.Table { Columns = [ "value" ]; Rows = [ "a\u001b[2Jb\u202e", [ 1.0 ] ] }
+    let table = Shown.Table(ResultTable.Of([ "value" ], [ "a\u001b[2Jb\u202e", [ 1.0 ] ]))
     Assert.Equal("a\uFFFD[2Jb\uFFFD  1\n", Format.items [ table ])

@@ -15,7 +15,7 @@ let private field (name: string) (e: JsonElement) = e.GetProperty(name)
 
 [<Fact>]
 let ``an event is one line`` () =
-    let table = Shown.Table { Columns = [ "norm" ]; Rows = [ "a\nb", [ nan ]; "c", [ 1.5 ] ] }
+    let table = Shown.Table(ResultTable.Of([ "norm" ], [ "a\nb", [ nan ]; "c", [ 1.5 ] ]))
     let line = (Json.event (Event.Shown(Some "x", [ table; Shown.Number infinity; Shown.Truth true ]))).Value
     Assert.DoesNotContain('\n', line)
     let e = parse line

@@ -58,6 +58,9 @@ public sealed record BasisOptions
     /// <summary>cluster: the atom is the <c>mean</c> or the <c>sum</c> of the cluster's tasks.</summary>
     public string Merge { get; init; } = "mean";
 
+    /// <summary>The same with this M instead of what M was to follow from.</summary>
+    public BasisOptions WithAtoms(int atoms) => this with { Atoms = atoms, Error = null };
+
     internal string DecoderOrDefault => Decoder ?? (SoftmaxDecoder ? "trained" : "closed");
 
     internal double TemperatureOrDefault => Temperature ?? (Method == BasisMethod.Ae ? 5 : 1);

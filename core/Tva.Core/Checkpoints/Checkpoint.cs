@@ -59,6 +59,9 @@ public abstract class Checkpoint : IDisposable
     /// <exception cref="FaultException">The file can't be read or has become shorter.</exception>
     public abstract void Read(TensorInfo tensor, long byteOffset, Span<byte> destination);
 
+    /// <summary>Bytes that a tensor takes in its file: fewer than what is read of it where it is kept in a narrower form.</summary>
+    public virtual long StoredBytes(TensorInfo tensor) => tensor.Bytes;
+
     /// <summary>Tells the system that these bytes will be read soon. Never fails; does nothing where there is no such call.</summary>
     public abstract void Prefetch(TensorInfo tensor, long byteOffset, long bytes);
 

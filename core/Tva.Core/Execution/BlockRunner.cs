@@ -137,7 +137,7 @@ internal sealed unsafe class BlockRunner : IDisposable
             if (file >= 0)
             {
                 var bytes = new ReadOnlySpan<byte>(call.OutputBlock(o), checked((int)(count * kernel.OutputSizes[o])));
-                engine.Writers[file].Write(tensor, start * kernel.OutputSizes[o], bytes);
+                engine.Outputs!.Write(file, tensor, start * kernel.OutputSizes[o], bytes);
                 written += bytes.Length;
             }
         }
@@ -268,8 +268,7 @@ internal sealed unsafe class BlockRunner : IDisposable
 
         for (var o = 0; o < engine.Plan.Outputs.Count; o++)
         {
-            engine.Writers[o].Write(claim.Job.Tensor, claim.Start, bytes);
-            written += bytes.Length;
+            written += engine.Outputs!.Write(o, claim.Job.Tensor, claim.Start, bytes) ? bytes.Length : 0;
         }
     }
 }

@@ -1,4 +1,3 @@
-using Tva.Core.Checkpoints;
 using Tva.Core.Tensors;
 
 namespace Tva.Core.Execution;
@@ -41,7 +40,8 @@ internal sealed class Engine : IDisposable
 
     public ReadAhead ReadAhead { get; }
 
-    public List<CheckpointWriter> Writers { get; } = [];
+    /// <summary>Where results go; none before the first block.</summary>
+    public OutputFiles? Outputs { get; set; }
 
     /// <inheritdoc/>
     public void Dispose() => Keys.Dispose();

@@ -149,7 +149,19 @@ public sealed record PlanTensor(string Name, Shape Shape, int Layer, int Class, 
 /// <param name="Path">Final path of the safetensors file.</param>
 /// <param name="DTypes">Stored type per plan tensor.</param>
 /// <param name="Metadata">Header metadata.</param>
-public sealed record PlanOutput(string Path, IReadOnlyList<DType> DTypes, IReadOnlyDictionary<string, string> Metadata);
+public sealed record PlanOutput(string Path, IReadOnlyList<DType> DTypes, IReadOnlyDictionary<string, string> Metadata)
+{
+    /// <summary>
+    /// Null for a checkpoint of its own. Else outputs of one path share its file, which holds each floating tensor as [Parts, ...shape]
+    /// and nothing of the others; this output is the slice of that number.
+    /// </summary>
+    public StackPart? Stack { get; init; }
+}
+
+/// <summary>A slice of stacked tensors.</summary>
+/// <param name="Part">Which one.</param>
+/// <param name="Parts">Of how many.</param>
+public readonly record struct StackPart(int Part, int Parts);
 
 /// <summary>Everything the engine needs to know; made by the front end, knows no text.</summary>
 public sealed record ExecutionPlan(

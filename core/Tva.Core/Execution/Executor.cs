@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using Tva.Core.Checkpoints;
 
 namespace Tva.Core.Execution;
 
@@ -21,17 +20,13 @@ public static class Executor
         PlanCheck.Verify(plan);
         cancellation.ThrowIfCancellationRequested();
         using var engine = new Engine(plan, options, backend ?? CpuBackend.Instance);
+        var outputs = new OutputFiles(plan);
         try
         {
-            foreach (var output in plan.Outputs)
-            {
-                engine.Writers.Add(new CheckpointWriter(
-                    output.Path, [.. plan.Tensors.Select((tensor, t) => (tensor.Name, output.DTypes[t], tensor.Shape))], output.Metadata));
-            }
-
+            engine.Outputs = outputs;
             var flow = new Flow(engine);
             var (read, written) = Work(engine, flow, progress, cancellation);
-            return new RunResult(engine.Writers)
+            return new RunResult(outputs.Writers)
             {
                 Results = [.. plan.Results.Select(engine.Scalars.Export)],
                 Layers = engine.Shape.LayerIds,
@@ -43,11 +38,7 @@ public static class Executor
         }
         catch
         {
-            foreach (var writer in engine.Writers)
-            {
-                writer.Dispose();
-            }
-
+            outputs.Dispose();
             throw;
         }
     }

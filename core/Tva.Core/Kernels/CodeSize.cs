@@ -13,7 +13,8 @@ internal static class CodeSize
     /// <summary>What a kernel may cost: 512 less what the loop itself takes, and some for errors in the figures.</summary>
     public const int Limit = 450;
 
-    // By type: F64, F32, F16, BF16, F8_E4M3, F8_E5M2.
+    // By type: F64, F32, F16, BF16, F8_E4M3, F8_E5M2; I8 is only stored.
+    private const int StoreI8 = 24;
     private static readonly int[] Loads = [5, 4, 39, 7, 50, 39];
     private static readonly int[] Stores = [11, 7, 46, 18, 46, 46];
 
@@ -39,5 +40,5 @@ internal static class CodeSize
 
     public static int Load(DType type) => Loads[(int)type];
 
-    public static int Store(DType type) => Stores[(int)type];
+    public static int Store(DType type) => type == DType.I8 ? StoreI8 : Stores[(int)type];
 }

@@ -88,6 +88,17 @@ internal static unsafe class Conversion
     public static void StoreF8E4M3<V>(V x, byte* destination)
         where V : struct, IVec<V> => V.Store8(Encode(x, 8, 3, 7, 0x7f, 0x7f), destination);
 
+    /// <summary>An integer of -128..127, to nearest even and held to that range; NaN is 0.</summary>
+    [MethodImpl(Inline)]
+    public static void StoreI8<V>(V x, byte* destination)
+        where V : struct, IVec<V>
+    {
+        // Beside 1.5 · 2^23 a float32 has no fraction bits left: its last byte is the integer in two's complement.
+        var held = V.Max(V.Min(x, V.Const(127)), V.Const(-128));
+        var bits = (held + V.Const(12582912f)) & V.Bits(0xff);
+        V.Store8(V.Select(V.Equal(x, x), bits, V.Bits(0)), destination);
+    }
+
     [MethodImpl(Inline)]
     private static V OneNaN<V>(V x)
         where V : struct, IVec<V> => V.Select(V.Equal(x, x), x, V.Bits(0x7fc00000));

@@ -266,7 +266,7 @@ internal sealed class Emitter
             case Code.Store:
                 il.Emit(OpCodes.Ldloc, values[i.A, u]);
                 Address(outputs[i.Index], program.Outputs[i.Index], u);
-                Call(typeof(Conversion), Stores[(int)program.Outputs[i.Index]]);
+                Call(typeof(Conversion), program.Outputs[i.Index] == DType.I8 ? nameof(Conversion.StoreI8) : Stores[(int)program.Outputs[i.Index]]);
                 break;
             case Code.Guard:
                 il.Emit(OpCodes.Ldloc, values[i.A, u]);

@@ -54,6 +54,9 @@ internal static unsafe class ScalarConversion
             case DType.F8E5M2:
                 destination[at] = (byte)Encode(F8E5M2, value);
                 break;
+            case DType.I8:
+                destination[at] = (byte)(sbyte)(float.IsNaN(value) ? 0 : Math.Clamp(Math.Round((double)value, MidpointRounding.ToEven), -128, 127));
+                break;
             default:
                 throw NotFloating(type);
         }

@@ -17,7 +17,9 @@ type SaveRequest =
     { Value: TensorValue
       Path: string
       DType: DType option
-      Provenance: string }
+      Provenance: string
+      /// Where it is a slice of stacked tensors.
+      Stack: StackPart option }
 
 /// The plan of one group, and the numbers it will tell.
 type PlannedGroup =
@@ -44,7 +46,7 @@ module Batch =
             | [], [], [] -> true
             | _ -> false)
 
-    let private inputs (program: Program) (nodes: Node list) =
+    let inputs (program: Program) (nodes: Node list) =
         use stream = new MemoryStream()
         (use json = new Utf8JsonWriter(stream)
          json.WriteStartObject()
@@ -62,6 +64,7 @@ module Batch =
         let ctx = Context.afterwards program
         let kind =
             match Context.weightOf ctx s.Value with
+            | _ when s.Stack.IsSome -> "atoms"
             | Weight.Delta -> "delta"
             | _ -> "model"
         let kept =
@@ -84,9 +87,8 @@ module Batch =
                   | null -> t.DType
                   | u -> u.DType |]
 
-    /// One plan per tensor list. Numbers that are known already need none and are left out.
-    let plan (program: Program) (late: int -> float option) (saves: SaveRequest list) (numbers: Node list) : PlannedGroup list =
-        let bind (node: Node) = Passes.bind program.Graph late node
+    /// One plan per tensor list, with late numbers bound. Numbers that are known already need none and are left out.
+    let plan (program: Program) (bind: Node -> Node) (saves: SaveRequest list) (numbers: Node list) : PlannedGroup list =
         let groups = Dictionary<int, List<SaveRequest> * List<Node>>()
         let order = List<int>()
         let group reference =
@@ -114,11 +116,13 @@ module Batch =
                       { Root = root
                         Path = s.Path
                         DTypes = dtypes program reference s
-                        Metadata = metadata program root s }: OutputRequest)
+                        Metadata = metadata program root s
+                        Stack = s.Stack }: OutputRequest)
               let request =
                   { Graph = program.Graph
                     Sources = program.Sources |> Seq.map _.Checkpoint |> Array.ofSeq
                     Reference = reference
+                    Vectors = program.Vectors
                     Outputs = outputs
                     Scalars = numbers |> List.map bind }
               { Planned = Plan.make request; Reference = reference; Saves = saves; Numbers = numbers } ]

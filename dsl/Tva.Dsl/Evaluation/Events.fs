@@ -8,7 +8,11 @@ open Tva.Core.Execution
 /// A table of numbers with a label per row.
 type ResultTable =
     { Columns: string list
-      Rows: (string * float list) list }
+      Rows: (string * float list) list
+      /// Single numbers about all of it.
+      Summary: (string * float) list }
+
+    static member Of(columns, rows) = { Columns = columns; Rows = rows; Summary = [] }
 
 /// What `print` and expression statements show.
 [<RequireQualifiedAccess>]
@@ -27,6 +31,8 @@ type Event =
     | Shown of expression: string option * items: Shown list
     | Saved of path: string * bytes: int64
     | Warned of string
+    /// Something worth knowing that is no warning.
+    | Noted of string
     /// A pass over data begins: what for.
     | Started of string
     | Progressed of RunProgress
@@ -44,8 +50,10 @@ type RunSettings =
     { Memory: int64
       Threads: int
       /// NaN or infinity in an input is a fault.
-      Strict: bool }
+      Strict: bool
+      /// Gram matrices are kept beside the families that they are of, and used again.
+      Cache: bool }
 
     static member Default =
         let o = RunOptions.Default
-        { Memory = o.Memory; Threads = o.Threads; Strict = o.Strict }
+        { Memory = o.Memory; Threads = o.Threads; Strict = o.Strict; Cache = true }

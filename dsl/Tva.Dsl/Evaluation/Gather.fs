@@ -7,8 +7,12 @@ open Tva.Core.Tensors
 open Tva.Dsl.Graph
 open Tva.Dsl.Typing
 
+/// The relative error of the member that a basis keeps worst.
+let private worst (program: Program) (b: BasisValue) = program.BasisNumber(b.Number, BasisNumber.Worst)
+
 /// The numbers inside a value.
-let rec numbers (value: Value) : Node list =
+let rec numbers (program: Program) (value: Value) : Node list =
+    let numbers = numbers program
     match value with
     | Value.Scalar n
     | Value.Bool n -> [ n ]
@@ -16,13 +20,15 @@ let rec numbers (value: Value) : Node list =
     | Value.Named items -> items |> List.collect (snd >> numbers)
     | Value.Record entries -> entries |> List.collect (snd >> numbers)
     | Value.Table(Cells(_, rows)) -> rows |> List.collect snd
+    | Value.Table(Summed(_, rows, summary)) -> (rows |> List.collect snd) @ (summary |> List.map snd)
     | Value.Table(PerTensor(_, columns)) -> columns |> List.map snd
+    | Value.Basis b -> [ worst program b ]
     | _ -> []
 
 /// The numbers an effect needs before it can be shown or checked.
-let needs (effect: Effect) : Node list =
+let needs (program: Program) (effect: Effect) : Node list =
     match effect with
-    | Effect.Show(items, _) -> items |> List.collect (snd >> numbers)
+    | Effect.Show(items, _) -> items |> List.collect (snd >> numbers program)
     | Effect.Assert(condition, sides, _, _, _) -> condition :: (sides |> List.map _.Node)
     | _ -> []
 
@@ -51,15 +57,36 @@ let card (program: Program) (ctx: Context) (t: TensorValue) =
 let familyCard (members: (string * TensorValue) list) =
     Shown.Card("Family", [ "members", string members.Length; "names", String.Join(", ", members |> List.map fst) ])
 
+let private shortSize (n: int64) =
+    match [ 1e9, "GB"; 1e6, "MB"; 1e3, "kB" ] |> List.tryFind (fun (unit, _) -> float n >= unit) with
+    | Some(unit, name) -> (float n / unit).ToString("0.##", Globalization.CultureInfo.InvariantCulture) + " " + name
+    | None -> $"{n} bytes"
+
+/// A basis's card: method, T → M, the worst member's error, size.
+let basisCard (program: Program) (ctx: Context) (b: BasisValue) (worst: float) =
+    let d = program.Bases[b.Number]
+    let given, kept = Builtins.Bases.bytes ctx b
+    let mean = if b.Mean.IsSome then " and their mean" else ""
+    let by = match d.By with Extent.Layer -> ", one for each layer" | Extent.Tensor -> ", one for each tensor" | _ -> ""
+    Shown.Card(
+        "Basis",
+        [ "method", Tva.Core.Bases.BasisMethods.Name d.Options.Method + by
+          "members", $"{d.Names.Length} → {b.Atoms.Length} atoms{mean}"
+          "names", String.Join(", ", d.Names)
+          "worst error", (if Double.IsNaN worst then "not known" else worst.ToString("0.####", Globalization.CultureInfo.InvariantCulture))
+          "size", $"{shortSize kept} for {shortSize given}" ]
+    )
+
 /// A value as it is shown, with the numbers looked up: one value for extent All, else one per layer, tensor or row with labels.
 let rec show (program: Program) ctx (lookup: Node -> float[]) (labels: Node -> string list) (tables: int -> (string * float) list) (value: Value) : Shown =
     let again = show program ctx lookup labels tables
+    let one (n: Node) = (lookup n)[0]
     match value with
     | Value.Scalar n when n.Extent = Extent.All -> Shown.Number((lookup n)[0])
     // A schedule has no values before there are layers.
     | Value.Scalar n when reachable [ n ] |> Seq.forall (fun n -> match n.Op with Op.Source _ -> false | _ -> true) ->
         Shown.Text $"a Scalar that varies by {(string n.Extent).ToLowerInvariant()}"
-    | Value.Scalar n -> Shown.Table { Columns = [ "value" ]; Rows = List.zip (labels n) (lookup n |> List.ofArray |> List.map List.singleton) }
+    | Value.Scalar n -> Shown.Table(ResultTable.Of([ "value" ], List.zip (labels n) (lookup n |> List.ofArray |> List.map List.singleton)))
     | Value.Bool n -> Shown.Truth((lookup n)[0] <> 0.0)
     | Value.Text t -> Shown.Text t
     | Value.List items -> Shown.List(items |> List.map again)
@@ -68,12 +95,15 @@ let rec show (program: Program) ctx (lookup: Node -> float[]) (labels: Node -> s
         let numbers = shown |> List.choose (fun (name, v) -> match v with Shown.Number n -> Some(name, [ n ]) | _ -> None)
         let tables = shown |> List.choose (fun (name, v) -> match v with Shown.Table t -> Some(name, t) | _ -> None)
         let labels (t: ResultTable) = t.Rows |> List.map fst
-        if numbers.Length = shown.Length then Shown.Table { Columns = [ "value" ]; Rows = numbers }
+        if numbers.Length = shown.Length then Shown.Table(ResultTable.Of([ "value" ], numbers))
         elif tables.Length = shown.Length && tables |> List.forall (fun (_, t) -> labels t = labels (snd tables.Head)) then
             // A number per layer or tensor for each member: members side by side.
-            Shown.Table
-                { Columns = tables |> List.map fst
-                  Rows = labels (snd tables.Head) |> List.mapi (fun i label -> label, tables |> List.map (fun (_, t) -> (snd t.Rows[i]).Head)) }
+            Shown.Table(
+                ResultTable.Of(
+                    tables |> List.map fst,
+                    labels (snd tables.Head) |> List.mapi (fun i label -> label, tables |> List.map (fun (_, t) -> (snd t.Rows[i]).Head))
+                )
+            )
         else Shown.List(shown |> List.map snd)
     | Value.Range r -> Shown.List(Context.rangeValues r |> List.map Shown.Number)
     | Value.Record entries ->
@@ -84,16 +114,20 @@ let rec show (program: Program) ctx (lookup: Node -> float[]) (labels: Node -> s
             | Syntax.Else _ -> "else"
         Shown.Card("Record", entries |> List.map (fun (k, v) -> key k, (match again v with Shown.Number n -> n.ToString "R" | Shown.Text t -> t | other -> $"%A{other}")))
     | Value.Table(Cells(columns, rows)) ->
-        Shown.Table { Columns = columns; Rows = rows |> List.map (fun (label, cells) -> label, cells |> List.map (fun n -> (lookup n)[0])) }
+        Shown.Table(ResultTable.Of(columns, rows |> List.map (fun (label, cells) -> label, cells |> List.map one)))
+    | Value.Table(Summed(columns, rows, summary)) ->
+        Shown.Table
+            { Columns = columns
+              Rows = rows |> List.map (fun (label, cells) -> label, cells |> List.map one)
+              Summary = summary |> List.map (fun (label, n) -> label, one n) }
     | Value.Table(PerTensor(_, columns)) ->
         let names = labels (snd columns.Head)
         let values = columns |> List.map (fun (_, n) -> lookup n)
-        Shown.Table
-            { Columns = columns |> List.map fst
-              Rows = names |> List.mapi (fun i name -> name, values |> List.map (fun v -> v[i])) }
-    | Value.Table(Printed table) -> Shown.Table { Columns = [ "value" ]; Rows = tables table |> List.map (fun (name, v) -> name, [ v ]) }
+        Shown.Table(ResultTable.Of(columns |> List.map fst, names |> List.mapi (fun i name -> name, values |> List.map (fun v -> v[i]))))
+    | Value.Table(Printed table) -> Shown.Table(ResultTable.Of([ "value" ], tables table |> List.map (fun (name, v) -> name, [ v ])))
     | Value.Tensor t -> card program ctx t
     | Value.Family ms -> familyCard ms
+    | Value.Basis b -> basisCard program ctx b (one (worst program b))
     | Value.Scope s -> Shown.Text(TensorScope.text s)
     | Value.Function c -> Shown.Text(Syntax.Trees.signature c.Definition)
     | Value.Unit

@@ -31,10 +31,11 @@ let parse (command: string) (output: string) =
           | JsonValueKind.False -> p.Name, 0.0
           | _ -> fail $"`{p.Name}` is {p.Value.GetRawText() |> tail}" ]
 
-/// Starts the command in the shell with `folder` as its working folder, `{model}` replaced by the checkpoint's path.
-/// Its standard error goes through to ours.
-let run (command: string) (folder: string) (model: string) (cancellation: CancellationToken) =
-    let text = command.Replace("{model}", quoted model)
+/// Whether the command takes all models at once.
+let takesAll (command: string) = command.Contains "{models}"
+
+/// What the command prints, started in the shell with `folder` as its working folder. Its standard error goes through to ours.
+let private start (command: string) (text: string) (folder: string) (cancellation: CancellationToken) =
     let start =
         if OperatingSystem.IsWindows() then ProcessStartInfo("cmd.exe", $"/d /s /c \"{text}\"")
         else
@@ -63,4 +64,16 @@ let run (command: string) (folder: string) (model: string) (cancellation: Cancel
     if p.ExitCode <> 0 then
         let printed = if String.IsNullOrWhiteSpace output then "" else $"\n  it printed: {tail (output.Trim())}"
         raise (FaultException $"`{command}` ended with status {p.ExitCode}; run it by hand on a saved model to see why{printed}")
-    parse command output
+    output
+
+/// One object for each model: `{model}` stands for a checkpoint's path, and the command is started for each; `{models}` for all of them, and it
+/// prints one object a line, in their order.
+let run (command: string) (folder: string) (models: string list) (cancellation: CancellationToken) : (string * float) list list =
+    if takesAll command then
+        let text = command.Replace("{models}", String.Join(" ", models |> List.map quoted))
+        let lines = (start command text folder cancellation).Split('\n', StringSplitOptions.RemoveEmptyEntries ||| StringSplitOptions.TrimEntries)
+        if lines.Length <> models.Length then
+            raise (FaultException $"`{command}` should print one JSON object a line for each of {models.Length} models, and printed {lines.Length} lines")
+        lines |> List.ofArray |> List.map (parse command)
+    else
+        models |> List.map (fun m -> parse command (start command (command.Replace("{model}", quoted m)) folder cancellation))

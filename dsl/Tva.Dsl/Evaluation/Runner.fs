@@ -4,7 +4,6 @@ namespace Tva.Dsl
 open System
 open System.Collections.Generic
 open System.IO
-open System.Threading
 open Tva.Core
 open Tva.Core.Execution
 open Tva.Core.Tensors
@@ -15,14 +14,13 @@ open Tva.Dsl.Typing
 /// Ends a run at a failed assertion.
 exception AssertionException of string
 
-type Runner(program: Program, settings: RunSettings, onEvent: Event -> unit, cancellation: CancellationToken) =
+type Runner(program: Program, work: Work) =
     let tables = Dictionary<int, (string * float) list>()
     /// What has been written where, so that a model saved and then measured is not written twice.
     let written = Dictionary<struct (int * int), string>()
     let measured = Dictionary<struct (int * string), (string * float) list>()
 
-    let late i =
-        let table, from = program.Late[i]
+    let fromTable table from =
         match tables.TryGetValue table with
         | true, cells ->
             let values = cells |> List.map snd
@@ -38,84 +36,48 @@ type Runner(program: Program, settings: RunSettings, onEvent: Event -> unit, can
             | FromTable.Max -> Some(if values.IsEmpty then nan else List.max values)
         | _ -> None
 
+    let bases = BasisWork(program, work, fromTable)
+
     let context = Context.afterwards program
 
-    let bound (node: Node) = Passes.simplify program.Graph (Passes.bind program.Graph late node)
+    let bound (node: Node) = Passes.simplify program.Graph (bases.Bind node)
 
-    let options = RunOptions(settings.Memory, settings.Threads, settings.Strict)
-
-    let progress =
-        { new IProgress<RunProgress> with
-            member _.Report p = onEvent (Event.Progressed p) }
-
-    let warn (result: RunResult) =
-        for n in result.NonFinite do
-            let count what (k: int64) = if k = 0L then [] else [ $"{k} {what}" ]
-            let counts = String.Join(" and ", count "NaN" n.NaNs @ count "infinite" n.Infinities)
-            onEvent (Event.Warned $"{n.Path}: tensor `{n.Tensor}` has {counts} elements")
-
-    /// The expression a fault happened in, for its message.
-    let during (saves: SaveRequest list) (f: unit -> 'a) =
-        try
-            f ()
-        with :? FaultException as e ->
-            match saves with
-            | [] -> raise (FaultException(e.Message, e))
-            | _ ->
-                let last (s: SaveRequest) = s.Provenance.Split('\n') |> Array.last
-                let what = saves |> List.map (fun s -> $"`{last s}` to {s.Path}")
-                raise (FaultException($"{e.Message}\n  while saving {Suggest.listing what}", e))
-
-    let run (group: PlannedGroup) =
-        let what =
-            match group.Saves with
-            | [] -> "computing"
-            | saves -> "saving " + Suggest.listing (saves |> List.map (fun s -> string (Path.GetFileName s.Path)))
-        onEvent (Event.Started what)
-        let result = during group.Saves (fun () -> Executor.Run(group.Planned.Plan, options, progress, cancellation))
-        warn result
-        onEvent (Event.Finished(result.BytesRead, result.BytesWritten, result.Elapsed))
-        result
-
-    /// A number's values with their labels: one for the model, or one per layer, floating tensor or row of one.
-    let read (group: PlannedGroup) (result: RunResult option) (at: int) =
-        match group.Planned.Scalars[at], result with
-        | ScalarResult.Known v, _ -> [ "", v ]
-        | ScalarResult.Result _, None -> []
-        | ScalarResult.Result i, Some result ->
-            let plan = group.Planned.Plan
-            let values = result.Results[i]
-            let floating = plan.Tensors |> Seq.indexed |> Seq.filter (fun (_, t) -> t.Class >= 0)
-            match plan.Scalars[plan.Results[i]].Extent with
-            | Extent.All -> [ "", values[0] ]
-            | Extent.Layer ->
-                [ for l, v in Seq.zip result.Layers values -> (if l < 0 then "no layer" else $"layer {l}"), v ]
-            | Extent.Tensor -> [ for k, t in floating -> t.Name, values[k] ]
-            | _ ->
-                let mutable at = 0L
-                [ for t in plan.Tensors do
-                      if t.Class >= 0 then
-                          for r in 0L .. t.Shape.Rows - 1L -> $"{t.Name}[{r}]", values[int (at + r)]
-                      at <- at + t.Shape.Rows ]
+    let purpose (group: PlannedGroup) =
+        match group.Saves with
+        | [] -> "computing"
+        | saves -> "saving " + Suggest.listing (saves |> List.map (fun s -> string (Path.GetFileName s.Path)) |> List.distinct)
 
     /// Runs one batch; assertions are checked before anything gets its final name.
     let flush (batch: Effect list) =
-        let saves =
+        let models =
             batch
             |> List.choose (function
-                | Effect.Save(value, path, dtype, provenance, _) -> Some { Value = value; Path = path; DType = dtype; Provenance = provenance }
+                | Effect.Save(value, path, dtype, provenance, _) ->
+                    Some { Value = value; Path = path; DType = dtype; Provenance = provenance; Stack = None }
                 | _ -> None)
-        let numbers = batch |> List.collect Gather.needs
+        bases.Require(batch |> List.collect (Gather.needs program))
+        bases.Require(models |> List.map _.Value.Node)
+        let kept =
+            batch
+            |> List.choose (function
+                | Effect.SaveBasis(basis, path, dtype, expression, _) ->
+                    bases.Solve [ basis.Number ]
+                    Some(BasisSaving.prepare program basis path dtype expression)
+                | _ -> None)
+        bases.Require(kept |> List.collect (fun s -> s.Saves |> List.map _.Value.Node))
+        let saves = models @ (kept |> List.collect _.Saves)
+        let numbers = (batch |> List.collect (Gather.needs program)) @ (kept |> List.collect BasisSaving.numbers)
         let unknown = numbers |> List.filter (fun n -> not (bound n).Op.IsConst)
         let results = List<RunResult>()
+        let mutable finished = false
         try
             let values = Dictionary<int, float[]>()
             let tags = Dictionary<int, string list>()
-            for group in Batch.plan program late saves unknown do
-                let result = if group.Planned.Plan.Steps.Count = 0 && group.Saves.IsEmpty then None else Some(run group)
+            for group in Batch.plan program bases.Bind saves unknown do
+                let result = if group.Planned.Plan.Steps.Count = 0 && group.Saves.IsEmpty then None else Some(work.Run(group, purpose group))
                 Option.iter results.Add result
                 for at, n in List.indexed group.Numbers do
-                    let found = read group result at
+                    let found = work.Read(group, result, at)
                     values[n.Id] <- found |> List.map snd |> Array.ofList
                     tags[n.Id] <- found |> List.map fst
             let lookup (n: Node) =
@@ -135,7 +97,7 @@ type Runner(program: Program, settings: RunSettings, onEvent: Event -> unit, can
                 match effect with
                 | Effect.Show(items, _) ->
                     let show = Gather.show program context lookup label (fun i -> tables[i])
-                    onEvent (Event.Shown(List.tryHead items |> Option.bind fst, items |> List.map (snd >> show)))
+                    work.Tell(Event.Shown(List.tryHead items |> Option.bind fst, items |> List.map (snd >> show)))
                 | Effect.Assert(condition, sides, text, message, _) when not (holds (lookup condition)) ->
                     let shown =
                         [ for s in sides do
@@ -147,49 +109,148 @@ type Runner(program: Program, settings: RunSettings, onEvent: Event -> unit, can
                     raise (AssertionException(String.Join("\n", title :: shown)))
                 | _ -> ()
             for r in results do
-                during saves r.Commit
-            for s in saves do
+                work.During(saves, r.Commit)
+            for s in models do
                 written[struct ((bound s.Value.Node).Id, (match s.DType with Some d -> int d | None -> -1))] <- s.Path
-                onEvent (Event.Saved(s.Path, FileInfo(s.Path).Length))
+                work.Tell(Event.Saved(s.Path, FileInfo(s.Path).Length))
+            for s in kept do
+                let note = BasisSaving.finish program s lookup
+                let bytes = Directory.GetFiles s.Folder |> Seq.filter (fun f -> f.Contains s.Id || f.EndsWith Bases.BasisFolder.FileName) |> Seq.sumBy (fun f -> FileInfo(f).Length)
+                work.Tell(Event.Saved(s.Folder, bytes))
+                note |> Option.iter (fun text -> work.Tell(Event.Noted text))
+            finished <- true
         finally
             for r in results do
                 r.Dispose()
+            if not finished then
+                List.iter BasisSaving.discard kept
 
-    let evaluate table (value: TensorValue) command folder =
-        let node = (bound value.Node).Id
-        let cells =
-            match measured.TryGetValue(struct (node, command)), written.TryGetValue(struct (node, -1)) with
-            | (true, cells), _ -> cells
-            | _, (true, path) when File.Exists path -> OutsideCommand.run command folder path cancellation
-            | _ ->
-                let path = Path.Combine(Path.GetTempPath(), $"tva-{Environment.ProcessId}-{Guid.NewGuid():N}.safetensors")
-                try
-                    let save = { Value = value; Path = path; DType = None; Provenance = "the model to evaluate" }
-                    for group in Batch.plan program late [ save ] [] do
-                        use result = run group
-                        during [ save ] result.Commit
-                    OutsideCommand.run command folder path cancellation
-                finally
-                    File.Delete path
-        measured[struct (node, command)] <- cells
-        tables[table] <- cells
+    let temporary () = Path.Combine(Path.GetTempPath(), $"tva-{Environment.ProcessId}-{Guid.NewGuid():N}.safetensors")
 
-    /// All effects, in order.
+    /// So many candidates are written in one pass over what they share, as far as the temporary folder has room for.
+    let most = 16
+
+    /// So many where one command takes all of them.
+    let mostAtOnce = 64
+
+    let size (value: TensorValue) =
+        match value.Set with
+        | Some set -> program.SetTensors set |> Seq.sumBy _.Bytes
+        | None -> 0L
+
+    /// Measures models with commands; those that have to be written first are written together.
+    let evaluate (evaluations: (int * TensorValue * string * string) list) =
+        bases.Require(evaluations |> List.map (fun (_, value, _, _) -> value.Node))
+        let nodeOf (value: TensorValue) = (bound value.Node).Id
+        let missing =
+            evaluations
+            |> List.filter (fun (_, value, command, _) ->
+                let node = nodeOf value
+                not (measured.ContainsKey(struct (node, command)))
+                && not (match written.TryGetValue(struct (node, -1)) with | true, path -> File.Exists path | _ -> false))
+            |> List.map (fun (_, value, _, _) -> value)
+            |> List.distinctBy nodeOf
+        let paths = Dictionary<int, string>()
+        try
+            if not missing.IsEmpty then
+                let saves =
+                    [ for value in missing ->
+                          { Value = value; Path = temporary (); DType = None; Provenance = "the model to evaluate"; Stack = None } ]
+                for group in Batch.plan program bases.Bind saves [] do
+                    use result = work.Run(group, (match missing with [ _ ] -> "writing the model to evaluate" | _ -> $"writing {missing.Length} models to evaluate"))
+                    work.During(saves, result.Commit)
+                for s in saves do
+                    paths[nodeOf s.Value] <- s.Path
+            let pathOf node =
+                match written.TryGetValue(struct (node, -1)) with
+                | true, path when File.Exists path -> path
+                | _ -> paths[node]
+            for (command, folder), asked in evaluations |> List.groupBy (fun (_, _, command, folder) -> command, folder) do
+                let nodes =
+                    asked
+                    |> List.map (fun (_, value, _, _) -> nodeOf value)
+                    |> List.distinct
+                    |> List.filter (fun node -> not (measured.ContainsKey(struct (node, command))))
+                if not nodes.IsEmpty then
+                    let found = OutsideCommand.run command folder (nodes |> List.map pathOf) work.Cancellation
+                    List.iter2 (fun node cells -> measured[struct (node, command)] <- cells) nodes found
+            for table, value, command, _ in evaluations do
+                tables[table] <- measured[struct (nodeOf value, command)]
+        finally
+            for path in paths.Values do
+                File.Delete path
+
+    /// Whether a node waits for what a command has still to print.
+    let waitsForAny (node: Node) =
+        reachable [ bound node ] |> Seq.exists (fun n ->
+            match n.Op with
+            | Late(i, _) when i >= 0 ->
+                match program.Late[i] with
+                | OfTable _ -> true
+                | OfBasis(b, _) ->
+                    reachable (program.Bases[b].Gram |> List.concat |> List.map bases.Bind)
+                    |> Seq.exists (fun n -> match n.Op with Late(i, _) when i >= 0 -> program.Late[i].IsOfTable | _ -> false)
+            | _ -> false)
+
+    /// All effects, in order; but where a command takes many models at once, those that later prints ask for are made along with the first.
     member _.Run() : Outcome =
+        let effects = Array.ofSeq program.Effects
         let batch = List<Effect>()
+        let evaluations = List<int * TensorValue * string * string>()
+        let pending = HashSet<int>()
         let flushBatch () =
             let effects = List.ofSeq batch
             batch.Clear()
             if not effects.IsEmpty then
                 flush effects
+        /// Whether another model still fits beside those already waiting.
+        let hasRoom (value: TensorValue) command =
+            evaluations.Count < (if OutsideCommand.takesAll command then mostAtOnce else most)
+            && (let free = try DriveInfo(Path.GetTempPath()).AvailableFreeSpace with _ -> 0L
+                let bytes = size value + (evaluations |> Seq.sumBy (fun (_, v, _, _) -> size v))
+                evaluations.Count = 0 || bytes < free / 2L)
+        let take at =
+            match effects[at] with
+            | Effect.Evaluate(table, value, command, folder, _) ->
+                evaluations.Add((table, value, command, folder))
+                pending.Add table |> ignore
+            | _ -> ()
+        /// What comes later, up to where something is written or required, and needs nothing that is still to be measured.
+        let rec lookAhead at =
+            if at < effects.Length then
+                match effects[at] with
+                | Effect.Show _ -> lookAhead (at + 1)
+                | Effect.Evaluate(table, value, command, _, _) ->
+                    if tables.ContainsKey table || pending.Contains table then
+                        lookAhead (at + 1)
+                    elif OutsideCommand.takesAll command && hasRoom value command then
+                        if not (waitsForAny value.Node) then
+                            take at
+                        lookAhead (at + 1)
+                | _ -> ()
+        let flushEvaluations at =
+            if evaluations.Count > 0 then
+                if evaluations |> Seq.forall (fun (_, _, command, _) -> OutsideCommand.takesAll command) then
+                    lookAhead at
+                let all = List.ofSeq evaluations
+                evaluations.Clear()
+                pending.Clear()
+                evaluate all
         try
-            for effect in program.Effects do
-                cancellation.ThrowIfCancellationRequested()
-                match effect with
-                | Effect.Evaluate(table, value, command, folder, _) ->
-                    flushBatch ()
-                    evaluate table value command folder
-                | e -> batch.Add e
+            for at in 0 .. effects.Length - 1 do
+                work.Cancellation.ThrowIfCancellationRequested()
+                match effects[at] with
+                | Effect.Evaluate(table, value, command, _, _) ->
+                    if not (tables.ContainsKey table) then
+                        flushBatch ()
+                        if evaluations.Count > 0 && (waitsForAny value.Node || not (hasRoom value command)) then
+                            flushEvaluations at
+                        if not (tables.ContainsKey table) then
+                            take at
+                | e ->
+                    flushEvaluations at
+                    batch.Add e
+            flushEvaluations effects.Length
             flushBatch ()
             Outcome.Completed
         with AssertionException message ->

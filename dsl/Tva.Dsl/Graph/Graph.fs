@@ -7,6 +7,10 @@ open Tva.Core.Execution
 open Tva.Core.Ops
 open Tva.Dsl
 
+/// A number for each tensor of a list, by name; equal only to itself.
+[<ReferenceEquality>]
+type TensorNumbers = { ByName: IReadOnlyDictionary<string, float> }
+
 /// What a node computes of its arguments.
 type Op =
     /// A number; as a tensor, that number everywhere.
@@ -31,8 +35,10 @@ type Op =
     | Keep
     /// The first argument with each element zeroed with probability p (second), by the generator seeded with the third.
     | Drop
-    /// A number that only a run can tell (what a command printed); resolved before planning.
-    | Late of int
+    /// A number that only a run can tell (what a command printed, a coefficient of a basis), and over what it varies; resolved before planning.
+    | Late of number: int * extent: Extent
+    /// A number for each tensor, known beforehand.
+    | Given of TensorNumbers
 
 /// A node; nodes are compared by identity, which hash-consing makes equality of meaning.
 [<ReferenceEquality>]
@@ -60,8 +66,9 @@ type Graph() =
         | Restrict _ -> max Extent.Tensor widest
         | Numel e
         | Reduce(_, e) -> e
-        | Const _
-        | Late _ -> Extent.All
+        | Const _ -> Extent.All
+        | Late(_, e) -> e
+        | Given _ -> Extent.Tensor
         | Apply _
         | Linear -> widest
 

@@ -87,7 +87,8 @@ module Passes =
                   match n.Op with
                   | Const _
                   | Source _
-                  | Late _ -> n.Args.Length = 0
+                  | Late _
+                  | Given _ -> n.Args.Length = 0
                   | Apply op -> n.Args.Length = Tva.Core.Ops.OpTable.All[op].Arity
                   | Linear -> n.Args.Length > 0 && n.Args.Length % 2 = 0
                   | Restrict _ -> n.Args.Length = 1
@@ -214,9 +215,9 @@ module Passes =
         node |> resolve g pick (rampAt g (position tensors t)) (Dictionary()) |> quickly g
 
     /// Replaces the late numbers that are known by now.
-    let bind (g: Graph) (values: int -> float option) (node: Node) : Node =
+    let bind (g: Graph) (values: int -> Op option) (node: Node) : Node =
         let known (n: Node) =
             match n.Op with
-            | Late i -> values i |> Option.map g.Const
+            | Late(i, _) -> values i |> Option.map (fun op -> g.Make(op, [||], n.Origin))
             | _ -> None
         List.head (replace g known [ node ])

@@ -19,6 +19,8 @@ type KernelRequest =
       TypeOf: int -> DType
       /// The plan's number of a source.
       SourceOf: int -> int
+      /// Whether a source holds a point of weight space rather than a difference.
+      IsPoint: int -> bool
       /// Sources an earlier step of this class has read, and so looked at for NaN and infinity.
       Seen: HashSet<int> }
 
@@ -112,7 +114,8 @@ type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> str
     /// as p + Σ cᵢ·(xᵢ − p), where to 0 (a Delta) as Σ cᵢ·(xᵢ − p). What is equal in all files then stays as it is to the last bit, and
     /// small task vectors don't drown in the rounding of large products.
     and sum (n: Node) =
-        let points, rest = pairs n |> List.partition (fun (_, x) -> isSource x)
+        let isPoint (x: Node) = match x.Op with Source s -> request.IsPoint s | _ -> false
+        let points, rest = pairs n |> List.partition (fun (_, x) -> isPoint x)
         let total () =
             points |> List.map fst |> List.reduce (fun a b -> request.Graph.Apply("add", Span.None, a, b)) |> Passes.simplify request.Graph
         let is (v: float) (k: Node) = match k.Op with Const c -> abs (c - v) < 1e-12 | _ -> false
@@ -130,7 +133,14 @@ type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> str
             let pivot = points |> List.map snd |> List.minBy _.Id
             let p = lower pivot
             ((if isModel then p else -1), points |> List.filter (fun (_, x) -> x.Id <> pivot.Id))
-            ||> List.fold (fun acc (k, x) -> plus acc k (apply "sub" (lower x) p -1))
+            ||> List.fold (fun acc (k, x) -> plusOnce acc k (apply "sub" (lower x) p -1))
+
+    /// acc + k·v, rounded once.
+    and plusOnce acc (k: Node) v =
+        match k.Op with
+        | Const(1.0 | -1.0) -> plus acc k v
+        | _ when acc < 0 -> plus acc k v
+        | _ -> apply "fma" (coefficient k) v acc
 
     /// acc + k·v, both rounded; acc -1 is nothing yet.
     and plus acc (k: Node) v =

@@ -14,7 +14,9 @@ type OutputRequest =
       Path: string
       /// Per tensor of the reference, those that are copied included.
       DTypes: DType[]
-      Metadata: (string * string) list }
+      Metadata: (string * string) list
+      /// Where it is a slice of stacked tensors.
+      Stack: StackPart option }
 
 /// What is wanted.
 type Request =
@@ -23,6 +25,8 @@ type Request =
       Sources: Checkpoint[]
       /// The source whose tensors give names, order and shapes.
       Reference: int
+      /// Sources that hold differences (atoms, saved task vectors) rather than points.
+      Vectors: IReadOnlySet<int>
       Outputs: OutputRequest list
       /// Numbers wanted as results.
       Scalars: Node list }
@@ -62,7 +66,7 @@ module Plan =
         let known (n: Node) =
             match n.Op with
             | Numel Extent.All -> Some(g.Const all.Value)
-            | Late i -> invalidOp $"late number {i} is not bound"
+            | Late(i, _) -> invalidOp $"late number {i} is not bound"
             | _ -> None
         replace g known roots
 
@@ -85,7 +89,7 @@ module Plan =
             | _ -> None
 
         // Groups that compute the same are one class; types of what is read and written tell classes apart.
-        let copied = if outputs.IsEmpty then [] else [ for i in 0 .. set.Count - 1 do if not (set[i].DType.IsFloating()) then i ]
+        let copied = if request.Outputs |> List.forall _.Stack.IsSome then [] else [ for i in 0 .. set.Count - 1 do if not (set[i].DType.IsFloating()) then i ]
         let planned = [| yield! copied; for group in groups do yield! group.Members |] |> Array.sort
         let place = Dictionary<int, int>()
         planned |> Array.iteri (fun at i -> place[i] <- at)
@@ -142,7 +146,7 @@ module Plan =
                 let feeds = fused.Steps[step] |> Array.map (streams c)
                 kernels[step][k] <-
                     Emit.kernel scalars fused.Slot
-                        { Graph = g; Stores = stores; Streams = feeds; TypeOf = (fun s -> typeIn s members.Head); SourceOf = (fun s -> sourceNumber[s]); Seen = seen }
+                        { Graph = g; Stores = stores; Streams = feeds; TypeOf = (fun s -> typeIn s members.Head); SourceOf = (fun s -> sourceNumber[s]); IsPoint = (fun s -> not (request.Vectors.Contains s)); Seen = seen }
                 seen.UnionWith(Emit.sourcesOf (seq { for root, _, _ in stores do root
                                                      for f in feeds do yield! defaultArg f [||] }))
 
@@ -169,7 +173,7 @@ module Plan =
                    let metadata = Dictionary<string, string>()
                    for key, value in o.Metadata do
                        metadata[key] <- value
-                   PlanOutput(o.Path, [| for i in planned -> o.DTypes[i] |], metadata) |]
+                   PlanOutput(o.Path, [| for i in planned -> o.DTypes[i] |], metadata, Stack = Option.toNullable o.Stack) |]
         let steps = Array.map2 (fun (r: Reduction[]) (k: (ClassKernel | null)[]) -> Step(r, k)) reductions kernels
         { Plan =
             ExecutionPlan([| for s in mentioned -> request.Sources[s] |], tensors, Array.ofList scalars.Definitions, steps, outputsOf, results.ToArray())

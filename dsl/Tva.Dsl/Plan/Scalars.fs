@@ -42,6 +42,7 @@ type Scalars(set: IReadOnlyList<TensorInfo>, planned: int[], slot: Node -> struc
             let v =
                 match n.Op with
                 | Const v -> each (fun _ -> v)
+                | Given numbers -> each (fun t -> numbers.ByName[set[planned[t]].Name])
                 | Apply op -> each (fun t -> Rules.host op (args |> Array.map (fun a -> a[t])))
                 | Linear -> each (fun t -> Seq.sum (seq { for i in 0..2 .. args.Length - 1 -> args[i][t] * args[i + 1][t] }))
                 | Restrict s -> each (fun t -> if selects s t then args[0][t] else 0.0)

@@ -33,6 +33,13 @@ type Weight =
 
 module Context =
 
+    /// The members of a family, kept in full or as a basis.
+    let (|FamilyLike|_|) value =
+        match value with
+        | Value.Family ms -> Some ms
+        | Value.Basis b -> Some b.Members
+        | _ -> None
+
     let report (ctx: Context) d = ctx.Program.Report d
 
     let graph (ctx: Context) = ctx.Program.Graph
@@ -90,6 +97,7 @@ module Context =
             | Weight.Delta -> Kind.Delta
             | _ -> Kind.Tensor
         | Value.Family _ -> Kind.Family
+        | Value.Basis _ -> Kind.Basis
         | Value.Scalar _ -> Kind.Scalar
         | Value.Bool _ -> Kind.Bool
         | Value.Text _ -> Kind.Text
@@ -172,7 +180,7 @@ module Context =
     /// Members of anything that has them in order: a family, a list, a range.
     let members (ctx: Context) value =
         match value with
-        | Value.Family ms -> Some(ms |> List.map (fun (name, t) -> Some name, Value.Tensor t))
+        | FamilyLike ms -> Some(ms |> List.map (fun (name, t) -> Some name, Value.Tensor t))
         | Value.Named vs -> Some(vs |> List.map (fun (name, v) -> Some name, v))
         | Value.List vs -> Some(vs |> List.map (fun v -> None, v))
         | Value.Range r -> Some(rangeValues r |> List.map (fun v -> None, Value.Scalar(number ctx v)))
@@ -186,7 +194,7 @@ module Context =
             let families =
                 args
                 |> List.choose (function
-                    | Value.Family ms -> Some(List.map fst ms)
+                    | FamilyLike ms -> Some(List.map fst ms)
                     | Value.Named ms -> Some(List.map fst ms)
                     | _ -> None)
             let counts = hasMembers |> List.choose (Option.map List.length) |> List.distinct
@@ -204,7 +212,7 @@ module Context =
                     [ for i in 0 .. counts.Head - 1 ->
                           let pick value ms =
                               match value, ms, names with
-                              | Value.Family own, _, Some names -> Value.Tensor(own |> List.find (fun (n, _) -> n = names[i]) |> snd)
+                              | FamilyLike own, _, Some names -> Value.Tensor(own |> List.find (fun (n, _) -> n = names[i]) |> snd)
                               | Value.Named own, _, Some names -> own |> List.find (fun (n, _) -> n = names[i]) |> snd
                               | _, Some ms, _ -> snd (List.item i ms)
                               | v, _, _ -> v

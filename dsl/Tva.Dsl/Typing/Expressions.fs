@@ -45,7 +45,8 @@ type Expressions(program: Program) =
         | Kind.Delta, Value.Tensor t -> wantDelta ctx what span t
         | Kind.Tensor, Value.Tensor t -> checkWhole ctx what span t
         | Kind.Scope, Value.Text _
-        | Kind.List, (Value.Family _ | Value.Range _)
+        | Kind.List, (Value.Family _ | Value.Basis _ | Value.Range _)
+        | Kind.Family, Value.Basis _
         | Kind.Scalar, Value.Record _ -> true
         | kind, value when kindOf ctx value = kind -> true
         | _ ->
@@ -155,47 +156,8 @@ type Expressions(program: Program) =
             report (Diagnostics.wrongKind "`[...]`" "a Scope (a glob text, `match`, `layers`, `tensors`)" (describe ctx v) where.Span None)
             Value.Unknown(kindOf ctx value)
 
-    member private this.Member(ctx, target, name, span) =
-        match this.Eval(ctx, target) with
-        | Value.Family members ->
-            match members |> List.tryFind (fun (n, _) -> n = name.Text) with
-            | Some(_, t) -> Value.Tensor t
-            | None ->
-                let family = program.TextOf target.Span
-                report (Diagnostics.unknownMember name.Text family (members |> List.map fst) span)
-                Value.Unknown Kind.Delta
-        | Value.Record entries ->
-            let keyName key =
-                match key with
-                | Key k
-                | Glob k -> k.Text
-                | Else _ -> "else"
-            match entries |> List.tryFind (fun (key, _) -> keyName key = name.Text) with
-            | Some(_, v) -> v
-            | None ->
-                report (Diagnostics.unknownMember name.Text (program.TextOf target.Span) (entries |> List.map (fst >> keyName)) span)
-                unknown
-        | Value.Named members ->
-            match members |> List.tryFind (fun (n, _) -> n = name.Text) with
-            | Some(_, v) -> v
-            | None ->
-                report (Diagnostics.unknownMember name.Text (program.TextOf target.Span) (members |> List.map fst) span)
-                unknown
-        | Value.Table(Printed table) -> Value.Scalar(program.LateNumber(table, FromTable.Cell name.Text))
-        | Value.Table(Cells(columns, rows)) ->
-            match rows |> List.tryFind (fun (label, _) -> label = name.Text), columns |> List.tryFindIndex ((=) name.Text) with
-            | Some(_, [ n ]), _ -> Value.Scalar n
-            | Some(_, ns), _ -> Value.List(ns |> List.map Value.Scalar)
-            | None, Some i -> Value.List(rows |> List.map (fun (_, ns) -> Value.Scalar ns[i]))
-            | None, None ->
-                report (Diagnostics.unknownMember name.Text (program.TextOf target.Span) ((rows |> List.map fst) @ columns) span)
-                Value.Unknown Kind.Scalar
-        | Value.Unknown Kind.Family -> Value.Tensor(program.PlaceholderTensor 0.0)
-        | Value.Unknown Kind.Table -> Value.Scalar(program.PlaceholderNumber())
-        | Value.Unknown _ -> unknown
-        | v ->
-            report (Diagnostics.noMembers (describe ctx v) span)
-            unknown
+    member private this.Member(ctx, target, name: Ident, span) =
+        Access.memberOf ctx (this.Eval(ctx, target)) name.Text (program.TextOf target.Span) span
 
     // Calls
 
@@ -271,11 +233,21 @@ type Expressions(program: Program) =
             List.exists2
                 (fun kind arg ->
                     match arg with
-                    | Some(Value.Family _ | Value.List _ | Value.Named _ | Value.Range _) -> single kind
+                    | Some(Value.Family _ | Value.Basis _ | Value.List _ | Value.Named _ | Value.Range _) -> single kind
                     | _ -> false)
                 kinds
                 args
-        if needsLift then
+        // What may turn out as several values makes the result several too.
+        let mayLift =
+            List.exists2
+                (fun kind arg ->
+                    match arg with
+                    | Some(Value.Unknown(Kind.Any | Kind.Family | Kind.Basis | Kind.List | Kind.Range)) -> single kind
+                    | _ -> false)
+                kinds
+                args
+        if mayLift then unknown
+        elif needsLift then
             // A parameter that wants one value gets the members one by one; the others are passed whole.
             let lifted = List.map2 (fun kind arg -> if single kind then arg else None) kinds args
             lift ctx $"`{d.Name.Text}`" span (lifted |> List.choose id) (fun members ->

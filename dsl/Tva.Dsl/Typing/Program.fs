@@ -5,13 +5,61 @@ open System
 open System.Collections.Generic
 open System.IO
 open Tva.Core
+open Tva.Core.Bases
 open Tva.Core.Checkpoints
+open Tva.Core.Execution
 open Tva.Core.Tensors
 open Tva.Dsl
 open Tva.Dsl.Graph
 
 /// What a script may do besides algebra; the person says so, not the text.
 type Permissions = { Run: bool; FSharp: bool }
+
+/// How a basis comes about.
+[<RequireQualifiedAccess>]
+type BasisOrigin =
+    /// From its tasks, which are its sources.
+    | Tasks
+    /// From the atoms of another basis and a newcomer, its sources in this order: coefficients alone where the newcomer's relative
+    /// error stays below the threshold, else a refit.
+    | Growth of previous: int * threshold: float
+    /// As the previous, with a further atom for what the newcomer has beyond the others.
+    | Extension of previous: int
+    /// From a folder.
+    | Stored of path: string
+
+/// A basis over one group: the whole model, a layer or a tensor. Matrices count the mean as the last atom, where there is one.
+type BasisGroup =
+    { Label: string
+      /// Of the tasks, T×T.
+      Gram: float[,]
+      /// Of sources in atoms, K×M.
+      Weights: float[,]
+      /// Of atoms in members, M×T.
+      Coefficients: float[,]
+      Report: BasisReport }
+
+/// A basis before its numbers are known.
+type BasisDefinition =
+    { Names: string list
+      Options: BasisOptions
+      /// Over what a set of numbers holds: All, Layer or Tensor.
+      By: Extent
+      Origin: BasisOrigin
+      Set: TensorSet
+      Sources: TensorValue list
+      /// The dot products of the sources, i <= j, by i.
+      Gram: Node list list
+      Span: Span }
+
+/// A basis whose numbers are known; a matrix stands for each group, which is the whole model, a layer or a tensor.
+type SolvedBasis =
+    { /// How many atoms it has, the mean not counted.
+      Atoms: int
+      Groups: BasisGroup list
+      Report: BasisReport
+      /// The value of a number, one for each tensor where the groups differ.
+      Number: BasisNumber -> Op }
 
 /// What looks like a name in a text. By hand, because the first use of a regular expression costs tens of milliseconds.
 module private Words =
@@ -38,11 +86,16 @@ type Program(permissions: Permissions) =
     let diagnostics = List<Diagnostic>()
     let seen = HashSet<struct (string * Span * string)>()
     let effects = List<Effect>()
-    let late = List<int * FromTable>()
+    let late = List<LateNumber>()
     let compatible = Dictionary<struct (int * int), bool>()
     let texts = List<SourceText>()
     let remembered = Dictionary<string, string>()
     let models = HashSet<int>()
+    let vectors = HashSet<int>()
+    let lateNumbers = Dictionary<LateNumber, int>(HashIdentity.Structural)
+    let bases = List<BasisDefinition>()
+    let solved = Dictionary<int, SolvedBasis>()
+    let homes = Dictionary<int, List<string * (string * TensorValue) list>>()
     let mutable evaluations = 0
     let mutable placeholders = 0
 
@@ -72,7 +125,7 @@ type Program(permissions: Permissions) =
     member _.Sources = sources
     member _.Diagnostics = diagnostics
     member _.Effects = effects
-    /// Late number i: the table it is read from and how.
+    /// Late number i: what it is.
     member _.Late = late
 
     /// Reports a finding once.
@@ -92,20 +145,57 @@ type Program(permissions: Permissions) =
         evaluations <- evaluations + 1
         evaluations - 1
 
-    /// A number that the run reads from a printed table.
-    member _.LateNumber(table: int, from: FromTable) =
-        let known = late.IndexOf((table, from))
+    member private _.MakeLate(number: LateNumber, extent) =
         let i =
-            if known >= 0 then known
-            else
-                late.Add((table, from))
+            match lateNumbers.TryGetValue number with
+            | true, i -> i
+            | _ ->
+                late.Add number
+                lateNumbers[number] <- late.Count - 1
                 late.Count - 1
-        graph.Make(Op.Late i, [||], Span.None)
+        graph.Make(Op.Late(i, extent), [||], Span.None)
+
+    /// A number that the run reads from a printed table.
+    member p.LateNumber(table: int, from: FromTable) = p.MakeLate(OfTable(table, from), Extent.All)
+
+    /// A number of a basis: itself where the basis is solved, else one that the run tells.
+    member p.BasisNumber(basis: int, number: BasisNumber) =
+        match solved.TryGetValue basis with
+        | true, s -> graph.Make(s.Number number, [||], Span.None)
+        | _ ->
+            let extent =
+                match number with
+                | BasisNumber.Weight _
+                | BasisNumber.Coefficient _ -> bases[basis].By
+                | _ -> Extent.All
+            p.MakeLate(OfBasis(basis, number), extent)
+
+    /// The bases, by number: how each follows from what it is made of.
+    member _.Bases = bases
+    /// Those whose numbers are known.
+    member _.Solved = solved
+
+    /// Makes the numbers of a basis known now, from its Gram matrix; set by whoever can run a pass.
+    member val Solve: int -> SolvedBasis = (fun _ -> invalidOp "nothing here can run a pass") with get, set
+
+    /// The families that a task vector was taken from by name, so that it can be looked at in their bases.
+    member _.Homes(node: Node) =
+        match homes.TryGetValue node.Id with
+        | true, found -> List.ofSeq found
+        | _ -> []
+
+    /// Remembers that a task vector is this member of the family.
+    member _.AddHome(node: Node, name: string, family: (string * TensorValue) list) =
+        match homes.TryGetValue node.Id with
+        | true, found ->
+            if not (found.Contains((name, family))) then
+                found.Add((name, family))
+        | _ -> homes[node.Id] <- List [ name, family ]
 
     /// A number nobody knows: a parameter of a `def` checked on its own.
     member _.PlaceholderNumber() =
         placeholders <- placeholders + 1
-        graph.Make(Op.Late -placeholders, [||], Span.None)
+        graph.Make(Op.Late(-placeholders, Extent.All), [||], Span.None)
 
     /// Tensors nobody knows, of the given weight.
     member p.PlaceholderTensor(weight: float) =
@@ -130,6 +220,9 @@ type Program(permissions: Permissions) =
         lines.Add expression
         String.Join("\n", lines)
 
+    /// Sources that hold differences: atoms, saved task vectors.
+    member _.Vectors = vectors
+
     /// Sources loaded as Models: their tensor lists govern.
     member _.Models = models
 
@@ -141,7 +234,31 @@ type Program(permissions: Permissions) =
             sources.Count - 1
         | i -> i
 
+    /// Takes a checkpoint in that somebody else has opened.
+    member _.Add(checkpoint: Checkpoint, shown: string) =
+        match sources.FindIndex(fun s -> s.Checkpoint.Path = checkpoint.Path && s.Checkpoint.Fingerprint = checkpoint.Fingerprint) with
+        | -1 ->
+            sources.Add { Checkpoint = checkpoint; Path = shown }
+            sources.Count - 1
+        | i ->
+            if not (obj.ReferenceEquals(sources[i].Checkpoint, checkpoint)) then
+                checkpoint.Dispose()
+            i
+
     member _.Tensors(source: int) = sources[source].Checkpoint.Tensors
+
+    /// The same for the tensors that are algebra: atoms have no others.
+    member p.FloatingMismatches(a: int, b: int) =
+        let ca, cb = sources[a].Checkpoint, sources[b].Checkpoint
+        let floating = ca.Tensors |> Seq.filter _.DType.IsFloating() |> List.ofSeq
+        [ for t in floating do if isNull (box (cb.Find t.Name)) then t.Name ],
+        [ for t in cb.Tensors do if isNull (box (ca.Find t.Name)) then t.Name ],
+        [ for t in floating do
+              match cb.Find t.Name with
+              | null -> ()
+              | u when not (u.Shape.Equals t.Shape) -> $"{t.Name} {t.Shape} against {u.Shape}"
+              | u when not (u.DType.IsFloating()) -> $"{t.Name} {t.DType.Name()} against {u.DType.Name()}"
+              | _ -> () ]
 
     /// Tensors that differ between two sources: missing from b, extra in b, of another shape; empty when they fit.
     member p.Mismatches(a: int, b: int) =
@@ -165,6 +282,12 @@ type Program(permissions: Permissions) =
                 if missing.IsEmpty && extra.IsEmpty && reshaped.IsEmpty then
                     compatible[struct (a, b)] <- true
                 missing, extra, reshaped
+
+    /// Bytes that a stored atom takes in its file.
+    member p.StoredBytes(atom: TensorValue) =
+        match atom.Node.Op with
+        | Op.Source i -> sources[i].Checkpoint.Tensors |> Seq.sumBy sources[i].Checkpoint.StoredBytes
+        | _ -> 0L
 
     /// The layers of a set as (name, layer) pairs, for what varies by layer.
     member _.SetTensors(set: TensorSet) = sources[set.Reference].Checkpoint.Tensors

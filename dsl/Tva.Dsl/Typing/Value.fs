@@ -14,6 +14,7 @@ type Kind =
     | Delta
     | Tensor
     | Family
+    | Basis
     | Scalar
     | Text
     | Bool
@@ -44,6 +45,8 @@ type TensorValue =
 type TableValue =
     /// Rows of numbers (extent All), under column titles.
     | Cells of columns: string list * rows: (string * Node list) list
+    /// Cells, and single numbers about all of them.
+    | Summed of columns: string list * rows: (string * Node list) list * summary: (string * Node) list
     /// One row per tensor; the columns are numbers of extent Tensor.
     | PerTensor of set: TensorSet * columns: (string * Node) list
     /// What an `evaluate` will print; its number in the program.
@@ -52,10 +55,22 @@ type TableValue =
 /// A range with its ends included.
 type RangeValue = { First: float; Last: float; By: float }
 
+/// A family whose members are Σ coefficient · atom.
+type BasisValue =
+    { /// Its number in the program, where its definition and, once solved, its numbers are.
+      Number: int
+      Members: (string * TensorValue) list
+      Atoms: TensorValue list
+      /// What every member has in full besides its share of the atoms (PCA's mean).
+      Mean: TensorValue option
+      /// By atom, by member.
+      Coefficients: Node list list }
+
 [<RequireQualifiedAccess>]
 type Value =
     | Tensor of TensorValue
     | Family of (string * TensorValue) list
+    | Basis of BasisValue
     | Scalar of Node
     | Bool of Node
     | Text of string
@@ -92,6 +107,27 @@ type FromTable =
     | Min
     | Max
 
+/// A number of a basis, known once its Gram matrix is. Atoms count the mean as the last, where there is one.
+[<RequireQualifiedAccess>]
+type BasisNumber =
+    /// How much of a source an atom has.
+    | Weight of source: int * atom: int
+    /// How much of an atom a member has.
+    | Coefficient of atom: int * task: int
+    /// The same in one group.
+    | CoefficientOf of group: int * atom: int * task: int
+    | Norm of task: int
+    | RelativeError of task: int
+    | Cosine of task: int
+    | Loss
+    | Bound
+    | Worst
+
+/// What only a run can tell.
+type LateNumber =
+    | OfTable of table: int * from: FromTable
+    | OfBasis of basis: int * number: BasisNumber
+
 /// One side of a failed assertion's report.
 type Side = { Text: string; Node: Node }
 
@@ -99,6 +135,8 @@ type Side = { Text: string; Node: Node }
 [<RequireQualifiedAccess>]
 type Effect =
     | Save of value: TensorValue * path: string * dtype: DType option * expression: string * span: Span
+    /// The atoms' type: F32, BF16, or I8 with a scale per row.
+    | SaveBasis of basis: BasisValue * path: string * dtype: DType * expression: string * span: Span
     | Show of (string option * Value) list * span: Span
     | Assert of condition: Node * sides: Side list * text: string * message: string * span: Span
     | Evaluate of table: int * value: TensorValue * command: string * folder: string * span: Span
@@ -120,9 +158,7 @@ module Kind =
         | k -> $"a {text k}"
 
     let all =
-        [ Kind.Model; Kind.Delta; Kind.Family; Kind.Scalar; Kind.Text; Kind.Bool; Kind.List; Kind.Range; Kind.Record; Kind.Table; Kind.Scope ]
+        [ Kind.Model; Kind.Delta; Kind.Family; Kind.Basis; Kind.Scalar; Kind.Text; Kind.Bool; Kind.List; Kind.Range; Kind.Record; Kind.Table; Kind.Scope ]
 
     let parse (name: string) =
-        match name with
-        | "Basis" -> Some Kind.Family
-        | _ -> all |> List.tryFind (fun k -> text k = name)
+        all |> List.tryFind (fun k -> text k = name)

@@ -8,22 +8,26 @@ public static class Evaluation
 {
     private const int ImageBytes = Encoder.Side * Encoder.Side;
 
-    /// <summary>Runs the model over every task's images, with that task's own head.</summary>
-    /// <param name="model">A checkpoint of the zoo's network.</param>
+    /// <summary>The tasks' images, labels and heads.</summary>
     /// <param name="zoo">The folder with <c>heads.safetensors</c> and <c>SPLIT.safetensors</c>.</param>
     /// <param name="split"><c>test</c> or <c>val</c>.</param>
     /// <param name="only">The one task to run; all of them when null.</param>
-    /// <returns>Accuracies in 0..1, in the order of the heads.</returns>
-    /// <exception cref="FaultException">A file is missing, broken, or not a checkpoint of this network.</exception>
-    public static IReadOnlyList<(string Task, double Accuracy)> Run(string model, string zoo, string split, string? only = null)
+    /// <exception cref="FaultException">A file is missing or broken.</exception>
+    public static IReadOnlyList<ZooTask> Load(string zoo, string split, string? only = null) =>
+        ZooTask.Load(Path.Combine(zoo, "heads.safetensors"), Path.Combine(zoo, split + ".safetensors"), only);
+
+    /// <summary>Runs the model over every task's images, with that task's own head.</summary>
+    /// <param name="model">A checkpoint of the zoo's network.</param>
+    /// <param name="tasks">What to run it over.</param>
+    /// <returns>Accuracies in 0..1, in the order of the tasks.</returns>
+    /// <exception cref="FaultException">The file is missing, broken, or not a checkpoint of this network.</exception>
+    public static IReadOnlyList<(string Task, double Accuracy)> Run(string model, IReadOnlyList<ZooTask> tasks)
     {
         Encoder encoder;
         using (var checkpoint = Checkpoint.Open(model))
         {
             encoder = new Encoder(checkpoint);
         }
-
-        var tasks = ZooTask.Load(Path.Combine(zoo, "heads.safetensors"), Path.Combine(zoo, split + ".safetensors"), only);
 
         // One unit of work is one batch of one task, so that every core is busy to the end.
         var batches = tasks

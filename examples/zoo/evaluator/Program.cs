@@ -3,14 +3,14 @@ using Tva.Core;
 
 namespace Zoo.Evaluator;
 
-/// <summary>The command line: a checkpoint's path comes in, one JSON object of accuracies, task by task, goes out on stdout.</summary>
+/// <summary>The command line: checkpoints' paths come in; for each, one JSON object of accuracies, task by task, goes out on a line of stdout.</summary>
 internal static class Program
 {
-    private const string Usage = "usage: Zoo.Evaluator MODEL [--split test|val] [--task NAME] [--data ZOO_FOLDER]";
+    private const string Usage = "usage: Zoo.Evaluator MODEL... [--split test|val] [--task NAME] [--data ZOO_FOLDER]";
 
     private static int Main(string[] args)
     {
-        string? model = null;
+        var models = new List<string>();
         string? data = null;
         string? only = null;
         var split = "test";
@@ -27,24 +27,29 @@ internal static class Program
                 case "--data" when i + 1 < args.Length:
                     data = args[++i];
                     break;
-                case var path when model is null && !path.StartsWith("--", StringComparison.Ordinal):
-                    model = path;
+                case var path when !path.StartsWith("--", StringComparison.Ordinal):
+                    models.Add(path);
                     break;
                 default:
                     return Fail($"don't know what to do with '{args[i]}'\n{Usage}");
             }
         }
 
-        if (model is null)
+        if (models.Count == 0)
         {
             return Fail(Usage);
         }
 
         try
         {
-            var accuracies = Evaluation.Run(model, data ?? Evaluation.FindZoo(), split, only);
-            var members = accuracies.Select(a => string.Create(CultureInfo.InvariantCulture, $"\"{a.Task}\":{a.Accuracy:R}"));
-            Console.Out.WriteLine("{" + string.Join(",", members) + "}");
+            var tasks = Evaluation.Load(data ?? Evaluation.FindZoo(), split, only);
+            foreach (var model in models)
+            {
+                var accuracies = Evaluation.Run(model, tasks);
+                var members = accuracies.Select(a => string.Create(CultureInfo.InvariantCulture, $"\"{a.Task}\":{a.Accuracy:R}"));
+                Console.Out.WriteLine("{" + string.Join(",", members) + "}");
+            }
+
             return 0;
         }
         catch (FaultException fault)

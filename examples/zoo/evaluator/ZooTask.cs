@@ -5,7 +5,7 @@ using Tva.Core.Tensors;
 namespace Zoo.Evaluator;
 
 /// <summary>The files of the heads and of a split come in; each task's frozen linear head, images and labels go out.</summary>
-internal sealed class ZooTask
+public sealed class ZooTask
 {
     private readonly float[] weight;
     private readonly float[] bias;
@@ -25,16 +25,16 @@ internal sealed class ZooTask
         }
     }
 
-    public string Name { get; }
+    internal string Name { get; }
 
     /// <summary>Number of images.</summary>
-    public int Count => Labels.Length;
+    internal int Count => Labels.Length;
 
-    public byte[] Images { get; }
+    internal byte[] Images { get; }
 
-    public byte[] Labels { get; }
+    internal byte[] Labels { get; }
 
-    public static IReadOnlyList<ZooTask> Load(string headsPath, string splitPath, string? only)
+    internal static IReadOnlyList<ZooTask> Load(string headsPath, string splitPath, string? only)
     {
         using var heads = Checkpoint.Open(headsPath);
         using var split = Checkpoint.Open(splitPath);
@@ -52,7 +52,7 @@ internal sealed class ZooTask
     }
 
     /// <summary>The class with the highest logit; the first one among equals.</summary>
-    public int Classify(ReadOnlySpan<float> feature)
+    internal int Classify(ReadOnlySpan<float> feature)
     {
         var best = 0;
         var bestLogit = float.NegativeInfinity;

@@ -109,6 +109,21 @@ public class ConversionTests
     }
 
     [Fact]
+    public void I8IsTheNearestIntegerHeldToItsRange()
+    {
+        float[] values = [0, -0f, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 126.5f, 127.49f, 127.5f, 300, -128, -128.4f, -1e30f, float.PositiveInfinity, float.NaN];
+        sbyte[] expected = [0, 0, 0, 2, 2, 0, -2, 126, 127, 127, 127, -128, -128, -128, 127, 0];
+        float[] integers = [.. Enumerable.Range(-128, 256)];
+        foreach (var width in Rig.Widths.Append(Rig.Scalar))
+        {
+            Assert.Equal(expected, Rig.Values<sbyte>(Rig.Run(width, Rig.Convert(DType.F32, DType.I8), [Rig.Bytes(values)], values.Length).Outputs[0]));
+            Assert.Equal(
+                Enumerable.Range(-128, 256).Select(i => (sbyte)i),
+                Rig.Values<sbyte>(Rig.Run(width, Rig.Convert(DType.F32, DType.I8), [Rig.Bytes(integers)], 256).Outputs[0]));
+        }
+    }
+
+    [Fact]
     public void F64RoundsOnceToNearestEven()
     {
         var half = Math.ScaleB(1, -24);

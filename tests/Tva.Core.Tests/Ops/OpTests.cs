@@ -10,7 +10,7 @@ public class OpTests
     private static readonly string[] Names =
     [
         "add", "sub", "mul", "div", "neg", "fma", "pow", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "abs", "sign",
-        "sqrt", "exp", "log", "sin", "cos", "acos", "tanh", "floor", "min", "max", "clamp", "where",
+        "sqrt", "exp", "log", "sin", "cos", "acos", "tanh", "floor", "min", "max", "clamp", "where", "bf16",
     ];
 
     public static TheoryData<string> Ops => [.. Names];
@@ -123,8 +123,25 @@ public class OpTests
             ? double.NaN
             : double.MinNumber(double.MaxNumber(a, b), c),
         "where" => a != 0 ? b : c,
+        "bf16" => Truncated((float)a),
         _ => throw new ArgumentOutOfRangeException(nameof(name), name, null),
     };
+
+    /// <summary>The nearer of the two bfloat16 around x, the even one in the middle.</summary>
+    private static double Truncated(float x)
+    {
+        if (float.IsNaN(x) || float.IsInfinity(x))
+        {
+            return x;
+        }
+
+        var below = BitConverter.SingleToUInt32Bits(x) & 0xffff0000;
+        double low = BitConverter.UInt32BitsToSingle(below);
+        double high = Math.CopySign(below << 1 == 0xff000000 - 0x20000 ? Math.ScaleB(1, 128) : BitConverter.UInt32BitsToSingle(below + 0x10000), x);
+        var (down, up) = (Math.Abs(x - low), Math.Abs(high - x));
+        var upwards = up < down || (up == down && (below & 0x10000) != 0);
+        return upwards ? (Math.Abs(high) == Math.ScaleB(1, 128) ? Math.CopySign(double.PositiveInfinity, x) : high) : low;
+    }
 
     /// <summary>Special values in all combinations first (as many as fit, in shuffled order), then values of all sizes.</summary>
     private static IEnumerable<(float A, float B, float C)> Triples(int arity, int count)

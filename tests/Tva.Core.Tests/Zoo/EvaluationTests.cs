@@ -18,7 +18,7 @@ public class EvaluationTests
     [Fact]
     public void The_base_scores_as_measured_on_every_task()
     {
-        var accuracies = Evaluation.Run(Path.Combine(Zoo, "base.safetensors"), Zoo, "test");
+        var accuracies = Evaluation.Run(Path.Combine(Zoo, "base.safetensors"), Evaluation.Load(Zoo, "test"));
 
         Assert.Equal(Measured.GetProperty("zero_shot").EnumerateObject().Select(p => p.Name).Order(), accuracies.Select(a => a.Task).Order());
         Assert.All(accuracies, a =>
@@ -31,7 +31,7 @@ public class EvaluationTests
     {
         var model = Path.Combine(Zoo, "tasks", task + ".safetensors");
 
-        var (name, accuracy) = Assert.Single(Evaluation.Run(model, Zoo, "test", task));
+        var (name, accuracy) = Assert.Single(Evaluation.Run(model, Evaluation.Load(Zoo, "test", task)));
 
         Assert.Equal(task, name);
         Assert.Equal(Measured.GetProperty("fine_tuned").GetProperty(task).GetDouble(), accuracy, TwoImages);

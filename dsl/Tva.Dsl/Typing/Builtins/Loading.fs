@@ -4,6 +4,7 @@ module Tva.Dsl.Typing.Builtins.Loading
 open System
 open System.IO
 open Tva.Core
+open Tva.Core.Bases
 open Tva.Core.Tensors
 open Tva.Dsl
 open Tva.Dsl.Graph
@@ -71,6 +72,8 @@ let private deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing 
                 match p.Sources[i].Checkpoint.Metadata.TryGetValue "tva.kind" with
                 | true, kind -> kind = "delta"
                 | _ -> false
+            if isDelta then
+                p.Vectors.Add i |> ignore
             let difference = if isDelta then source else apply ctx "sub" span [| source; b.Node |]
             let node =
                 if gone.IsEmpty then difference
@@ -109,6 +112,8 @@ let expandGlob (folder: string) (pattern: string) =
             if Directory.Exists dir then
                 Directory.GetFileSystemEntries dir
                 |> Array.filter (fun e -> TensorScope.selects (string (Path.GetFileName e)) -1 (TensorScope.Glob part))
+                // As in a shell, what begins with a dot is not meant.
+                |> Array.filter (fun e -> part[0] = '.' || not ((string (Path.GetFileName e)).StartsWith '.'))
                 |> Array.filter (fun e -> not (e.EndsWith ".partial"))
                 |> Array.sortWith (fun a b -> String.CompareOrdinal(a, b))
                 |> List.ofArray
@@ -143,13 +148,42 @@ let private checkNames ctx span (members: (string * TensorValue) list) =
         Value.Unknown Kind.Family
     | None -> Value.Family members
 
+/// A basis from its folder: its atoms as sources, its coefficients as they are.
+let private stored (ctx: Context) span (path: string) (b: TensorValue) =
+    let p = ctx.Program
+    try
+        match b.Set with
+        | None -> Value.Unknown Kind.Basis
+        | Some set ->
+            let basis = BasisFolder.Open(full ctx path)
+            let reference = p.Sources[set.Reference]
+            let sources = [ for c in Seq.append basis.Atoms (Option.toList (Option.ofObj basis.Mean)) -> p.Add(c, path) ]
+            let wrong =
+                sources |> List.tryPick (fun i ->
+                    let missing, extra, reshaped = p.FloatingMismatches(set.Reference, i)
+                    if missing.IsEmpty && extra.IsEmpty && reshaped.IsEmpty then None else Some(missing, extra, reshaped))
+            match wrong with
+            | _ when basis.BaseFingerprint <> null && basis.BaseFingerprint <> reference.Checkpoint.Fingerprint ->
+                report ctx (Diagnostics.otherBase path reference.Path (string basis.BasePath) span)
+                Value.Unknown Kind.Basis
+            | Some(missing, extra, reshaped) ->
+                report ctx (Diagnostics.mismatch reference.Path path missing extra reshaped false span)
+                Value.Unknown Kind.Basis
+            | None ->
+                p.Vectors.UnionWith sources
+                let atoms = sources |> List.map (fun i -> { Node = sourceNode ctx span i; Weight = number ctx 0.0; Set = Some set })
+                Bases.ofStored ctx span set basis atoms
+    with :? FaultException as e ->
+        report ctx (Diagnostics.cannotOpen e.Message span)
+        Value.Unknown Kind.Basis
+
 let private family ctx (call: Call) =
     let args = (call.Args[0] |> Option.toList) @ call.Rest
     let deltas = args |> List.choose (fun a -> match a.Value with Value.Tensor _ -> Some a | _ -> None)
     let unknownArgument = args |> List.exists (fun a -> a.Value.IsUnknown)
     match args with
     | _ when unknownArgument -> Value.Unknown Kind.Family
-    | [ { Value = Value.Family _ } as f ] -> f.Value
+    | [ { Value = FamilyLike _ } as f ] -> f.Value
     | first :: _ when first.Value.IsTensor && deltas.Length = args.Length ->
         // family(A, B, ...): members are named as the arguments are.
         let named =
@@ -168,6 +202,14 @@ let private family ctx (call: Call) =
             checkNames ctx call.Span members
         else
             Value.Unknown Kind.Family
+    | [ { Value = Value.Text path } as what; b ] when BasisFolder.IsBasis(full ctx path) ->
+        match b.Value with
+        | Value.Tensor baseModel when wantModel ctx "`base` of `family`" b.Span baseModel -> stored ctx what.Span path baseModel
+        | Value.Tensor _ -> Value.Unknown Kind.Basis
+        | v ->
+            if not v.IsUnknown then
+                report ctx (Diagnostics.wrongKind "`base` of `family`" "a Model" (describe ctx v) b.Span None)
+            Value.Unknown Kind.Basis
     | [ what; b ] ->
         match b.Value with
         | Value.Tensor baseModel when wantModel ctx "`base` of `family`" b.Span baseModel ->
@@ -254,7 +296,7 @@ let all =
           false "The task vector θ − θ₀ of the checkpoint at a path. `missing = \"zero\"` takes absent tensors as unchanged, `extra = \"drop\"` leaves surplus ones out."
           "delta(\"zoo/tasks/digits.safetensors\", model(\"zoo/base.safetensors\"))" Kind.Delta delta
       row "family" [ Call.required "glob or list or record" Kind.Any ] true
-          "Several task vectors over one base, by glob, list or record of paths, or from Deltas; `f.name` is a member."
+          "Several task vectors over one base, by glob, list or record of paths, or from Deltas; `f.name` is a member. The folder of a basis is read as one, saved by tva or by the published code."
           "family(\"zoo/tasks/*.safetensors\", model(\"zoo/base.safetensors\"))" Kind.Family family
       row "zeros" [ Call.required "base" Kind.Model ] false "The Delta that changes nothing." "zeros(model(\"zoo/base.safetensors\"))" Kind.Delta zeros
       row "raw" [ Call.required "m" Kind.Tensor ] false "A Model's plain numbers as a Delta from zero." "norm(raw(model(\"zoo/base.safetensors\")))" Kind.Delta (fun c call -> reweigh c call 0.0)

@@ -103,11 +103,19 @@ let private count ctx (call: Call) =
 let private size ctx (call: Call) =
     Call.orUnknown (Call.members ctx call 0 "members") (fun ms -> Value.Scalar(number ctx (float ms.Length)))
 
+/// `x.name` with a name that is a value: what a `def` over families and tables needs.
+let private memberNamed ctx (call: Call) =
+    match Call.text ctx call 1 "name" "" with
+    | Some name when not (ctx.Abstract && name = "") ->
+        let a = call.Args[0].Value
+        Access.memberOf ctx a.Value name a.Text call.Args[1].Value.Span
+    | _ -> Call.unknown
+
 let private zoo = "family(\"zoo/tasks/*.safetensors\", model(\"zoo/base.safetensors\"))"
 
 let private row name parameters summary result run : Builtin =
     { Name = name; Group = "over members"; Parameters = parameters; Variadic = false; Summary = summary
-      Example = (if name = "size" then $"size({zoo})" elif name = "count" then $"norm(count({zoo} > 0))" else $"norm({name}({zoo}))")
+      Example = (if name = "size" then $"size({zoo})" elif name = "member" then $"norm(member({zoo}, \"digits\"))" elif name = "count" then $"norm(count({zoo} > 0))" else $"norm({name}({zoo}))")
       Result = result; Run = run }
 
 let all =
@@ -119,4 +127,5 @@ let all =
       row "min" [ members; second ] "The least member, element by element; `min(a, b)` of two values. NaN wins." Kind.Any (extreme "min" FromTable.Min)
       row "max" [ members; second ] "The greatest member, element by element; `max(a, b)` of two values. NaN wins." Kind.Any (extreme "max" FromTable.Max)
       row "count" [ Call.required "cond" Kind.Any ] "How many members are not 0 (conditions that hold), element by element." Kind.Any count
+      row "member" [ Call.required "x" Kind.Any; Call.required "name" Kind.Text ] "The member of that name, of a family, a record or a table: `x.name` where the name is a value." Kind.Any memberNamed
       row "size" [ members ] "The number of members, T." Kind.Scalar size ]

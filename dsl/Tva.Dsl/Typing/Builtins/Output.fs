@@ -3,12 +3,39 @@ module Tva.Dsl.Typing.Builtins.Output
 
 open System
 open System.IO
+open Tva.Core.Bases
 open Tva.Core.Checkpoints
+open Tva.Core.Tensors
 open Tva.Dsl
 open Tva.Dsl.Typing
 open Tva.Dsl.Typing.Context
 
-let private save ctx (call: Call) =
+/// How atoms may be stored.
+let private atomTypes = [ "f32", DType.F32; "bf16", DType.BF16; "int8", DType.I8 ]
+
+/// A basis goes into a folder of its own.
+let private saveBasis ctx (call: Call) (b: BasisValue) =
+    let p = ctx.Program
+    match Call.text ctx call 1 "path" "", Call.choice ctx call 2 "dtype" (List.map fst atomTypes) "f32" with
+    | Some path, Some dtype when not ctx.Abstract ->
+        let span = call.Args[1].Value.Span
+        let full = Path.GetFullPath(path, ctx.Folder)
+        let inside (file: string) = (Path.GetFullPath file).StartsWith(full + string Path.DirectorySeparatorChar)
+        if full.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) || File.Exists full then
+            report ctx (Diagnostics.basisForm path span)
+        elif Directory.Exists full && not (BasisFolder.IsBasis full) && Directory.EnumerateFileSystemEntries full |> Seq.isEmpty |> not then
+            report ctx (Diagnostics.folderInUse path span)
+        elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists inside) then
+            report ctx (Diagnostics.outputIsInput path span)
+        elif p.Effects |> Seq.exists (function Effect.SaveBasis(_, other, _, _, _) -> other = full | _ -> false) then
+            report ctx (Diagnostics.outputTwice path span)
+        else
+            let dtype = atomTypes |> List.find (fun (name, _) -> name = dtype) |> snd
+            p.Do(Effect.SaveBasis(b, full, dtype, p.Provenance call.Args[0].Value.Text, call.Span))
+    | _ -> ()
+    Value.Unit
+
+let private saveTensor ctx (call: Call) =
     let p = ctx.Program
     if call.Args[3].IsSome then
         report ctx (Diagnostics.notInThisBuild "shard" "outputs are single safetensors files; leave `shard` out" call.Args[3].Value.Span)
@@ -32,13 +59,18 @@ let private save ctx (call: Call) =
     | _ -> ()
     Value.Unit
 
+let private save ctx (call: Call) =
+    match call.Args[0] with
+    | Some { Value = Value.Basis b } -> saveBasis ctx call b
+    | _ -> saveTensor ctx call
+
 let private evaluate ctx (call: Call) =
     let p = ctx.Program
     match Call.tensor ctx call 0 "x", Call.text ctx call 1 "command" "" with
     | Some t, Some command ->
         if not p.Permissions.Run then
             report ctx (Diagnostics.needsPermission "running a command" "--allow-run" call.Span)
-        if not (command.Contains "{model}") && not ctx.Abstract then
+        if not (command.Contains "{model}" || command.Contains "{models}") && not ctx.Abstract then
             report ctx (Diagnostics.cannotCompute "the command has no `{model}`, the place of the checkpoint's path" call.Args[1].Value.Span None)
         let source = call.Args[0].Value
         if ctx.Abstract || not (checkWhole ctx (quote source.Text) source.Span t) then Value.Unknown Kind.Table
@@ -53,9 +85,10 @@ let private row name group parameters summary example result run : Builtin =
 
 let all =
     [ row "save" "out"
-          [ Call.required "x" Kind.Tensor; Call.required "path" Kind.Text; Call.optional "dtype" Kind.Text ""; Call.optional "shard" Kind.Text "" ]
-          "Writes x as a safetensors file; stored as the base is, tensor by tensor, unless `dtype` says otherwise."
+          [ Call.required "x" Kind.Any; Call.required "path" Kind.Text; Call.optional "dtype" Kind.Text ""; Call.optional "shard" Kind.Text "" ]
+          "Writes x as a safetensors file; stored as the base is, tensor by tensor, unless `dtype` says otherwise. A Basis becomes a folder that `family(path, base)` reads back, its atoms stored as \"f32\", \"bf16\" or \"int8\" (a scale for each row)."
+
           "model(\"zoo/base.safetensors\") |> save(\"out/copy.safetensors\", dtype = \"bf16\")" Kind.Unit save
       row "evaluate" "outside" [ Call.required "x" Kind.Tensor; Call.required "command" Kind.Text ]
-          "Writes x to a temporary checkpoint, runs the command with its path for {model}, and reads one JSON object of numbers from its stdout. Needs --allow-run."
+          "Writes x to a temporary checkpoint, runs the command with its path for {model}, and reads one JSON object of numbers from its stdout. Several models asked for in a row, as by `sweep`, are written in one pass; a command with {models} instead gets the paths of all of them at once and prints one object a line. Needs --allow-run."
           "" Kind.Table evaluate ]

@@ -4,7 +4,7 @@ module Tva.Dsl.Typing.Builtins.Table
 open Tva.Dsl.Typing
 
 let all: Builtin list =
-    Loading.all @ Elementwise.all @ Members.all @ Reductions.all @ Scopes.all @ Tables.all @ Output.all
+    Loading.all @ Elementwise.all @ Members.all @ Reductions.all @ Scopes.all @ Tables.all @ Bases.all @ Output.all
 
 let private byName = lazy (all |> List.map (fun b -> b.Name, b) |> dict)
 
@@ -15,12 +15,10 @@ let find (name: string) =
 
 /// Part of the language, absent here: what they are about.
 let absent =
-    let bases = "task vector bases are part of the language, but this build has none"
     let merges = "this merge is part of the language, but this build does not have it yet"
     let advice = "advice on coefficients is part of the language, but this build has none"
     dict
-        [ for name in [ "basis"; "atoms"; "coefficients"; "errors"; "refine" ] -> name, bases
-          for name in [ "advise"; "advised"; "conflicts"; "ood"; "forget" ] -> name, advice
+        [ for name in [ "advise"; "advised"; "conflicts"; "ood"; "forget" ] -> name, advice
           for name in
               [ "nuslerp"; "multislerp"; "karcher"; "della"; "della_linear"; "breadcrumbs"; "breadcrumbs_ties"; "model_stock"; "sce"
                 "nearswap"; "fusion"; "ram"; "ram_plus"; "tsv_merge"; "iso_c"; "lowrank"; "magmax"; "geometric_median"; "awd"

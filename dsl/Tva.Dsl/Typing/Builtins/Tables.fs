@@ -37,7 +37,7 @@ let private columns ctx span extent (x: Node) =
 let private stats ctx (call: Call) =
     match call.Args[0].Value.Value with
     | Value.Tensor({ Set = Some set } as t) -> Value.Table(PerTensor(set, columns ctx call.Span Extent.Tensor t.Node))
-    | Value.Family ms ->
+    | FamilyLike ms ->
         let rows = ms |> List.map (fun (name, t) -> name, columns ctx call.Span Extent.All t.Node)
         Value.Table(Cells(rows.Head |> snd |> List.map fst, rows |> List.map (fun (name, cs) -> name, cs |> List.map snd)))
     | Value.Tensor _

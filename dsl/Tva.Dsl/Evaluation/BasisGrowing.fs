@@ -1,0 +1,83 @@
+/// A basis that takes a newcomer in: from the Gram matrix of its atoms and the newcomer, and its numbers before, to its numbers after.
+module Tva.Dsl.BasisGrowing
+
+open System
+open MathNet.Numerics.LinearAlgebra
+open Tva.Core.Bases
+open Tva.Dsl.Typing
+
+let private dense (m: float[,]) = Matrix<float>.Build.DenseOfArray m
+
+/// The report of a grown basis: `y` are the tasks as they were kept and the newcomer, `x` the tasks as they are now, both in terms of the
+/// sources, whose Gram matrix is `h`. What had been lost of a task before is taken as orthogonal to what is kept (arXiv 2502.01015).
+let private report (h: Matrix<float>) (y: Matrix<float>) (x: Matrix<float>) (norm: float[]) (lost: float[]) (atoms: int) : BasisReport =
+    let square (m: Matrix<float>) t = max 0.0 ((m.Column t) * (h * m.Column t))
+    let tasks = [| 0 .. norm.Length - 1 |]
+    let error = tasks |> Array.map (fun t -> sqrt (lost[t] * lost[t] + square (x - y) t))
+    let recovered = tasks |> Array.map (fun t -> sqrt (square x t))
+    let dot t = (y.Column t) * (h * x.Column t)
+    let relative = tasks |> Array.map (fun t -> if norm[t] > 0.0 then error[t] / norm[t] elif error[t] <= 1e-9 then 0.0 else infinity)
+    let cosine =
+        tasks |> Array.map (fun t ->
+            let size = norm[t] * recovered[t]
+            if size > 0.0 then max -1.0 (min 1.0 (dot t / size)) elif norm[t] = recovered[t] then 1.0 else 0.0)
+    let energy = norm |> Array.sumBy (fun n -> n * n)
+    let gone = error |> Array.sumBy (fun e -> e * e)
+    let spectrum = (y.TransposeThisAndMultiply(h * y)).Evd(Symmetricity.Symmetric).EigenValues.Real().ToArray() |> Array.sortDescending
+    let tail = spectrum |> Array.skip (min atoms spectrum.Length) |> Array.sumBy (max 0.0)
+    let bound = if energy > 0.0 then ((lost |> Array.sumBy (fun e -> e * e)) + tail) / energy else 0.0
+    let count = float norm.Length
+    BasisReport(norm, recovered, error, relative, cosine, (if energy > 0.0 then gone / energy else 0.0), bound, gone / (count * count))
+
+/// One group: `gram` is of the sources, which are the atoms kept, the mean where there is one, and the newcomer.
+let grow (origin: BasisOrigin) (options: BasisOptions) (hasMean: bool) (before: BasisGroup) (gram: float[,]) : BasisGroup =
+    let kept = Array2D.length1 before.Coefficients
+    let tasks = Array2D.length2 before.Coefficients
+    let atoms = if hasMean then kept - 1 else kept
+    let h = dense gram
+    let w = dense before.Coefficients
+    let known (v: float) fallback = if Double.IsNaN v then fallback else v
+    let y = Matrix<float>.Build.Dense(kept + 1, tasks + 1, fun i t -> if i < kept && t < tasks then w[i, t] elif i = kept && t = tasks then 1.0 else 0.0)
+    let newcomer = gram[kept, kept]
+    let norm =
+        [| for t in 0 .. tasks -> if t = tasks then sqrt newcomer else known before.Report.Norm[t] (sqrt (max 0.0 ((y.Column t) * (h * y.Column t)))) |]
+    let lost = [| for t in 0 .. tasks -> if t = tasks then 0.0 else known before.Report.Error[t] 0.0 |]
+    let atomGram = Array2D.init kept kept (fun i j -> gram[i, j])
+    let products = Array.init kept (fun i -> gram[i, kept])
+    let fit = BasisGrowth.Coefficients(atomGram, products, newcomer)
+    let weights, coefficients, count =
+        match origin with
+        | BasisOrigin.Growth(_, threshold) when not (fit.RelativeError < threshold) ->
+            let grown =
+                BasisGrowth.Refit(atomGram, before.Coefficients, products, newcomer, options.WithAtoms atoms, Array.truncate tasks norm, Array.truncate tasks lost)
+            grown.Combination, grown.Decoder, atoms
+        | BasisOrigin.Extension _ ->
+            // The new atom, what the newcomer has beyond the others, stands after the atoms and before the mean.
+            let place i = if i < atoms then i else i + 1
+            let p = Array2D.zeroCreate (kept + 1) (kept + 1)
+            let c = Array2D.zeroCreate (kept + 1) (tasks + 1)
+            for i in 0 .. kept - 1 do
+                p[i, place i] <- 1.0
+                p[i, atoms] <- -fit.Coefficients[i]
+                for t in 0 .. tasks - 1 do
+                    c[place i, t] <- before.Coefficients[i, t]
+                c[place i, tasks] <- fit.Coefficients[i]
+            p[kept, atoms] <- 1.0
+            c[atoms, tasks] <- 1.0
+            p, c, atoms + 1
+        | _ ->
+            Array2D.init (kept + 1) kept (fun k m -> if k = m then 1.0 else 0.0),
+            Array2D.init kept (tasks + 1) (fun m t -> if t < tasks then before.Coefficients[m, t] else fit.Coefficients[m]),
+            atoms
+    let x = dense weights * dense coefficients
+    // Products with the newcomer are those of what was kept of the others.
+    let products' = (w.Transpose() * Vector<float>.Build.Dense products).ToArray()
+    { Label = before.Label
+      Gram =
+        Array2D.init (tasks + 1) (tasks + 1) (fun s t ->
+            if s < tasks && t < tasks then before.Gram[s, t]
+            elif s = tasks && t = tasks then newcomer
+            else products'[min s t])
+      Weights = weights
+      Coefficients = coefficients
+      Report = report h y x norm lost (count + (if hasMean then 1 else 0)) }

@@ -1,0 +1,209 @@
+/// Solves bases: from their sources' dot products, computed in as few passes as they depend on each other, to weights and coefficients.
+namespace Tva.Dsl
+
+open System
+open System.Collections.Generic
+open Tva.Core
+open Tva.Core.Bases
+open Tva.Core.Execution
+open Tva.Core.Tensors
+open Tva.Dsl.Graph
+open Tva.Dsl.Typing
+
+/// `table` resolves what commands have printed.
+type BasisWork(program: Program, work: Work, table: int -> FromTable -> float option) =
+    /// Dot products known so far, by node with late numbers bound; files are taken not to change while a program lives.
+    let known = Dictionary<int, (string * float) list>()
+
+    let late i =
+        match program.Late[i] with
+        | OfTable(t, from) -> table t from |> Option.map Const
+        | OfBasis(b, number) ->
+            match program.Solved.TryGetValue b with
+            | true, s -> Some(s.Number number)
+            | _ -> None
+
+    let bind (node: Node) = Passes.bind program.Graph late node
+    let simple (node: Node) = Passes.simplify program.Graph (bind node)
+
+    let dotsOf (b: int) = program.Bases[b].Gram |> List.concat
+
+    /// The bases whose numbers these nodes wait for.
+    let waitingFor (nodes: Node list) =
+        reachable nodes
+        |> Seq.choose (fun n ->
+            match n.Op with
+            | Late(i, _) when i >= 0 ->
+                match program.Late[i] with
+                | OfBasis(b, _) when not (program.Solved.ContainsKey b) -> Some b
+                | _ -> None
+            | _ -> None)
+        |> Seq.distinct
+        |> List.ofSeq
+
+    /// The Gram matrix of a group's sources.
+    let matrix (b: int) (label: string) : float[,] =
+        let d = program.Bases[b]
+        let size = d.Sources.Length
+        let value i j =
+            let row = known[(simple (List.item (j - i) d.Gram[i])).Id]
+            match row with
+            | [ "", v ] -> v
+            | _ -> row |> List.find (fun (l, _) -> l = label) |> snd
+        let values = Array2D.zeroCreate size size
+        for i in 0 .. size - 1 do
+            for j in i .. size - 1 do
+                values[i, j] <- value i j
+                values[j, i] <- values[i, j]
+        values
+
+    let name (d: BasisDefinition) i = if i < d.Names.Length then $"`{d.Names[i]}`" else $"source {i + 1}"
+
+    let listed (names: string list) = String.Join(", ", names)
+
+    /// What is wrong with the tasks, by their names.
+    let fault (d: BasisDefinition) (label: string) (e: BasisException) =
+        let where = if label = "" then "" else $" at {label}"
+        match e with
+        | :? BasisNonFiniteException as e ->
+            let who = e.Members |> Seq.map (name d) |> List.ofSeq |> listed
+            FaultException($"{who}: NaN or infinite elements{where}, so nothing can be kept of it; mend the file or leave it out of the family", e)
+        | :? BasisRankException as e ->
+            let zero = [ for t in e.Zero -> $"{name d t} is zero" ]
+            let equal = [ for p in e.Equal -> (let struct (a, b) = p in $"{name d a} and {name d b} are equal") ]
+            let dependent = [ for t in e.Dependent -> $"{name d t} is a combination of others" ]
+            let why = match zero @ equal @ dependent with [] -> "" | all -> ": " + listed all
+            FaultException($"the {d.Names.Length} task vectors have rank {e.Rank}{where}{why}; give at most {e.Rank} atoms, or leave out what adds nothing", e)
+        | :? BasisUnreachedException as e ->
+            let reached = e.Reached.ToString("0.####", Globalization.CultureInfo.InvariantCulture)
+            FaultException($"the worst member's relative error is {reached} at best{where}, with {e.Atoms} atoms; allow more, or take another method", e)
+        | e -> FaultException(e.Message, e)
+
+    /// The solution of a group; of a layer or tensor that the tasks leave alone less can be kept than was asked for, or nothing.
+    let solution (d: BasisDefinition) (label: string) (gram: float[,]) : BasisSolution option =
+        try
+            Some(BasisSolver.Solve(gram, d.Options))
+        with
+        | :? BasisRankException as e when label <> "" ->
+            if e.Rank < 1 then None
+            else
+                try
+                    Some(BasisSolver.Solve(gram, d.Options.WithAtoms e.Rank))
+                with :? BasisException as e ->
+                    raise (fault d label e)
+        | :? BasisException as e -> raise (fault d label e)
+
+    let solveTasks (b: int) (d: BasisDefinition) =
+        let solutions =
+            Solving.groupsOf program d |> List.map (fun label ->
+                let gram = matrix b label
+                label, gram, solution d label gram)
+        let count =
+            if d.Options.Atoms.HasValue then d.Options.Atoms.Value
+            else solutions |> List.map (fun (_, _, s) -> s |> Option.map _.Atoms |> Option.defaultValue 0) |> List.max |> max 1
+        let hasMean = d.Options.Method = BasisMethod.Pca
+        let tasks = d.Names.Length
+        let kept = count + (if hasMean then 1 else 0)
+        let groups =
+            solutions |> List.map (fun (label, gram, solution) ->
+                let at (m: float[,]) i j = if i < Array2D.length1 m && j < Array2D.length2 m then m[i, j] else 0.0
+                let encoder, decoder =
+                    match solution with
+                    | Some s -> s.Encoder, s.Decoder
+                    | None -> Array2D.zeroCreate tasks 1, Array2D.zeroCreate 1 tasks
+                // The mean stands last, after as many atoms as the widest group has.
+                { Label = label
+                  Gram = gram
+                  Weights = Array2D.init tasks kept (fun k m -> if m = count then 1.0 / float tasks else at encoder k m)
+                  Coefficients = Array2D.init kept tasks (fun m t -> if m = count then 1.0 else at decoder m t)
+                  Report =
+                    (match solution with
+                     | Some s -> BasisReport.Of(gram, s)
+                     | None -> BasisReport.Of(gram, BasisSolution(encoder, decoder, false, 0))) })
+        Solving.solved program d count groups (BasisReport.Combine(groups |> List.map _.Report |> Array.ofList))
+
+    let solveGrown (b: int) (d: BasisDefinition) previous =
+        let before = program.Solved[previous]
+        let hasMean = Array2D.length1 before.Groups.Head.Coefficients > before.Atoms
+        let groups =
+            before.Groups |> List.map (fun g ->
+                try
+                    BasisGrowing.grow d.Origin d.Options hasMean g (matrix b g.Label)
+                with :? BasisException as e ->
+                    raise (fault d g.Label e))
+        let count = Array2D.length1 groups.Head.Coefficients - (if hasMean then 1 else 0)
+        Solving.solved program d count groups (BasisReport.Combine(groups |> List.map _.Report |> Array.ofList))
+
+    let solve (b: int) =
+        let d = program.Bases[b]
+        program.Solved[b] <-
+            match d.Origin with
+            | BasisOrigin.Tasks -> solveTasks b d
+            | BasisOrigin.Growth(previous, _)
+            | BasisOrigin.Extension previous -> solveGrown b d previous
+            | BasisOrigin.Stored path -> invalidOp $"{path} is solved when it is read"
+
+    /// What the Gram matrix of a basis waits for besides its own sources.
+    let previous (b: int) =
+        match program.Bases[b].Origin with
+        | BasisOrigin.Growth(p, _)
+        | BasisOrigin.Extension p -> [ p ]
+        | _ -> []
+
+    /// Fetches the dot products of these bases from earlier runs, and computes the others in one pass.
+    let measure (bases: int list) =
+        let wanted =
+            [ for b in bases do
+                  let dots = dotsOf b |> List.map simple
+                  let missing = dots |> List.filter (fun n -> not n.Op.IsConst && not (known.ContainsKey n.Id))
+                  for n in dots do
+                      match n.Op with
+                      | Const v -> known[n.Id] <- [ "", v ]
+                      | _ -> ()
+                  if not missing.IsEmpty then
+                      match (if work.Settings.Cache then GramCache.tryRead program dots else None) with
+                      | Some values -> List.iter2 (fun (n: Node) v -> known[n.Id] <- v) dots values
+                      | None -> dots ]
+        let missing = wanted |> List.concat |> List.filter (fun n -> not (known.ContainsKey n.Id)) |> List.distinctBy _.Id
+        if not missing.IsEmpty then
+            for found in work.Numbers(bind, missing, "measuring the tasks (Gram matrix)") do
+                known[found.Key] <- found.Value
+        if work.Settings.Cache then
+            for dots in wanted do
+                GramCache.write program dots (dots |> List.map (fun n -> known[n.Id]))
+
+    /// Makes known whatever numbers of bases the nodes wait for.
+    let rec require (nodes: Node list) =
+        match waitingFor nodes with
+        | [] -> ()
+        | bases -> solveAll bases
+
+    and solveAll (bases: int list) =
+        for b in bases do
+            for p in previous b do
+                if not (program.Solved.ContainsKey p) then
+                    solveAll [ p ]
+        require (bases |> List.collect dotsOf)
+        let open' = bases |> List.filter (fun b -> not (program.Solved.ContainsKey b))
+        measure open'
+        List.iter solve open'
+
+    /// The value of a late number, where it is known by now.
+    member _.Late i = late i
+    /// The node with the late numbers that are known.
+    member _.Bind(node: Node) = bind node
+    member _.Require(nodes: Node list) = require nodes
+    /// The bases whose numbers the nodes wait for, and those that these rest on.
+    member _.Waiting(nodes: Node list) =
+        let rec all (found: int list) (next: int list) =
+            match next |> List.filter (fun b -> not (List.contains b found) && not (program.Solved.ContainsKey b)) with
+            | [] -> found
+            | more -> all (found @ more) ((more |> List.collect previous) @ waitingFor (more |> List.collect dotsOf))
+        all [] (waitingFor nodes)
+    /// Makes the numbers of these bases known.
+    member _.Solve(bases: int list) = solveAll (bases |> List.filter (fun b -> not (program.Solved.ContainsKey b)))
+    /// Whether the dot products of a basis are known, or kept by an earlier run: then it can be solved without a pass.
+    member _.IsMeasured(b: int) =
+        let dots = dotsOf b |> List.map simple
+        dots |> List.forall (fun n -> n.Op.IsConst || known.ContainsKey n.Id)
+        || (work.Settings.Cache && (GramCache.tryRead program dots).IsSome)

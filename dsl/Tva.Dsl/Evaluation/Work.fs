@@ -1,0 +1,80 @@
+/// Runs plans for one host: tells it what goes on, and reads the numbers that come out.
+namespace Tva.Dsl
+
+open System
+open System.Collections.Generic
+open System.IO
+open System.Threading
+open Tva.Core
+open Tva.Core.Execution
+open Tva.Dsl.Graph
+open Tva.Dsl.Plan
+open Tva.Dsl.Typing
+
+type Work(program: Program, settings: RunSettings, onEvent: Event -> unit, cancellation: CancellationToken) =
+    let options = RunOptions(settings.Memory, settings.Threads, settings.Strict)
+
+    let progress =
+        { new IProgress<RunProgress> with
+            member _.Report p = onEvent (Event.Progressed p) }
+
+    let warn (result: RunResult) =
+        for n in result.NonFinite do
+            let count what (k: int64) = if k = 0L then [] else [ $"{k} {what}" ]
+            let counts = String.Join(" and ", count "NaN" n.NaNs @ count "infinite" n.Infinities)
+            onEvent (Event.Warned $"{n.Path}: tensor `{n.Tensor}` has {counts} elements")
+
+    member _.Settings = settings
+    member _.Tell(e: Event) = onEvent e
+    member _.Cancellation = cancellation
+
+    /// Runs a step of work for these outputs; a fault's message says which expression it happened in.
+    member _.During(saves: SaveRequest list, f: unit -> 'a) : 'a =
+        try
+            f ()
+        with :? FaultException as e ->
+            match saves with
+            | [] -> raise (FaultException(e.Message, e))
+            | _ ->
+                let last (s: SaveRequest) = s.Provenance.Split('\n') |> Array.last
+                let what = saves |> List.map (fun s -> $"`{last s}` to {s.Path}")
+                raise (FaultException($"{e.Message}\n  while saving {Suggest.listing what}", e))
+
+    /// Runs the plan of a group, for a purpose.
+    member this.Run(group: PlannedGroup, what: string) : RunResult =
+        onEvent (Event.Started what)
+        let result = this.During(group.Saves, fun () -> Executor.Run(group.Planned.Plan, options, progress, cancellation))
+        warn result
+        onEvent (Event.Finished(result.BytesRead, result.BytesWritten, result.Elapsed))
+        result
+
+    /// A number's values with their labels: one for the model, or one per layer, floating tensor or row of one.
+    member _.Read(group: PlannedGroup, result: RunResult option, at: int) : (string * float) list =
+        match group.Planned.Scalars[at], result with
+        | ScalarResult.Known v, _ -> [ "", v ]
+        | ScalarResult.Result _, None -> []
+        | ScalarResult.Result i, Some result ->
+            let plan = group.Planned.Plan
+            let values = result.Results[i]
+            match plan.Scalars[plan.Results[i]].Extent with
+            | Extent.All -> [ "", values[0] ]
+            | Extent.Layer -> [ for l, v in Seq.zip result.Layers values -> Solving.layerName l, v ]
+            | Extent.Tensor -> [ for k, t in Seq.indexed plan.Tensors do if t.Class >= 0 then t.Name, values[k] ]
+            | _ ->
+                let mutable at = 0L
+                [ for t in plan.Tensors do
+                      if t.Class >= 0 then
+                          for r in 0L .. t.Shape.Rows - 1L -> $"{t.Name}[{r}]", values[int (at + r)]
+                      at <- at + t.Shape.Rows ]
+
+    /// The values of numbers, with their labels, by node; one pass for all of them.
+    member this.Numbers(bind: Node -> Node, numbers: Node list, what: string) : Dictionary<int, (string * float) list> =
+        let found = Dictionary<int, (string * float) list>()
+        for group in Batch.plan program bind [] numbers do
+            let result = if group.Planned.Plan.Steps.Count = 0 then None else Some(this.Run(group, what))
+            try
+                for at, n in List.indexed group.Numbers do
+                    found[n.Id] <- this.Read(group, result, at)
+            finally
+                result |> Option.iter (fun r -> r.Dispose())
+        found
