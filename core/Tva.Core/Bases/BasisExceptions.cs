@@ -1,6 +1,8 @@
 namespace Tva.Core.Bases;
 
-/// <summary>The tasks themselves stand against the basis that was asked for; members are named by index, the front has their names.</summary>
+/// <summary>
+/// The tasks themselves stand against the basis that was asked for; members are named by index, the front has their names.
+/// </summary>
 public abstract class BasisException(string message) : Exception(message);
 
 /// <summary>More atoms than the tasks have linearly independent directions.</summary>
