@@ -43,6 +43,10 @@ public sealed class BasisNonFiniteException(int[] members)
     public IReadOnlyList<int> Members { get; } = members;
 }
 
+/// <summary>Training left the finite numbers: the learning rate is too high.</summary>
+public sealed class BasisDivergedException()
+    : BasisException("training diverged; a lower learning rate may help");
+
 /// <summary>No number of atoms brings every task's error down to what was asked for.</summary>
 /// <param name="reached">The least worst relative error of any number of atoms.</param>
 /// <param name="atoms">That number.</param>

@@ -29,7 +29,8 @@ public sealed class BasisSolver
     /// <exception cref="ArgumentOutOfRangeException">T below 2, M outside 1..T, a setting outside its range.</exception>
     /// <exception cref="BasisException">
     /// <see cref="BasisRankException"/>: M is above the rank of G; <see cref="BasisNonFiniteException"/>: NaN or infinity in G;
-    /// <see cref="BasisUnreachedException"/>: no M brings the error down to what was asked for.
+    /// <see cref="BasisUnreachedException"/>: no M brings the error down to what was asked for;
+    /// <see cref="BasisDivergedException"/>: training left the finite numbers.
     /// </exception>
     public static BasisSolution Solve(double[,] gram, BasisOptions options)
     {
@@ -213,7 +214,7 @@ public sealed class BasisSolver
             var solution = new BasisSolution(trained.Encoder, trained.Decoder, HasMean: false, factor.Rank);
             var loss = BasisReport.Of(factor, solution).Loss;
             solution = solution with { TrainedLoss = loss };
-            if (closed)
+            if (closed && double.IsFinite(loss))
             {
                 solution = solution with { Decoder = factor.ClosedForm(solution.Encoder) };
                 loss = BasisReport.Of(factor, solution).Loss;
@@ -222,7 +223,7 @@ public sealed class BasisSolver
             (best, least) = loss < least ? (solution, loss) : (best, least);
         }
 
-        return best ?? throw new ArithmeticException("training diverged: the learning rate is too high");
+        return best ?? throw new BasisDivergedException();
     }
 
     /// <summary>The spectrum of JGJ: the mean taken out of every task.</summary>

@@ -25,7 +25,8 @@ internal sealed class GramFactor
         (Rows, Norm, Rank) = (rows, norm, rank);
         this.pivots = pivots;
         spectrum = new(() => Spectrum(Rows));
-        cosineEigenvalues = new(() => Spectrum(Dense.Build(rows.GetLength(0), Tasks, (k, t) => Ratio(rows[k, t], norm[t]))).Values);
+        cosineEigenvalues = new(
+            () => Spectrum(Dense.Build(rows.GetLength(0), norm.Length, (k, t) => Ratio(rows[k, t], norm[t]))).Values);
     }
 
     /// <summary>F, n×T.</summary>

@@ -26,7 +26,7 @@ public static class LowRank
         if (!fit || b2.Length != rows * rank2 || a2.Length != columns * rank2)
         {
             throw new ArgumentException(
-                $"{b1.Length} and {a1.Length} numbers at rank {rank1} do not go with {b2.Length} and {a2.Length} at rank {rank2}");
+                $"{b1.Length} and {a1.Length} numbers at rank {rank1} do not fit {b2.Length} and {a2.Length} at rank {rank2}");
         }
 
         var products = Products(b1, rank1, b2, rank2, rows);

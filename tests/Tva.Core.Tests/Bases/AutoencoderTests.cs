@@ -152,6 +152,35 @@ public class AutoencoderTests
             BasisSolver.Solve(gram, new() { Steps = 300, Seed = 2 }).Encoder);
     }
 
+    /// <summary>To the last bit, so whatever the width of vectors; odd rows and both orders of a among them.</summary>
+    [Fact]
+    public void ProductsAreSumsInOrder()
+    {
+        var random = new Random(12);
+        var width = System.Numerics.Vector<double>.Count;
+        for (var trial = 0; trial < 50; trial++)
+        {
+            var (rows, inner, columns) = (1 + random.Next(9), 1 + random.Next(20), width * (1 + random.Next(10)));
+            var a = new Matrix(Draw((rows * inner) + 5), 5, inner, 1);
+            a = trial % 2 == 0 ? a : new Matrix(a.Values, 5, rows, 1).Transposed;
+            var b = new Matrix(Draw(3 + (inner * (columns + 2))), 3, columns + 2, 1);
+            var c = new Matrix(new double[rows * columns], 0, columns, 1);
+            RowProduct.Multiply(a, b, c, rows, inner, columns);
+            for (var i = 0; i < rows * columns; i++)
+            {
+                var sum = 0.0;
+                for (var k = 0; k < inner; k++)
+                {
+                    sum += a.At(i / columns, k) * b.At(k, i % columns);
+                }
+
+                Assert.Equal(sum, c.Values[i]);
+            }
+        }
+
+        double[] Draw(int count) => [.. Enumerable.Range(0, count).Select(_ => random.NextDouble() - 0.5)];
+    }
+
     [Fact]
     public void TheExponentialAndTheLogarithmAreTheLibrarys()
     {

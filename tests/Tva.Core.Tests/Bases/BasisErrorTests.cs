@@ -103,6 +103,17 @@ public class BasisErrorTests
         }
     }
 
+    [Fact]
+    public void TrainingThatDivergesSaysSo()
+    {
+        var gram = Vectors.Gram(Vectors.Draw(30, 4, 10));
+        foreach (var method in new[] { BasisMethod.Ae, BasisMethod.AeLinear })
+        {
+            var options = new BasisOptions { Method = method, LearningRate = 1e200 };
+            Assert.Throws<BasisDivergedException>(() => BasisSolver.Solve(gram, options));
+        }
+    }
+
     /// <summary>A task is as much a task when the others are a million times larger.</summary>
     [Fact]
     public void SmallTasksCount()
