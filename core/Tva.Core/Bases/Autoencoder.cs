@@ -58,7 +58,8 @@ internal sealed class Autoencoder
         }
 
         var size = tasks * stride;
-        (parameters, gradient, first, second) = (new double[2 * size], new double[2 * size], new double[2 * size], new double[2 * size]);
+        (parameters, gradient) = (new double[2 * size], new double[2 * size]);
+        (first, second) = (new double[2 * size], new double[2 * size]);
         (pair, pairTimesGram, inner) = (new double[2 * size], new double[2 * size], new double[2 * stride * stride]);
         isAtom = new double[stride];
         Array.Fill(isAtom, 1, 0, atoms);
@@ -136,8 +137,8 @@ internal sealed class Autoencoder
     }
 
     /// <summary>
-    /// The gradient at the B and W of <see cref="Forward"/>. With E = BW − I: dL/dW = 2/T²·BᵀGE = 2/T²·(BᵀGB·W − BᵀG), of which this
-    /// is the transpose, and dL/dB = 2/T²·GEWᵀ = 2/T²·(GB·WWᵀ − GWᵀ); then through what makes B and W of the parameters.
+    /// The gradient at the B and W of <see cref="Forward"/>. With E = BW − I: dL/dW = 2/T²·BᵀGE = 2/T²·(BᵀGB·W − BᵀG), of which
+    /// this is the transpose, and dL/dB = 2/T²·GEWᵀ = 2/T²·(GB·WWᵀ − GWᵀ); then through what makes B and W of the parameters.
     /// </summary>
     public void Backward()
     {

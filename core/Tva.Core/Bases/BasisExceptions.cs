@@ -1,6 +1,8 @@
 namespace Tva.Core.Bases;
 
-/// <summary>The tasks themselves stand against the basis that was asked for; members are named by index, the front has their names.</summary>
+/// <summary>
+/// The tasks themselves stand against the basis that was asked for; members are named by index, the front has their names.
+/// </summary>
 public abstract class BasisException(string message) : Exception(message);
 
 /// <summary>More atoms than the tasks have linearly independent directions.</summary>
@@ -40,6 +42,10 @@ public sealed class BasisNonFiniteException(int[] members)
     /// <summary>The tasks that it comes from.</summary>
     public IReadOnlyList<int> Members { get; } = members;
 }
+
+/// <summary>Training left the finite numbers: the learning rate is too high.</summary>
+public sealed class BasisDivergedException()
+    : BasisException("training diverged; a lower learning rate may help");
 
 /// <summary>No number of atoms brings every task's error down to what was asked for.</summary>
 /// <param name="reached">The least worst relative error of any number of atoms.</param>

@@ -19,8 +19,8 @@ public sealed record GrownBasis(
     double[,] Combination, double[,] Decoder, bool HasMean, double[] Norm, double[] Error, double[] RelativeError);
 
 /// <summary>
-/// The products of a newcomer τ with a basis's atoms S (d×M) in, its coefficients or a basis of it and the old tasks out, without the
-/// old tasks' files (arXiv 2502.01015). A basis with a mean counts the mean among its atoms, with a decoder row of ones.
+/// The products of a newcomer τ with a basis's atoms S (d×M) in, its coefficients or a basis of it and the old tasks out, without
+/// the old tasks' files (arXiv 2502.01015). A basis with a mean counts the mean among its atoms, with a decoder row of ones.
 /// </summary>
 public static class BasisGrowth
 {
@@ -41,7 +41,8 @@ public static class BasisGrowth
         var weights = Dense.LeastSquares(s, Dense.Build(count, 1, (k, _) => rows[k, atoms]));
         var rest = Dense.Multiply(rows, Dense.Build(atoms + 1, 1, (m, _) => m < atoms ? weights[m, 0] : -1));
         var error = Dense.Norm(rest, 0);
-        return new([.. Enumerable.Range(0, atoms).Select(m => weights[m, 0])], error, BasisReport.Relative(factor.Norm[atoms], error, 0));
+        double[] coefficients = [.. Enumerable.Range(0, atoms).Select(m => weights[m, 0])];
+        return new(coefficients, error, BasisReport.Relative(factor.Norm[atoms], error, 0));
     }
 
     /// <summary>

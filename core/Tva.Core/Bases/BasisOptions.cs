@@ -12,15 +12,18 @@ public sealed record BasisOptions
     /// </summary>
     public int? Atoms { get; init; }
 
-    /// <summary>Instead of <see cref="Atoms"/>: the least M whose worst task has a relative error ‖τ−τ̂‖/‖τ‖ of at most this.</summary>
+    /// <summary>
+    /// Instead of <see cref="Atoms"/>: the least M whose worst task has a relative error ‖τ−τ̂‖/‖τ‖ of at most this.
+    /// </summary>
     public double? Error { get; init; }
 
     /// <summary>Everything random follows from it.</summary>
     public long Seed { get; init; }
 
     /// <summary>
-    /// Trainings from further draws of A, each with all steps, as long as the loss is more than 1 % above the spectral bound; the best
-    /// is taken (ae, ae-linear). One is the published training, which about one time in ten is still on its way after its steps.
+    /// Trainings from further draws of A, each with all steps, as long as the loss is more than 1 % above the spectral bound; the
+    /// best is taken (ae, ae-linear). One is the published training, which about one time in ten is still on its way after its
+    /// steps.
     /// </summary>
     public int Starts { get; init; } = 6;
 
@@ -49,9 +52,9 @@ public sealed record BasisOptions
     public bool SoftmaxDecoder { get; init; }
 
     /// <summary>
-    /// <c>closed</c>: W* = (BᵀGB)⁺BᵀG. By name <c>trained</c> (ae, ae-linear: W as trained), <c>selection</c> (sample: a task that
-    /// was not drawn becomes zero) or <c>membership</c> (cluster: a task becomes its cluster's mean). Null is closed, but trained
-    /// with <see cref="SoftmaxDecoder"/>.
+    /// <c>closed</c>: W* = (BᵀGB)⁺BᵀG. By name <c>trained</c> (ae, ae-linear: W as trained), <c>selection</c> (sample: a task
+    /// that was not drawn becomes zero) or <c>membership</c> (cluster: a task becomes its cluster's mean). Null is closed, but
+    /// trained with <see cref="SoftmaxDecoder"/>.
     /// </summary>
     public string? Decoder { get; init; }
 
@@ -86,7 +89,8 @@ public sealed record BasisOptions
         Require(Error is null || (Error >= 0 && double.IsFinite(Error.Value)), nameof(Error), "not negative");
         if (!Method.Decoders().Contains(DecoderOrDefault))
         {
-            throw new ArgumentException($"{Method.Name()} has no decoder '{DecoderOrDefault}', only {string.Join(", ", Method.Decoders())}");
+            var decoders = string.Join(", ", Method.Decoders());
+            throw new ArgumentException($"{Method.Name()} has no decoder '{DecoderOrDefault}', only {decoders}");
         }
 
         if (Merge is not ("mean" or "sum"))

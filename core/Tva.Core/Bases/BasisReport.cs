@@ -1,8 +1,8 @@
 namespace Tva.Core.Bases;
 
 /// <summary>
-/// What a basis loses, from G alone: with R the reconstruction (BW, see <see cref="BasisSolution.Reconstruction"/>) and E = R − I,
-/// the squared error of task t is e_tᵀGe_t (arXiv 2502.01015). Arrays are by task; τ̂ is τ as it comes back.
+/// What a basis loses, from G alone: with R the reconstruction (BW, see <see cref="BasisSolution.Reconstruction"/>) and E = R −
+/// I, the squared error of task t is e_tᵀGe_t (arXiv 2502.01015). Arrays are by task; τ̂ is τ as it comes back.
 /// </summary>
 /// <param name="Norm">‖τ‖.</param>
 /// <param name="Recovered">‖τ̂‖.</param>
@@ -10,7 +10,9 @@ namespace Tva.Core.Bases;
 /// <param name="RelativeError">‖τ−τ̂‖/‖τ‖; of an all-zero task 0 if it comes back as zero, else infinite.</param>
 /// <param name="Cosine">Of τ and τ̂; when both are zero 1, when one is 0.</param>
 /// <param name="Loss">Σ‖τ−τ̂‖²/Σ‖τ‖².</param>
-/// <param name="Bound">Σ λ_m(G) over m beyond the vectors kept (atoms, and the mean where there is one) / Σλ: no linear method is below.</param>
+/// <param name="Bound">
+/// Σ λ_m(G) over m beyond the vectors kept (atoms, and the mean where there is one) / Σλ: no linear method is below.
+/// </param>
 /// <param name="PublishedLoss">tr(EᵀGE)/T², as published code prints it.</param>
 public sealed record BasisReport(
     double[] Norm,
@@ -47,8 +49,8 @@ public sealed record BasisReport(
     }
 
     /// <summary>
-    /// Bases of several groups of tensors (one per layer, say) as one: squared norms, squared errors and products add up, so that loss
-    /// and bound are means weighted by Σ‖τ‖² of the group.
+    /// Bases of several groups of tensors (one per layer, say) as one: squared norms, squared errors and products add up, so that
+    /// loss and bound are means weighted by Σ‖τ‖² of the group.
     /// </summary>
     /// <param name="groups">At least one, all of the same tasks.</param>
     public static BasisReport Combine(IReadOnlyList<BasisReport> groups)

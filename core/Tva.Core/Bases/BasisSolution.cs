@@ -1,6 +1,8 @@
 namespace Tva.Core.Bases;
 
-/// <summary>A basis: atoms S = V·Encoder (d×M), and the tasks as they come back, S·Decoder (plus the mean when it has one).</summary>
+/// <summary>
+/// A basis: atoms S = V·Encoder (d×M), and the tasks as they come back, S·Decoder (plus the mean when it has one).
+/// </summary>
 /// <param name="Encoder">B, T×M: the atoms as combinations of the tasks.</param>
 /// <param name="Decoder">W, M×T: the tasks as combinations of the atoms.</param>
 /// <param name="HasMean">pca: the mean of the tasks is kept as well and added to every task.</param>

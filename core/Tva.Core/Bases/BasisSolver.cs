@@ -1,9 +1,9 @@
 namespace Tva.Core.Bases;
 
 /// <summary>
-/// A Gram matrix G = VᵀV of T tasks in, an encoder B (T×M) and a decoder W (M×T) out (arXiv 2502.01015): atoms are V·B, tasks come
-/// back as V·B·W. All of it is arithmetic on T×T numbers in float64, and the same on every machine for the same G, options and seed.
-/// Several groups of tensors with a basis each are as many calls.
+/// A Gram matrix G = VᵀV of T tasks in, an encoder B (T×M) and a decoder W (M×T) out (arXiv 2502.01015): atoms are V·B, tasks
+/// come back as V·B·W. All of it is arithmetic on T×T numbers in float64, and the same on every machine for the same G, options
+/// and seed. Several groups of tensors with a basis each are as many calls.
 /// </summary>
 public sealed class BasisSolver
 {
@@ -29,7 +29,8 @@ public sealed class BasisSolver
     /// <exception cref="ArgumentOutOfRangeException">T below 2, M outside 1..T, a setting outside its range.</exception>
     /// <exception cref="BasisException">
     /// <see cref="BasisRankException"/>: M is above the rank of G; <see cref="BasisNonFiniteException"/>: NaN or infinity in G;
-    /// <see cref="BasisUnreachedException"/>: no M brings the error down to what was asked for.
+    /// <see cref="BasisUnreachedException"/>: no M brings the error down to what was asked for;
+    /// <see cref="BasisDivergedException"/>: training left the finite numbers.
     /// </exception>
     public static BasisSolution Solve(double[,] gram, BasisOptions options)
     {
@@ -102,7 +103,9 @@ public sealed class BasisSolver
         _ => Train(atoms),
     };
 
-    /// <summary>B = Q, the eigenvectors of the M largest eigenvalues of G, largest entries positive; W = Qᵀ. An atom's norm is √λ.</summary>
+    /// <summary>
+    /// B = Q, the eigenvectors of the M largest eigenvalues of G, largest entries positive; W = Qᵀ. An atom's norm is √λ.
+    /// </summary>
     private BasisSolution Svd(int atoms)
     {
         var encoder = First(factor.Eigenvectors, atoms);
@@ -156,8 +159,8 @@ public sealed class BasisSolver
     }
 
     /// <summary>
-    /// M different tasks, every choice as likely; atoms are the tasks themselves. By default the others come back by least squares,
-    /// with <c>selection</c> as zero. A smaller M with the same seed gives the first of the same tasks.
+    /// M different tasks, every choice as likely; atoms are the tasks themselves. By default the others come back by least
+    /// squares, with <c>selection</c> as zero. A smaller M with the same seed gives the first of the same tasks.
     /// </summary>
     private BasisSolution Sample(int atoms)
     {
@@ -176,8 +179,9 @@ public sealed class BasisSolver
     }
 
     /// <summary>
-    /// An atom per cluster (see <see cref="SpectralClusters"/>), the mean or the sum of its tasks. By default tasks come back by least
-    /// squares; with <c>membership</c> each as the mean of its cluster, which for a sum is the atom divided by the number of tasks.
+    /// An atom per cluster (see <see cref="SpectralClusters"/>), the mean or the sum of its tasks. By default tasks come back by
+    /// least squares; with <c>membership</c> each as the mean of its cluster, which for a sum is the atom divided by the number
+    /// of tasks.
     /// </summary>
     private BasisSolution Cluster(int? atoms)
     {
@@ -194,7 +198,9 @@ public sealed class BasisSolver
         return new(encoder, decoder, HasMean: false, factor.Rank, Clusters: clusters);
     }
 
-    /// <summary>See <see cref="Autoencoder"/>. The W reported is the best for the B that was trained, unless the trained one is asked for.</summary>
+    /// <summary>
+    /// See <see cref="Autoencoder"/>. The W reported is the best for the B that was trained, unless the trained one is asked for.
+    /// </summary>
     private BasisSolution Train(int atoms)
     {
         var random = new SeededRandom(options.Seed, "basis.ae");
@@ -208,7 +214,7 @@ public sealed class BasisSolver
             var solution = new BasisSolution(trained.Encoder, trained.Decoder, HasMean: false, factor.Rank);
             var loss = BasisReport.Of(factor, solution).Loss;
             solution = solution with { TrainedLoss = loss };
-            if (closed)
+            if (closed && double.IsFinite(loss))
             {
                 solution = solution with { Decoder = factor.ClosedForm(solution.Encoder) };
                 loss = BasisReport.Of(factor, solution).Loss;
@@ -217,7 +223,7 @@ public sealed class BasisSolver
             (best, least) = loss < least ? (solution, loss) : (best, least);
         }
 
-        return best ?? throw new ArithmeticException("training diverged: the learning rate is too high");
+        return best ?? throw new BasisDivergedException();
     }
 
     /// <summary>The spectrum of JGJ: the mean taken out of every task.</summary>
@@ -238,10 +244,11 @@ public sealed class BasisSolver
     }
 
     /// <summary>Directions around the mean: against the tasks as they are, whose rounding theirs is.</summary>
-    private int CentredRank() =>
-        factor.Rank == 0
-            ? 0
-            : centred.Value.Values.Count(x => x > factor.Eigenvalues[0] * factor.Tasks * GramFactor.Tolerance * GramFactor.Tolerance);
+    private int CentredRank()
+    {
+        var least = factor.Tasks * GramFactor.Tolerance * GramFactor.Tolerance;
+        return factor.Rank == 0 ? 0 : centred.Value.Values.Count(x => x > factor.Eigenvalues[0] * least);
+    }
 
     private static double[,] First(double[,] vectors, int count) =>
         Dense.Build(vectors.GetLength(0), count, (t, m) => vectors[t, m]);

@@ -83,8 +83,8 @@ internal static class Dense
     public static double Norm(double[,] a, int column) => Math.Sqrt(Dot(a, column, a, column));
 
     /// <summary>
-    /// A thin singular value decomposition: singular values from the largest, left vectors (rows × n) and right ones (columns × n),
-    /// n the smaller side.
+    /// A thin singular value decomposition: singular values from the largest, left vectors (rows × n) and right ones (columns ×
+    /// n), n the smaller side.
     /// </summary>
     public static (double[] Values, double[,] Left, double[,] Right) Svd(double[,] a)
     {

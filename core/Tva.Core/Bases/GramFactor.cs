@@ -2,8 +2,8 @@ namespace Tva.Core.Bases;
 
 /// <summary>
 /// A Gram matrix G = VᵀV (T×T) in, a small F (n×T, n ≤ T) with FᵀF = G out: F stands for V in everything that depends on products
-/// alone, without the digits that squaring would cost. It is a Cholesky factor with pivots of G scaled to unit diagonal, so that a
-/// small task is as exact as a large one.
+/// alone, without the digits that squaring would cost. It is a Cholesky factor with pivots of G scaled to unit diagonal, so that
+/// a small task is as exact as a large one.
 /// </summary>
 internal sealed class GramFactor
 {
@@ -25,7 +25,8 @@ internal sealed class GramFactor
         (Rows, Norm, Rank) = (rows, norm, rank);
         this.pivots = pivots;
         spectrum = new(() => Spectrum(Rows));
-        cosineEigenvalues = new(() => Spectrum(Dense.Build(Rows.GetLength(0), Tasks, (k, t) => Norm[t] > 0 ? Rows[k, t] / Norm[t] : 0)).Values);
+        cosineEigenvalues = new(
+            () => Spectrum(Dense.Build(rows.GetLength(0), norm.Length, (k, t) => Ratio(rows[k, t], norm[t]))).Values);
     }
 
     /// <summary>F, n×T.</summary>
@@ -67,7 +68,12 @@ internal sealed class GramFactor
         }
 
         var cosine = Dense.Build(
-            tasks, tasks, (i, j) => norm[i] > 0 && norm[j] > 0 ? (i == j ? 1 : ((0.5 * gram[i, j]) + (0.5 * gram[j, i])) / norm[i] / norm[j]) : 0);
+            tasks, tasks, (i, j) => Ratio(Ratio((0.5 * gram[i, j]) + (0.5 * gram[j, i]), norm[i]), norm[j]));
+        for (var t = 0; t < tasks; t++)
+        {
+            cosine[t, t] = norm[t] > 0 ? 1 : 0;
+        }
+
         var rows = new List<double[]>();
         var pivots = new List<int>();
         var rank = 0;
@@ -101,15 +107,15 @@ internal sealed class GramFactor
     public double Bound(int kept) => Energy == 0 ? 0 : Eigenvalues.Skip(kept).Sum() / Energy;
 
     /// <summary>
-    /// No linear method that keeps so many vectors has a smaller worst relative error: some task's square is at least the mean one,
-    /// weighted by the tasks' squared norms or alike.
+    /// No linear method that keeps so many vectors has a smaller worst relative error: some task's square is at least the mean
+    /// one, weighted by the tasks' squared norms or alike.
     /// </summary>
     public double WorstBound(int kept) =>
         Math.Sqrt(Math.Max(Bound(kept), cosineEigenvalues.Value.Skip(kept).Sum() / Tasks));
 
     /// <summary>
-    /// The eigenvalues (from the largest) and eigenvectors of FᵀF for any F, by the singular values of F; vectors only for as many as F
-    /// has rows, each with its largest entry positive.
+    /// The eigenvalues (from the largest) and eigenvectors of FᵀF for any F, by the singular values of F; vectors only for as
+    /// many as F has rows, each with its largest entry positive.
     /// </summary>
     public static (double[] Values, double[,] Vectors) Spectrum(double[,] factor)
     {
@@ -178,6 +184,9 @@ internal sealed class GramFactor
 
         return row;
     }
+
+    /// <summary>x/norm; of an all-zero task 0.</summary>
+    private static double Ratio(double x, double norm) => norm > 0 ? x / norm : 0;
 
     private bool Equal(int first, int second)
     {

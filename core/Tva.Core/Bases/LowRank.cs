@@ -8,8 +8,8 @@ namespace Tva.Core.Bases;
 public static class LowRank
 {
     /// <summary>
-    /// ⟨B₁A₁, B₂A₂⟩ = tr((B₁ᵀB₂)(A₂A₁ᵀ)): (m + n)·r₁·r₂ steps for matrices of m×n. Products of floats are exact in float64, and sums
-    /// run in an order that does not depend on the machine.
+    /// ⟨B₁A₁, B₂A₂⟩ = tr((B₁ᵀB₂)(A₂A₁ᵀ)): (m + n)·r₁·r₂ steps for matrices of m×n. Products of floats are exact in float64, and
+    /// sums run in an order that does not depend on the machine.
     /// </summary>
     /// <param name="b1">m×r₁, row by row.</param>
     /// <param name="a1">r₁×n.</param>
@@ -22,10 +22,11 @@ public static class LowRank
         ReadOnlySpan<float> b1, ReadOnlySpan<float> a1, int rank1, ReadOnlySpan<float> b2, ReadOnlySpan<float> a2, int rank2)
     {
         var (rows, columns) = (b1.Length / rank1, a1.Length / rank1);
-        if (b1.Length != rows * rank1 || a1.Length != columns * rank1 || b2.Length != rows * rank2 || a2.Length != columns * rank2)
+        var fit = b1.Length == rows * rank1 && a1.Length == columns * rank1;
+        if (!fit || b2.Length != rows * rank2 || a2.Length != columns * rank2)
         {
             throw new ArgumentException(
-                $"B₁ of {b1.Length}, A₁ of {a1.Length} numbers at rank {rank1} do not go with {b2.Length}, {a2.Length} at rank {rank2}");
+                $"{b1.Length} and {a1.Length} numbers at rank {rank1} do not fit {b2.Length} and {a2.Length} at rank {rank2}");
         }
 
         var products = Products(b1, rank1, b2, rank2, rows);

@@ -16,7 +16,9 @@ internal static class Portable
     /// <summary>Added and taken away it rounds to an integer, which it leaves in the low bits.</summary>
     private const double Shifter = 6755399441055744.0;
 
-    /// <summary>e^x for x in [−700, 700], within 2 units in the last place: e^x = 2^n·e^r with |r| ≤ ln2/2, e^r by its series.</summary>
+    /// <summary>
+    /// e^x for x in [−700, 700], within 2 units in the last place: e^x = 2^n·e^r with |r| ≤ ln2/2, e^r by its series.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector<double> Exp(Vector<double> x)
     {

@@ -14,12 +14,14 @@ internal readonly record struct Matrix(double[] Values, int Start, int Row, int 
 }
 
 /// <summary>
-/// Two matrices in, their product out. Every element is a sum over the inner index in its order, unfused, whatever the width of the
-/// vectors and the tile it falls into: all machines agree to the last bit.
+/// Two matrices in, their product out. Every element is a sum over the inner index in its order, unfused, whatever the width of
+/// the vectors and the tile it falls into: all machines agree to the last bit.
 /// </summary>
 internal static class RowProduct
 {
-    /// <summary>c = a·b, with a rows×inner, b inner×columns; rows of b and c lie contiguous and columns is a multiple of the width.</summary>
+    /// <summary>
+    /// c = a·b, with a rows×inner, b inner×columns; rows of b and c lie contiguous and columns is a multiple of the width.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply(Matrix a, Matrix b, Matrix c, int rows, int inner, int columns)
     {
@@ -28,15 +30,17 @@ internal static class RowProduct
         {
             // The last row of an odd number is done twice.
             var second = Math.Min(i + 1, rows - 1);
+            ref var x = ref a.At(i, 0);
+            ref var y = ref a.At(second, 0);
             var j = 0;
             for (; j + (4 * width) <= columns; j += 4 * width)
             {
-                TwoByFour(ref a.At(i, 0), ref a.At(second, 0), a.Column, ref b.At(0, j), b.Row, ref c.At(i, j), ref c.At(second, j), inner);
+                TwoByFour(ref x, ref y, a.Column, ref b.At(0, j), b.Row, ref c.At(i, j), ref c.At(second, j), inner);
             }
 
             for (; j < columns; j += width)
             {
-                TwoByOne(ref a.At(i, 0), ref a.At(second, 0), a.Column, ref b.At(0, j), b.Row, ref c.At(i, j), ref c.At(second, j), inner);
+                TwoByOne(ref x, ref y, a.Column, ref b.At(0, j), b.Row, ref c.At(i, j), ref c.At(second, j), inner);
             }
         }
     }
@@ -46,7 +50,8 @@ internal static class RowProduct
         ref double a0, ref double a1, int next, ref double b, int row, ref double c0, ref double c1, int inner)
     {
         var width = (nuint)Vector<double>.Count;
-        Vector<double> s0 = default, s1 = default, s2 = default, s3 = default, t0 = default, t1 = default, t2 = default, t3 = default;
+        Vector<double> s0 = default, s1 = default, s2 = default, s3 = default;
+        Vector<double> t0 = default, t1 = default, t2 = default, t3 = default;
         for (var k = 0; k < inner; k++)
         {
             var (x, y) = (new Vector<double>(a0), new Vector<double>(a1));

@@ -2,7 +2,9 @@ using Tva.Core.Kernels;
 
 namespace Tva.Core.Bases;
 
-/// <summary>A seed and the name of a stream in, the same float64 numbers out on every machine, from <see cref="Philox"/>.</summary>
+/// <summary>
+/// A seed and the name of a stream in, the same float64 numbers out on every machine, from <see cref="Philox"/>.
+/// </summary>
 internal sealed class SeededRandom(long seed, string stream)
 {
     private readonly ulong key = Philox.Key(seed, stream);

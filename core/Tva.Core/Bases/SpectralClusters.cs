@@ -4,7 +4,8 @@ namespace Tva.Core.Bases;
 
 /// <summary>
 /// Cosines of T tasks in, a cluster number per task out: spectral clustering (Ng, Jordan, Weiss, NIPS 2001) of the cosines with
-/// negative ones as 0. L = I − D^−½CD^−½ with D the row sums of C; its first k eigenvectors, rows brought to norm 1, go to k-means.
+/// negative ones as 0. L = I − D^−½CD^−½ with D the row sums of C; its first k eigenvectors, rows brought to norm 1, go to
+/// k-means.
 /// </summary>
 internal static class SpectralClusters
 {
@@ -52,8 +53,8 @@ internal static class SpectralClusters
     }
 
     /// <summary>
-    /// The k with the largest gap between eigenvalues k and k + 1 of L; beyond the last comes 1, where those of wholly mixed tasks
-    /// lie, so that unrelated tasks are T clusters. The first of equal gaps.
+    /// The k with the largest gap between eigenvalues k and k + 1 of L; beyond the last comes 1, where those of wholly mixed
+    /// tasks lie, so that unrelated tasks are T clusters. The first of equal gaps.
     /// </summary>
     private static int Eigengap(double[] values)
     {
@@ -91,7 +92,9 @@ internal static class SpectralClusters
         return ([.. eigen.EigenValues.Select(x => x.Real)], eigen.EigenVectors.ToArray());
     }
 
-    /// <summary>Lloyd's rounds from a k-means++ beginning; every cluster keeps a point. The spread is Σ squared distances.</summary>
+    /// <summary>
+    /// Lloyd's rounds from a k-means++ beginning; every cluster keeps a point. The spread is Σ squared distances.
+    /// </summary>
     private static (int[] Clusters, double Spread) KMeans(double[,] points, int k, SeededRandom random)
     {
         var n = points.GetLength(0);
@@ -120,7 +123,9 @@ internal static class SpectralClusters
         return (clusters, Enumerable.Range(0, n).Sum(t => Distance(points, t, centres, clusters[t])));
     }
 
-    /// <summary>k-means++ (Arthur, Vassilvitskii, SODA 2007): the next centre is a point drawn by its squared distance to the others.</summary>
+    /// <summary>
+    /// k-means++ (Arthur, Vassilvitskii, SODA 2007): the next centre is a point drawn by its squared distance to the others.
+    /// </summary>
     private static double[,] Begin(double[,] points, int k, SeededRandom random)
     {
         var (n, dimensions) = (points.GetLength(0), points.GetLength(1));
