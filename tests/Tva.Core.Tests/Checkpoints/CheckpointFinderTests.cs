@@ -41,9 +41,9 @@ public sealed class CheckpointFinderTests : IDisposable
     [Fact]
     public void A_folder_without_a_checkpoint_says_what_it_has()
     {
-        Refuse(folder.Path, "has no .safetensors file; it is empty");
-        folder.Put("pytorch_model.bin", [1]);
-        Refuse(folder.Path, "it has 'pytorch_model.bin'");
+        Refuse(folder.Path, "has no .safetensors and no PyTorch file (.pt, .pth, .bin); it is empty");
+        folder.Put("config.json", [1]);
+        Refuse(folder.Path, "it has 'config.json'");
     }
 
     [Fact]
