@@ -69,7 +69,7 @@ internal static class StateDict
                 switch (item)
                 {
                     case PickleTensor tensor:
-                        bytes = Math.Min(bytes, MaxBytes) + Math.Min(tensor.Bytes, MaxBytes);
+                        bytes += Math.Min(tensor.Bytes, MaxBytes + 1);
                         found.Add(new NamedTensor(name, tensor));
                         break;
                     case PickleDictionary inner:
