@@ -3,14 +3,16 @@ using Tva.Core.Tensors;
 namespace Tva.Core.Checkpoints;
 
 /// <summary>
-/// A checkpoint on disk seen as one list of named tensors: a safetensors file, a folder of them, or an index with its shards.
+/// A checkpoint on disk seen as one list of named tensors: a safetensors or PyTorch file, a folder of them, or an index with
+/// its shards.
 /// Opening reads headers only. Reads are positioned and safe from any thread.
 /// </summary>
 public abstract class Checkpoint : IDisposable
 {
     /// <summary>
-    /// Opens a <c>.safetensors</c> file, an <c>.index.json</c> with its shards, or a folder: its index's shards where it has one,
-    /// else all its safetensors files. Reads and checks every header; no tensor.
+    /// Opens a <c>.safetensors</c> file, a PyTorch file (<c>.pt</c>, <c>.pth</c>, <c>.bin</c>), an <c>.index.json</c> with its shards, or a
+    /// folder: its index's shards where it has one, else all its safetensors files, else its one PyTorch file. Reads and checks every
+    /// header; no tensor.
     /// </summary>
     /// <exception cref="FaultException">Nothing there, not readable, or not what the format allows.</exception>
     public static Checkpoint Open(string path) => CheckpointFinder.Open(path);

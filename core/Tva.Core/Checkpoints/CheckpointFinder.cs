@@ -10,7 +10,7 @@ internal static class CheckpointFinder
     {
         if (string.IsNullOrWhiteSpace(path) || path.Contains('\0'))
         {
-            throw new FaultException($"{Quoted.Name(path)} is not a path; name a {Extension} file or a folder of them");
+            throw new FaultException($"{Quoted.Name(path)} is not a path; name a {Extension} or PyTorch file, or a folder of them");
         }
 
         if (Broken(path) is { } link)
@@ -20,8 +20,8 @@ internal static class CheckpointFinder
 
         if (File.Exists(path))
         {
-            return path.EndsWith(IndexExtension, StringComparison.OrdinalIgnoreCase)
-                ? ShardIndex.Open(path, path)
+            return path.EndsWith(IndexExtension, StringComparison.OrdinalIgnoreCase) ? ShardIndex.Open(path, path)
+                : PyTorchFormat.HasExtension(path) || (!Is(path, Extension) && PyTorchFormat.Begins(path)) ? PyTorchCheckpoint.Open(path, [path])
                 : new SafetensorsCheckpoint(path, [new SafetensorsFile(path, 0)]);
         }
 
@@ -31,26 +31,41 @@ internal static class CheckpointFinder
     private static Checkpoint OpenFolder(string path)
     {
         var names = List(path, path);
-        var indexes = names.Where(name => name.EndsWith(Extension + IndexExtension, StringComparison.OrdinalIgnoreCase)).ToArray();
-        if (indexes.Length == 1)
+        var files = names.Where(name => Is(name, Extension)).ToArray();
+        if (Index(path, names.Where(name => Is(name, Extension + IndexExtension)).ToArray()) is { } index)
         {
-            return ShardIndex.Open(path, Path.Combine(path, indexes[0]));
+            return ShardIndex.Open(path, index);
         }
 
-        if (indexes.Length > 1)
+        if (files.Length > 0)
         {
-            throw new FaultException($"{path}: has several indexes: {Quoted.List(indexes)}; name the one you mean");
+            return new SafetensorsCheckpoint(path, [.. files.Select((name, i) => new SafetensorsFile(Path.Combine(path, name), i))]);
         }
 
-        var files = names.Where(name => name.EndsWith(Extension, StringComparison.OrdinalIgnoreCase)).ToArray();
-        if (files.Length == 0)
+        // Where a folder has both, both are the same model, and safetensors is what other tools take.
+        if (Index(path, names.Where(name => PyTorchFormat.Extensions.Any(e => Is(name, e + IndexExtension))).ToArray()) is { } old)
         {
-            throw new FaultException($"{path}: this folder has no {Extension} file; "
-                + (names.Length == 0 ? "it is empty" : $"it has {Quoted.List(names)}"));
+            return ShardIndex.Open(path, old);
         }
 
-        return new SafetensorsCheckpoint(path, [.. files.Select((name, i) => new SafetensorsFile(Path.Combine(path, name), i))]);
+        files = names.Where(PyTorchFormat.HasExtension).ToArray();
+        return files.Length switch
+        {
+            1 => PyTorchCheckpoint.Open(path, [Path.Combine(path, files[0])]),
+            0 => throw new FaultException($"{path}: this folder has no {Extension} and no PyTorch file ({string.Join(", ", PyTorchFormat.Extensions)}); "
+                + (names.Length == 0 ? "it is empty" : $"it has {Quoted.List(names)}")),
+            _ => throw new FaultException($"{path}: has several PyTorch files and no index: {Quoted.List(files)}; name the one you mean"),
+        };
     }
+
+    private static string? Index(string path, string[] indexes) => indexes.Length switch
+    {
+        0 => null,
+        1 => Path.Combine(path, indexes[0]),
+        _ => throw new FaultException($"{path}: has several indexes: {Quoted.List(indexes)}; name the one you mean"),
+    };
+
+    private static bool Is(string path, string extension) => path.EndsWith(extension, StringComparison.OrdinalIgnoreCase);
 
     /// <summary>Whether a file is there. <see cref="File.Exists"/> alone says yes to a link that leads nowhere.</summary>
     public static bool Exists(string path) => File.Exists(path) && File.Exists(RealPath.Of(path));
@@ -78,7 +93,7 @@ internal static class CheckpointFinder
             return new FaultException($"{path}: doesn't exist; did you mean {string.Join(" or ", near.Select(Quoted.Name))}?");
         }
 
-        var files = names.Where(name => name.EndsWith(Extension, StringComparison.OrdinalIgnoreCase)).ToArray();
+        var files = names.Where(name => Is(name, Extension) || PyTorchFormat.HasExtension(name)).ToArray();
         return new FaultException($"{path}: doesn't exist; {folder} has "
             + (files.Length > 0 ? Quoted.List(files) : names.Length > 0 ? Quoted.List(names) : "nothing in it"));
     }
@@ -101,7 +116,7 @@ internal static class CheckpointFinder
     private static int Distance(string wanted, string name)
     {
         string a = wanted.ToLowerInvariant(), b = name.ToLowerInvariant();
-        if (a == b || a + Extension == b)
+        if (a == b || a + Extension == b || PyTorchFormat.Extensions.Any(e => a + e == b))
         {
             return 0;
         }

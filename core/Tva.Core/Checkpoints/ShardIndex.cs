@@ -25,8 +25,10 @@ internal static class ShardIndex
                 + "copy or download them into its folder");
         }
 
-        var files = shards.Select((shard, i) => new SafetensorsFile(Path.Combine(folder, shard), i)).ToArray();
-        var checkpoint = new SafetensorsCheckpoint(path, files);
+        var files = shards.Select(shard => Path.Combine(folder, shard)).ToArray();
+        Checkpoint checkpoint = files.All(PyTorchFormat.HasExtension)
+            ? PyTorchCheckpoint.Open(path, files)
+            : new SafetensorsCheckpoint(path, [.. files.Select((file, i) => new SafetensorsFile(file, i))]);
         RequireAgreement(index, map, shards, checkpoint);
         return checkpoint;
     }
@@ -122,7 +124,7 @@ internal static class ShardIndex
         || (Path.GetDirectoryName(folder) is { } snapshots && Path.GetFileName(snapshots) == "snapshots"
             && RealPath.IsIn(shard, Path.Combine(Path.GetDirectoryName(snapshots)!, "blobs")));
 
-    private static void RequireAgreement(string index, Dictionary<string, string> map, string[] shards, SafetensorsCheckpoint checkpoint)
+    private static void RequireAgreement(string index, Dictionary<string, string> map, string[] shards, Checkpoint checkpoint)
     {
         var absent = map.Where(pair => checkpoint.Find(pair.Key) is not { } tensor || shards[tensor.File] != pair.Value)
             .Select(pair => pair.Key).ToArray();

@@ -41,9 +41,71 @@ public sealed class CheckpointFinderTests : IDisposable
     [Fact]
     public void A_folder_without_a_checkpoint_says_what_it_has()
     {
-        Refuse(folder.Path, "has no .safetensors file; it is empty");
-        folder.Put("pytorch_model.bin", [1]);
-        Refuse(folder.Path, "it has 'pytorch_model.bin'");
+        Refuse(folder.Path, "has no .safetensors and no PyTorch file (.pt, .pth, .bin); it is empty");
+        folder.Put("config.json", [1]);
+        Refuse(folder.Path, "it has 'config.json'");
+    }
+
+    [Theory]
+    [InlineData("a.pt")]
+    [InlineData("a.PTH")]
+    [InlineData("pytorch_model.bin")]
+    public void A_folder_of_one_PyTorch_file_is_that_file(string name)
+    {
+        PutPyTorch(name, "x");
+        folder.Put("config.json", "{}"u8.ToArray());
+        using var checkpoint = Checkpoint.Open(folder.Path);
+        Assert.Equal((folder.Path, "x"), (checkpoint.Path, Assert.Single(checkpoint.Tensors).Name));
+        Assert.Equal([folder[name]], checkpoint.Files);
+    }
+
+    [Fact]
+    public void Several_PyTorch_files_are_refused_unless_safetensors_or_an_index_are_there()
+    {
+        PutPyTorch("a-1.bin", "x");
+        PutPyTorch("a-2.bin", "y");
+        Refuse(folder.Path, "has several PyTorch files and no index: 'a-1.bin', 'a-2.bin'; name the one you mean");
+        folder.Put("a.bin.index.json", """{"weight_map":{"x":"a-1.bin","y":"a-2.bin"}}"""u8.ToArray());
+        foreach (string path in new[] { folder.Path, folder["a.bin.index.json"] })
+        {
+            using var sharded = Checkpoint.Open(path);
+            Assert.Equal([("x", 0), ("y", 1)], sharded.Tensors.Select(t => (t.Name, t.File)));
+            Assert.Equal([folder["a-1.bin"], folder["a-2.bin"]], sharded.Files);
+            foreach (var tensor in sharded.Tensors)
+            {
+                var read = new byte[1];
+                sharded.Read(tensor, 0, read);
+                Assert.Equal([(byte)tensor.Name[0]], read);
+            }
+        }
+
+        folder.PutTensors("a.safetensors", "z");
+        using var safe = Checkpoint.Open(folder.Path);
+        Assert.Equal("z", Assert.Single(safe.Tensors).Name);
+    }
+
+    [Fact]
+    public void Two_PyTorch_shards_with_one_tensor_are_refused()
+    {
+        PutPyTorch("a-1.bin", "x");
+        PutPyTorch("a-2.bin", "x");
+        folder.Put("a.bin.index.json", """{"weight_map":{"x":"a-1.bin","y":"a-2.bin"}}"""u8.ToArray());
+        Refuse(folder.Path, "tensor 'x' is both in", "a-1.bin", "a-2.bin");
+    }
+
+    [Fact]
+    public void A_PyTorch_file_opens_under_any_name_but_that_of_the_other_format()
+    {
+        foreach (string name in new[] { "a.ckpt", "weights", "a.pt", "a.pth", "a.bin" })
+        {
+            using var checkpoint = Checkpoint.Open(PutPyTorch(name, "x"));
+            Assert.Equal("x", Assert.Single(checkpoint.Tensors).Name);
+        }
+
+        Refuse(PutPyTorch("a.safetensors", "x"), "is a PyTorch file or another archive, not safetensors; call it .pt");
+        Refuse(folder.Put("b", new PyTorchArchive().Add("word/document.xml", [1]).Bytes()), "is a PyTorch file or another archive, not safetensors");
+        Refuse(folder.Put("c", [.. "PK\x03\x04"u8]), "is a PyTorch file or another archive, not safetensors");
+        Refuse(folder["a.ptx"], "did you mean", "'a.pt'");
     }
 
     [Fact]
@@ -113,6 +175,10 @@ public sealed class CheckpointFinderTests : IDisposable
         ln.WaitForExit();
         Assert.True(!OperatingSystem.IsLinux() || Checkpoint.IsSameFile(a, folder["hard"]));
     }
+
+    /// <summary>A PyTorch file of one U8 tensor [1] that holds its name's first letter.</summary>
+    private string PutPyTorch(string name, string tensor) => folder.Put(name, PyTorchArchive.Of(
+        new PickleBytes().Op('}').Text(tensor).Tensor("ByteStorage", "0", 1, 0, [1], [1]).Op('s').Stop(), [(byte)tensor[0]]));
 
     private static void Refuse(string path, params string[] expected)
     {

@@ -1,0 +1,68 @@
+namespace Tva.Core.Checkpoints;
+
+/// <summary>
+/// Comes in: a value just read. Goes out: depth and number of tensors in each container. One that holds itself, or holds too deep, is a
+/// fault, so that whoever walks a value may recurse.
+/// </summary>
+internal static class PickleMeasure
+{
+    private const int MaxDepth = 64;
+
+    // Each container is visited once however often it is held, without recursion: depth is what is not yet known to be small.
+    public static void Of(string path, PickleValue root)
+    {
+        if (root is not PickleContainer container)
+        {
+            return;
+        }
+
+        var way = new Stack<Step>();
+        way.Push(new Step(container, 0));
+        container.Depth = -1;
+        while (way.TryPop(out var top))
+        {
+            var (holder, next) = top;
+            while (next < holder.Count && holder[next] is not PickleContainer { Depth: <= 0 })
+            {
+                next++;
+            }
+
+            if (next == holder.Count)
+            {
+                Sum(path, holder);
+                continue;
+            }
+
+            var inner = (PickleContainer)holder[next];
+            if (inner.Depth < 0)
+            {
+                throw new FaultException($"{path}: data.pkl: {inner} holds itself; this is no file of tensors, or it is damaged");
+            }
+
+            inner.Depth = -1;
+            way.Push(new Step(holder, next + 1));
+            way.Push(new Step(inner, 0));
+        }
+    }
+
+    private static void Sum(string path, PickleContainer holder)
+    {
+        int depth = 0;
+        long tensors = 0;
+        for (int i = 0; i < holder.Count; i++)
+        {
+            long more = holder[i] is PickleContainer inner ? inner.Tensors : holder[i] is PickleTensor ? 1 : 0;
+            tensors = tensors > long.MaxValue - more ? long.MaxValue : tensors + more;
+            depth = Math.Max(depth, (holder[i] as PickleContainer)?.Depth ?? 0);
+        }
+
+        if (depth >= MaxDepth)
+        {
+            throw new FaultException($"{path}: data.pkl: nests values more than {MaxDepth} deep; this is no file of tensors, or it is damaged");
+        }
+
+        (holder.Depth, holder.Tensors) = (depth + 1, tensors);
+    }
+
+    private sealed record Step(PickleContainer Container, int Next);
+}
