@@ -52,8 +52,8 @@ internal static class CheckpointFinder
         return files.Length switch
         {
             1 => PyTorchCheckpoint.Open(path, [Path.Combine(path, files[0])]),
-            0 => throw new FaultException($"{path}: this folder has no {Extension} and no PyTorch file ({string.Join(", ", PyTorchFormat.Extensions)}); "
-                + (names.Length == 0 ? "it is empty" : $"it has {Quoted.List(names)}")),
+            0 => throw new FaultException($"{path}: this folder has no {Extension} and no PyTorch file "
+                + $"({string.Join(", ", PyTorchFormat.Extensions)}); " + (names.Length == 0 ? "it is empty" : $"it has {Quoted.List(names)}")),
             _ => throw new FaultException($"{path}: has several PyTorch files and no index: {Quoted.List(files)}; name the one you mean"),
         };
     }

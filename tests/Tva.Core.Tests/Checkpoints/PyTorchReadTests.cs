@@ -167,9 +167,14 @@ public sealed class PyTorchReadTests : IDisposable
         }
     }
 
-    // Large enough that each way of reading is taken: at once, in groups, by single rows, by pieces of rows.
+    // Large enough that each way of reading is taken: at once, in groups, by single rows, by pieces of rows, by strips; from all threads.
     [Theory]
     [InlineData(0, new long[] { 700, 900 }, new long[] { 1, 700 })]
+    [InlineData(0, new long[] { 1100, 1200 }, new long[] { 1, 1100 })]
+    [InlineData(0, new long[] { 2, 650_000 }, new long[] { 1, 2 })]
+    [InlineData(0, new long[] { 1_200_000, 1 }, new long[] { 1, 5 })]
+    [InlineData(0, new long[] { 1, 1_300_000 }, new long[] { 5, 1 })]
+    [InlineData(6, new long[] { 1_200_000 }, new long[] { 1 })]
     [InlineData(0, new long[] { 900, 3, 200 }, new long[] { 1, 900, 2700 })]
     [InlineData(11, new long[] { 20, 50 }, new long[] { 31_000, 3 })]
     [InlineData(0, new long[] { 2, 300_000 }, new long[] { 50_000, 2 })]
@@ -179,24 +184,25 @@ public sealed class PyTorchReadTests : IDisposable
     [InlineData(5, new long[] { 4, 60_000, 3 }, new long[] { 1, 5, 0 })]
     public void Large_strided_tensors_read_by_blocks(int offset, long[] shape, long[] strides)
     {
-        var data = new byte[4 * 700_000];
-        for (int i = 0; i < 700_000; i++)
+        var data = new byte[4 * 1_400_000];
+        for (int i = 0; i < 1_400_000; i++)
         {
             BitConverter.TryWriteBytes(data.AsSpan(4 * i), i);
         }
 
-        using var checkpoint = Checkpoint.Open(Put(Dict("a", p => p.Tensor("IntStorage", "0", 700_000, offset, shape, strides)), data));
+        using var checkpoint = Checkpoint.Open(Put(Dict("a", p => p.Tensor("IntStorage", "0", 1_400_000, offset, shape, strides)), data));
         var expected = Elements(offset, shape, strides).Select(e => (int)e).ToArray();
         var tensor = checkpoint.Tensors[0];
         Assert.True(MemoryMarshal.Cast<byte, int>(All(checkpoint, tensor)).SequenceEqual(expected));
         foreach (int block in new[] { 40_000, 333_332 })
         {
-            for (int at = 0; at < tensor.Bytes; at += block)
+            Parallel.For(0, (int)((tensor.Bytes + block - 1) / block), i =>
             {
+                int at = i * block;
                 var read = new byte[Math.Min(block, tensor.Bytes - at)];
                 checkpoint.Read(tensor, at, read);
                 Assert.True(MemoryMarshal.Cast<byte, int>(read).SequenceEqual(expected.AsSpan(at / 4, read.Length / 4)), $"{at}");
-            }
+            });
         }
     }
 

@@ -8,7 +8,7 @@ internal static class PickleMeasure
 {
     private const int MaxDepth = 64;
 
-    // Each container is visited once however often it is held, without recursion: depth is what is not yet known to be small.
+    // Without recursion, for the depth isn't known yet; each container once, however often it is held.
     public static void Of(string path, PickleValue root)
     {
         if (root is not PickleContainer container)

@@ -1,8 +1,6 @@
 using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
-using System.Text;
-using System.Text.Unicode;
 
 namespace Tva.Core.Checkpoints;
 
@@ -19,20 +17,16 @@ internal ref struct PickleReader
 
     private static readonly PickleInteger[] Small = [.. Enumerable.Range(0, 256).Select(i => new PickleInteger(i))];
 
-    private readonly string path;
-    private readonly ReadOnlySpan<byte> bytes;
     private readonly Func<string, StoredEntry?> storages;
     private readonly List<PickleValue> stack = [];
     private readonly List<int> marks = [];
     private readonly List<PickleValue> memo = [];
-    private int at;
-    private int opcodeAt;
+    private PickleCursor cursor;
     private int left;
 
     private PickleReader(string path, ReadOnlySpan<byte> bytes, Func<string, StoredEntry?> storages)
     {
-        this.path = path;
-        this.bytes = bytes;
+        cursor = new PickleCursor(path, bytes);
         this.storages = storages;
         left = Math.Min(MaxValues, bytes.Length);
     }
@@ -51,16 +45,14 @@ internal ref struct PickleReader
 
     private PickleValue Run()
     {
-        int protocol = bytes is [0x80, var given, ..] ? given : -1;
-        if (protocol is < 2 or > MaxProtocol)
+        if (cursor.Left < 2 || cursor.Opcode() != 0x80 || cursor.U8() is < 2 or > MaxProtocol)
         {
             Throw($"expected a pickle of protocol 2 to {MaxProtocol}");
         }
 
         while (true)
         {
-            opcodeAt = at;
-            byte opcode = Take(1)[0];
+            byte opcode = cursor.Opcode();
             if (opcode == (byte)'.')
             {
                 return Stop();
@@ -75,10 +67,10 @@ internal ref struct PickleReader
         switch (opcode)
         {
             case 0x80: // PROTO
-                Take(1);
+                cursor.Take(1);
                 break;
             case 0x95: // FRAME
-                Skip(U64());
+                cursor.Skip(cursor.U64());
                 break;
             case (byte)'(': // MARK
                 Pay(1);
@@ -94,28 +86,28 @@ internal ref struct PickleReader
                 Push(PickleBoolean.False);
                 break;
             case (byte)'K': // BININT1
-                Push(Small[Take(1)[0]]);
+                Push(Small[cursor.U8()]);
                 break;
             case (byte)'M': // BININT2
-                Push(new PickleInteger(BinaryPrimitives.ReadUInt16LittleEndian(Take(2))));
+                Push(new PickleInteger(BinaryPrimitives.ReadUInt16LittleEndian(cursor.Take(2))));
                 break;
             case (byte)'J': // BININT
-                Push(new PickleInteger(BinaryPrimitives.ReadInt32LittleEndian(Take(4))));
+                Push(new PickleInteger(BinaryPrimitives.ReadInt32LittleEndian(cursor.Take(4))));
                 break;
             case 0x8A: // LONG1
-                Push(Long(Take(Take(1)[0])));
+                Push(cursor.Long(cursor.Take(cursor.U8())));
                 break;
             case (byte)'G': // BINFLOAT
-                Push(new PickleReal(BinaryPrimitives.ReadDoubleBigEndian(Take(8))));
+                Push(new PickleReal(BinaryPrimitives.ReadDoubleBigEndian(cursor.Take(8))));
                 break;
             case 0x8C: // SHORT_BINUNICODE
-                Push(Text(Take(1)[0]));
+                Push(cursor.Text(cursor.U8()));
                 break;
             case (byte)'X': // BINUNICODE
-                Push(Text(BinaryPrimitives.ReadUInt32LittleEndian(Take(4))));
+                Push(cursor.Text(cursor.U32()));
                 break;
             case 0x8D: // BINUNICODE8
-                Push(Text(U64()));
+                Push(cursor.Text(cursor.U64()));
                 break;
             case (byte)'}': // EMPTY_DICT
                 Push(new PickleDictionary());
@@ -145,22 +137,22 @@ internal ref struct PickleReader
                 SetItems(Mark());
                 break;
             case (byte)'q': // BINPUT
-                Put(Take(1)[0]);
+                Put(cursor.U8());
                 break;
             case (byte)'r': // LONG_BINPUT
-                Put(BinaryPrimitives.ReadUInt32LittleEndian(Take(4)));
+                Put(cursor.U32());
                 break;
             case 0x94: // MEMOIZE
                 Put((uint)memo.Count);
                 break;
             case (byte)'h': // BINGET
-                Get(Take(1)[0]);
+                Get(cursor.U8());
                 break;
             case (byte)'j': // LONG_BINGET
-                Get(BinaryPrimitives.ReadUInt32LittleEndian(Take(4)));
+                Get(cursor.U32());
                 break;
             case (byte)'c': // GLOBAL
-                Push(Name(Line(), Line()));
+                Push(Name(cursor.Line(), cursor.Line()));
                 break;
             case 0x93: // STACK_GLOBAL
                 string name = PopText("a name");
@@ -183,79 +175,13 @@ internal ref struct PickleReader
 
     private readonly PickleValue Stop()
     {
-        if (stack.Count != 1 || marks.Count > 0 || at < bytes.Length)
+        if (stack.Count != 1 || marks.Count > 0 || cursor.Left > 0)
         {
-            Throw($"ends with {stack.Count} values, {marks.Count} open groups and {bytes.Length - at} bytes behind; expected one value; "
+            Throw($"ends with {stack.Count} values, {marks.Count} open groups and {cursor.Left} bytes behind; expected one value; "
                 + "the file is damaged");
         }
 
         return stack[0];
-    }
-
-    private ReadOnlySpan<byte> Take(int count)
-    {
-        if (count > bytes.Length - at)
-        {
-            Throw($"needs {count} more bytes and has {bytes.Length - at}; the file is damaged");
-        }
-
-        at += count;
-        return bytes.Slice(at - count, count);
-    }
-
-    private ulong U64() => BinaryPrimitives.ReadUInt64LittleEndian(Take(8));
-
-    /// <summary>A frame is only a hint for who reads from a stream.</summary>
-    private readonly void Skip(ulong frame)
-    {
-        if (frame > (ulong)(bytes.Length - at))
-        {
-            Throw($"begins a frame of {frame} bytes and has {bytes.Length - at}; the file is damaged");
-        }
-    }
-
-    private PickleText Text(ulong length)
-    {
-        if (length > (ulong)(bytes.Length - at))
-        {
-            Throw($"begins a text of {length} bytes and has {bytes.Length - at}; the file is damaged");
-        }
-
-        var text = Take((int)length);
-        if (!Utf8.IsValid(text))
-        {
-            Throw("has a text that is not valid UTF-8; the file is damaged");
-        }
-
-        return new PickleText(Encoding.UTF8.GetString(text));
-    }
-
-    private readonly PickleInteger Long(ReadOnlySpan<byte> digits)
-    {
-        if (digits.Length > 8)
-        {
-            Throw($"has an integer of {digits.Length} bytes; at most 8 are read");
-        }
-
-        long value = digits.Length > 0 ? (sbyte)digits[^1] : 0;
-        for (int i = digits.Length - 2; i >= 0; i--)
-        {
-            value = (value << 8) | digits[i];
-        }
-
-        return new PickleInteger(value);
-    }
-
-    private string Line()
-    {
-        int length = bytes[at..].IndexOf((byte)'\n');
-        if (length < 0)
-        {
-            Throw("has a name without an end; the file is damaged");
-        }
-
-        var line = Take(length + 1)[..length];
-        return Encoding.UTF8.GetString(line);
     }
 
     private readonly PickleName Name(string module, string name)
@@ -276,7 +202,7 @@ internal ref struct PickleReader
         left -= values;
         if (left < 0)
         {
-            Throw($"holds more than {Math.Min(MaxValues, bytes.Length)} values; this is no file of tensors, or it is damaged");
+            Throw($"holds more than {Math.Min(MaxValues, cursor.Length)} values; this is no file of tensors, or it is damaged");
         }
     }
 
@@ -457,5 +383,5 @@ internal ref struct PickleReader
     }
 
     [DoesNotReturn]
-    private readonly void Throw(string what) => throw new FaultException($"{path}: data.pkl at byte {opcodeAt}: {what}");
+    private readonly void Throw(string what) => cursor.Throw(what);
 }

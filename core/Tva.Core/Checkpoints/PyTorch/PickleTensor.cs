@@ -44,6 +44,21 @@ public sealed class PickleTensor : PickleValue
     /// <summary>Bytes of all elements in row-major order.</summary>
     public long Bytes => Shape.Elements * DType.Size();
 
+    /// <summary>Whether neighbours in a row don't lie side by side in the file, nor are the same element.</summary>
+    internal bool IsScattered
+    {
+        get
+        {
+            int last = strides.Length - 1;
+            while (last >= 0 && Shape.Dims[last] == 1)
+            {
+                last--;
+            }
+
+            return last >= 0 && strides[last] > 1;
+        }
+    }
+
     /// <summary>The archive's entry that holds its elements.</summary>
     internal StoredEntry Storage { get; }
 

@@ -115,6 +115,10 @@ public sealed class PyTorchFile : IDisposable
         {
             file.ReadTensor(destination, start + byteOffset, name);
         }
+        else if (tensor.IsScattered && tensor.Bytes > StripCache.SmallBytes)
+        {
+            StripCache.Read(tensor, byteOffset, destination, (at, strip) => StridedReader.Read(file, name, tensor, start, at, strip));
+        }
         else
         {
             StridedReader.Read(file, name, tensor, start, byteOffset, destination);

@@ -15,7 +15,7 @@ internal static class StateDict
 
     private static readonly string[] Wrappers = ["state_dict", "model_state_dict", "model", "module"];
 
-    /// <summary>The dictionary that is a file's state dict: the root, or the one with tensors under a customary key where the root has none itself.</summary>
+    /// <summary>A file's state dict: the root, or the one dictionary with tensors under a customary key where the root has none itself.</summary>
     public static PickleValue Find(string path, PickleValue root)
     {
         if (root is not PickleDictionary dictionary || dictionary.Entries.Any(entry => entry.Value is PickleTensor))

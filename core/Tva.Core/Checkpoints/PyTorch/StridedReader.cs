@@ -246,12 +246,25 @@ internal ref struct StridedReader
             return;
         }
 
-        int at = (int)from, into = (int)to;
+        int at = (int)from, pace = (int)stride;
+        if (step == 1)
+        {
+            var row = destination.Slice((int)to, (int)count);
+            for (int i = 0; i < row.Length; i++)
+            {
+                row[i] = source[at];
+                at += pace;
+            }
+
+            return;
+        }
+
+        int into = (int)to, leap = (int)step;
         for (int i = 0; i < (int)count; i++)
         {
             destination[into] = source[at];
-            at += (int)stride;
-            into += (int)step;
+            at += pace;
+            into += leap;
         }
     }
 
