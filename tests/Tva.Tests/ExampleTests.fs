@@ -29,6 +29,36 @@ type ScriptTests() =
         let ran = Command.run [ "run"; "examples/" + name; "--allow-run" ]
         Assert.True((ran.Status = 0), ran.Error)
 
+    /// With a coarse grid of λ: the whole takes some ten minutes.
+    [<Fact>]
+    member _.``the tables of bases come out, and full task arithmetic is what PyTorch measured``() =
+        let ran = Command.run [ "run"; "examples/zoo/tables.tva"; "--allow-run"; "--set"; "step=0.1"; "--set"; "negation_step=0.5" ]
+        Assert.True((ran.Status = 0), ran.Error)
+        let rows (title: string) =
+            [ for line in ran.Out.Split '\n' do
+                  if line.StartsWith title then
+                      [ for cell in line.Substring(line.IndexOf '[').Split([| '['; ']'; ','; ' ' |], StringSplitOptions.RemoveEmptyEntries) ->
+                            Double.Parse(cell, CultureInfo.InvariantCulture) ] ]
+        use results = JsonDocument.Parse(File.ReadAllText(Path.Combine(examples, "zoo/results.json")))
+        let measured (group: string) = [ for p in results.RootElement.GetProperty(group).EnumerateObject() -> p.Value.GetDouble() ]
+        let addition = results.RootElement.GetProperty("addition").GetProperty "task_arithmetic"
+        // Two images of a task's 512.
+        let near (expected: float) (actual: float) = Assert.Equal(expected, actual, 2.0 / 512.0)
+        let full = (rows "task arithmetic").Head
+        near (addition.GetProperty("avg").GetDouble()) full[0]
+        near (addition.GetProperty("normalized").GetDouble()) full[1]
+        near 0.3 full[2]
+        near (List.average (measured "zero_shot")) (rows "zero-shot").Head.Head
+        near (List.average (measured "fine_tuned")) (rows "fine-tuned").Head.Head
+        let methods = [ "sample"; "random"; "cluster"; "pca"; "svd"; "ae-linear"; "ae" ]
+        for m in methods do
+            // Addition at M = 4 and 2, six numbers each, then negation, two each; accuracies and λ are shares.
+            let of' = rows (m.PadRight 10 + "M")
+            Assert.Equal<int list>([ 6; 6; 2; 2 ], of' |> List.map List.length)
+            Assert.All(List.concat of', fun v -> Assert.InRange(v, 0.0, 1.2))
+        let forgotten = (rows "full vectors").Head
+        Assert.True(forgotten[0] < (rows "zero-shot").Head.Head, "negation lowers the target's accuracy")
+
     [<Fact>]
     member _.``the quickstart's accuracies are the ones PyTorch measured``() =
         let ran = Command.run [ "run"; "examples/quickstart.tva"; "--allow-run" ]
@@ -81,7 +111,5 @@ let ``the README's language by example is right`` () =
     let section = readme.Substring(readme.IndexOf "## The language by example")
     let start = section.IndexOf "```\n" + 4
     let text = section.Substring(start, section.IndexOf("\n```", start) - start)
-    // Bases are part of the language, but not of this build.
-    let text = String.Join("\n", text.Split '\n' |> Array.filter (fun line -> not (line.Contains "@basis")))
     let ran = Command.runIn examples "" [ "eval"; text; "--dry-run" ]
     Assert.True((ran.Status = 0), ran.Error)

@@ -3,7 +3,7 @@ using Tva.Core.Checkpoints;
 namespace Tva.Core.Bases;
 
 /// <summary>A basis read from a folder: what its members are called, and what they are made of.</summary>
-public sealed class StoredBasis
+public sealed record StoredBasis
 {
     /// <summary>The folder.</summary>
     public required string Path { get; init; }
@@ -40,6 +40,8 @@ public sealed class StoredBasis
 
     /// <summary>By task the cosine of τ and τ̂.</summary>
     public IReadOnlyList<double>? Cosines { get; init; }
+
+    internal StoredBasis WithMean(Checkpoint mean) => this with { Mean = mean };
 
     /// <summary>Σ‖τ − τ̂‖²/Σ‖τ‖²; NaN where the folder doesn't say.</summary>
     public double Loss { get; init; } = double.NaN;

@@ -219,7 +219,7 @@ module BasisSaving =
         else
             let worst = List.max relative
             let shown = worst.ToString("0.#####", Globalization.CultureInfo.InvariantCulture)
-            Some $"{s.Folder}: {s.DType.Name()} is off by {shown} of the worst atom's norm"
+            Some $"as {s.DType.Name()} an atom is off by at most {shown} of its norm"
 
     /// Takes back the stacked files of a basis that could not be finished, unless they belong to the one that is there.
     let discard (s: BasisSave) =
