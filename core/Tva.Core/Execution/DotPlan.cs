@@ -8,13 +8,16 @@ namespace Tva.Core.Execution;
 /// </summary>
 internal sealed unsafe class DotPlan
 {
-    // With fewer pairs wanted a tile's sixteen products and eight conversions cost more than each pair's own three.
-    private const int Dense = 6;
+    // With fewer pairs wanted a tile's sixteen products and eight conversions cost more than each pair's own three; in a triangle it is
+    // ten and four.
+    private const int DenseTile = 6;
+    private const int DenseTriangle = 4;
 
     // Half of a second-level cache of the usual 512 KiB.
     private const int RunBytes = 256 << 10;
     private const int MinRun = 256;
 
+    private readonly List<(int[] Streams, int[] Pairs)> triangles = [];
     private readonly List<(int[] Rows, int[] Columns, int[] Pairs)> tiles = [];
     private readonly List<(int A, int B, int Pair)> singles = [];
     private readonly (int Slot, int Pair)[] targets;
@@ -69,7 +72,7 @@ internal sealed unsafe class DotPlan
     {
         var width = forceWidth ?? CpuKernel.Width;
         var padded = (n + Dots.Lanes - 1) / Dots.Lanes * Dots.Lanes;
-        if (padded > n && tiles.Count > 0)
+        if (padded > n && Tiled > 0)
         {
             foreach (var s in streams)
             {
@@ -80,6 +83,21 @@ internal sealed unsafe class DotPlan
         var rows = stackalloc float*[2 * Dots.Side];
         var columns = rows + Dots.Side;
         var places = stackalloc double*[Dots.Side * Dots.Side];
+        foreach (var triangle in triangles)
+        {
+            for (var k = 0; k < Dots.Side; k++)
+            {
+                rows[k] = outputs[triangle.Streams[k]];
+            }
+
+            for (var k = 0; k < triangle.Pairs.Length; k++)
+            {
+                places[k] = lanes + ((long)triangle.Pairs[k] * Dots.Lanes);
+            }
+
+            Dots.Triangle(rows, places, padded, width);
+        }
+
         foreach (var tile in tiles)
         {
             for (var k = 0; k < Dots.Side; k++)
@@ -116,30 +134,57 @@ internal sealed unsafe class DotPlan
         }
     }
 
-    /// <summary>Four streams at a time as columns; as rows, four at a time, those that make a pair with any of them not yet taken.</summary>
+    /// <summary>Four streams at a time: the pairs among them, then, four of the others at a time, the pairs with those.</summary>
     private void Cut(Dictionary<(int, int), int> numbers)
     {
-        var left = streams.ToDictionary(s => s, _ => new List<int>());
+        var partners = streams.ToDictionary(s => s, _ => new List<int>());
         foreach (var (a, b) in numbers.Keys)
         {
-            left[a].Add(b);
-            if (a != b)
-            {
-                left[b].Add(a);
-            }
+            partners[a].Add(b);
+            partners[b].Add(a);
         }
 
-        var taken = new bool[count];
         foreach (var columns in streams.Chunk(Dots.Side))
         {
-            foreach (var rows in columns.SelectMany(c => left[c]).Distinct().Order().Chunk(Dots.Side))
+            // Pairs with earlier streams were taken with those.
+            var rows = columns.SelectMany(c => partners[c]).Where(r => r > columns[^1]).Distinct().Order();
+            Among(numbers, columns);
+            foreach (var four in rows.Chunk(Dots.Side))
             {
-                Take(numbers, taken, rows, columns);
+                Between(numbers, four, columns);
             }
         }
     }
 
-    private void Take(Dictionary<(int, int), int> numbers, bool[] taken, int[] rows, int[] columns)
+    private void Among(Dictionary<(int, int), int> numbers, int[] some)
+    {
+        var pairs = new List<int>();
+        var found = new List<(int A, int B, int Pair)>();
+        var four = Four(some);
+        for (var r = 0; r < Dots.Side; r++)
+        {
+            for (var c = r; c < Dots.Side; c++)
+            {
+                var pair = c < some.Length ? numbers.GetValueOrDefault((four[r], four[c]), count) : count;
+                pairs.Add(pair);
+                if (pair < count)
+                {
+                    found.Add((four[r], four[c], pair));
+                }
+            }
+        }
+
+        if (found.Count < DenseTriangle)
+        {
+            singles.AddRange(found);
+        }
+        else
+        {
+            triangles.Add((four, [.. pairs]));
+        }
+    }
+
+    private void Between(Dictionary<(int, int), int> numbers, int[] rows, int[] columns)
     {
         var pairs = new int[Dots.Side * Dots.Side];
         Array.Fill(pairs, count);
@@ -148,17 +193,15 @@ internal sealed unsafe class DotPlan
         {
             for (var c = 0; c < columns.Length; c++)
             {
-                var (a, b) = rows[r] <= columns[c] ? (rows[r], columns[c]) : (columns[c], rows[r]);
-                if (numbers.TryGetValue((a, b), out var pair) && !taken[pair])
+                if (numbers.TryGetValue((columns[c], rows[r]), out var pair))
                 {
-                    taken[pair] = true;
                     pairs[(r * Dots.Side) + c] = pair;
-                    found.Add((a, b, pair));
+                    found.Add((columns[c], rows[r], pair));
                 }
             }
         }
 
-        if (found.Count < Dense)
+        if (found.Count < DenseTile)
         {
             singles.AddRange(found);
         }
@@ -166,7 +209,7 @@ internal sealed unsafe class DotPlan
         {
             tiles.Add((Four(rows), Four(columns), pairs));
         }
-
-        static int[] Four(int[] some) => [.. some, .. Enumerable.Repeat(some[0], Dots.Side - some.Length)];
     }
+
+    private static int[] Four(int[] some) => [.. some, .. Enumerable.Repeat(some[0], Dots.Side - some.Length)];
 }

@@ -93,6 +93,58 @@ internal static unsafe class Dots
         }
     }
 
+    /// <summary>Adds a run of every pair among four streams, each with itself too, to the pairs' lanes; else as <see cref="Tile"/>.</summary>
+    /// <param name="streams">Four streams.</param>
+    /// <param name="lanes">Ten places: 0·0, 0·1, 0·2, 0·3, 1·1, 1·2, 1·3, 2·2, 2·3, 3·3.</param>
+    /// <param name="n">Elements, a multiple of 16.</param>
+    /// <param name="width">512, 256 or 128 bits.</param>
+    public static void Triangle(float** streams, double** lanes, nint n, int width)
+    {
+        if (width == 512)
+        {
+            Triangle<Eight>(streams, lanes, n);
+        }
+        else if (width == 256)
+        {
+            Triangle<Four>(streams, lanes, n);
+        }
+        else
+        {
+            Triangle<Two>(streams, lanes, n);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Triangle<V>(float** streams, double** lanes, nint n)
+        where V : struct, IDoubles<V>
+    {
+        float* a0 = streams[0], a1 = streams[1], a2 = streams[2], a3 = streams[3];
+        for (var h = 0; h < Lanes; h += V.Count)
+        {
+            V s00 = V.Load(lanes[0] + h), s01 = V.Load(lanes[1] + h), s02 = V.Load(lanes[2] + h), s03 = V.Load(lanes[3] + h);
+            V s11 = V.Load(lanes[4] + h), s12 = V.Load(lanes[5] + h), s13 = V.Load(lanes[6] + h);
+            V s22 = V.Load(lanes[7] + h), s23 = V.Load(lanes[8] + h), s33 = V.Load(lanes[9] + h);
+            for (nint i = h; i < n; i += Lanes)
+            {
+                V x0 = V.Widen(a0 + i), x1 = V.Widen(a1 + i), x2 = V.Widen(a2 + i), x3 = V.Widen(a3 + i);
+                (s00, s01, s02, s03) = (V.Fma(x0, x0, s00), V.Fma(x0, x1, s01), V.Fma(x0, x2, s02), V.Fma(x0, x3, s03));
+                (s11, s12, s13) = (V.Fma(x1, x1, s11), V.Fma(x1, x2, s12), V.Fma(x1, x3, s13));
+                (s22, s23, s33) = (V.Fma(x2, x2, s22), V.Fma(x2, x3, s23), V.Fma(x3, x3, s33));
+            }
+
+            V.Store(s00, lanes[0] + h);
+            V.Store(s01, lanes[1] + h);
+            V.Store(s02, lanes[2] + h);
+            V.Store(s03, lanes[3] + h);
+            V.Store(s11, lanes[4] + h);
+            V.Store(s12, lanes[5] + h);
+            V.Store(s13, lanes[6] + h);
+            V.Store(s22, lanes[7] + h);
+            V.Store(s23, lanes[8] + h);
+            V.Store(s33, lanes[9] + h);
+        }
+    }
+
     /// <summary>All sixteen at once: twenty-one registers. Lanes that one vector doesn't hold come in another turn.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Whole<V>(float** rows, float** columns, double** lanes, nint n)

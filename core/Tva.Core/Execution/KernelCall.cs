@@ -79,13 +79,13 @@ internal sealed unsafe class KernelCall : IDisposable
         for (var i = 0; i < kernel.InputSizes.Length; i++)
         {
             inputBlocks[i] = (nint)at;
-            at += blockElements * kernel.InputSizes[i];
+            at += (blockElements * kernel.InputSizes[i]) + Budget.Stagger;
         }
 
         for (var o = 0; o < kernel.OutputSizes.Length; o++)
         {
             outputBlocks[o] = (nint)at;
-            at += kernel.OutputSizes[o] * (kernel.PerBlock(o) ? blockElements : kernel.Body is null ? 0 : scratchElements);
+            at += (kernel.OutputSizes[o] * (kernel.PerBlock(o) ? blockElements : kernel.Body is null ? 0 : scratchElements)) + Budget.Stagger;
         }
     }
 
