@@ -15,6 +15,7 @@ internal sealed unsafe class BlockRunner : IDisposable
     private readonly int worker;
     private readonly Block arena;
     private readonly KernelCall call;
+    private double[] results = [];
     private long written;
     private long copied;
 
@@ -74,23 +75,24 @@ internal sealed unsafe class BlockRunner : IDisposable
             engine.ReadAhead.Advance(job.Step, job.Tensor, claim.Start + claim.Count);
         }
 
-        call.Arrange(kernel, job.Unit, PlanShape.Cell);
+        call.Arrange(kernel, job.Unit);
         var before = (Bytes: call.BytesRead, Time: Stopwatch.GetTimestamp());
         call.Read(job.Tensor, claim.Start, claim.Count);
         engine.ReadAhead.Observe(call.BytesRead - before.Bytes, Stopwatch.GetElapsedTime(before.Time));
+        var slots = kernel.Reductions.Slots.Length;
+        if (job.Fold is not null && results.Length != job.Unit / PlanShape.Cell * slots)
+        {
+            results = new double[job.Unit / PlanShape.Cell * slots];
+        }
+
         for (long at = 0; kernel.Body is not null && at < claim.Count; at += PlanShape.Cell)
         {
             var n = (int)Math.Min(PlanShape.Cell, claim.Count - at);
-            var flagged = call.Run(job.Step, job.Tensor, claim.Start + at, at, n);
+            Compute(claim, at, n);
             var cell = (int)((claim.Start + at) / PlanShape.Cell);
             if (full)
             {
-                if (flagged)
-                {
-                    LogNonFinite(job, at, n);
-                }
-
-                Reduce(job, cell, n);
+                Reduce(job, cell, n, job.Fold is null ? [] : results.AsSpan((int)(at / PlanShape.Cell) * slots, slots));
             }
 
             foreach (var group in job.Groups)
@@ -107,25 +109,64 @@ internal sealed unsafe class BlockRunner : IDisposable
             }
         }
 
+        if (job.Fold is { } fold)
+        {
+            var cells = (int)((claim.Count + PlanShape.Cell - 1) / PlanShape.Cell);
+            results = fold.Add(claim.Start / job.Unit, results, cells, () => flow.Scheduler.Failed);
+        }
+
         if (full)
         {
             Write(kernel, job.Tensor, claim.Start, claim.Count);
         }
     }
 
-    private void Reduce(Job job, int cell, int n)
+    /// <summary>A cell's streams, and in a full pass the lanes of its dots, which take each run while it is in the nearest cache.</summary>
+    private void Compute(Claim claim, long at, int n)
     {
-        for (var r = 0; r < job.Cells.Length; r++)
+        var job = claim.Job;
+        var kernel = job.Kernel;
+        var full = job.Kind == JobKind.Full;
+        if (full)
         {
-            var feed = job.Kernel.Feed(r);
-            if (job.Cells[r] is { } cells)
+            kernel.Dots.Clear(call.Lanes);
+        }
+
+        for (var from = 0; from < n; from += kernel.CallElements)
+        {
+            var count = Math.Min(kernel.CallElements, n - from);
+            var scratch = kernel.ScratchElements == PlanShape.Cell ? from : 0;
+            var flagged = call.Run(job.Step, job.Tensor, claim.Start + at + from, at + from, scratch, count);
+            if (full && flagged)
             {
-                cells[cell] = Reducers.Reduce(job.Kernel.Reductions[r].Kind, call.Stream(feed.A), call.Stream(feed.B), n);
+                LogNonFinite(job, at + from, count);
             }
-            else
+
+            if (full)
             {
-                job.Rows[r]?.Add(cell, call.Stream(feed.A), call.Stream(feed.B), n);
+                kernel.Dots.Add(call.Outputs, count, call.Lanes);
             }
+        }
+    }
+
+    private void Reduce(Job job, int cell, int n, Span<double> values)
+    {
+        var kernel = job.Kernel;
+        if (!values.IsEmpty)
+        {
+            values.Clear();
+            kernel.Dots.Fold(call.Lanes, values);
+            foreach (var slot in kernel.Slots)
+            {
+                var feed = kernel.Feed(kernel.Reductions.Slots[slot]);
+                values[slot] = Reducers.Reduce(kernel.Reductions.Kinds[slot], call.Stream(feed.A), call.Stream(feed.B), n);
+            }
+        }
+
+        for (var k = 0; k < job.Rows.Length; k++)
+        {
+            var feed = kernel.Feed(kernel.Rows[k]);
+            job.Rows[k].Add(cell, call.Stream(feed.A), call.Stream(feed.B), n);
         }
     }
 
@@ -146,7 +187,7 @@ internal sealed unsafe class BlockRunner : IDisposable
     private void Sample(Claim claim)
     {
         var job = claim.Job;
-        call.Arrange(job.Kernel, SelectionSample.PieceLength, SelectionSample.PieceLength);
+        call.Arrange(job.Kernel, SelectionSample.PieceLength, SelectionSample.PieceLength, 0);
         var last = (Start: -1L, Count: 0);
         for (var i = (int)claim.Start; i < claim.Start + claim.Count; i++)
         {
@@ -155,7 +196,7 @@ internal sealed unsafe class BlockRunner : IDisposable
             {
                 last = (piece.Start, piece.Count);
                 call.Read(job.Tensor, piece.Start, piece.Count);
-                call.Run(job.Step, job.Tensor, piece.Start, 0, piece.Count);
+                call.Run(job.Step, job.Tensor, piece.Start, 0, 0, piece.Count);
             }
 
             group.Sample!.Add(piece, call.Stream(job.Kernel.Feed(group.Index).A), group.Magnitudes);
@@ -167,9 +208,9 @@ internal sealed unsafe class BlockRunner : IDisposable
         var group = job.Groups[0];
         var start = (long)group.Tie.Cell * PlanShape.Cell;
         var n = (int)Math.Min(PlanShape.Cell, engine.Shape.Elements[job.Tensor] - start);
-        call.Arrange(job.Kernel, PlanShape.Cell, PlanShape.Cell);
+        call.Arrange(job.Kernel, PlanShape.Cell);
         call.Read(job.Tensor, start, n);
-        call.Run(job.Step, job.Tensor, start, 0, n);
+        call.Run(job.Step, job.Tensor, start, 0, 0, n);
         group.EndLocate(start, call.Stream(job.Kernel.Feed(group.Index).A), n);
     }
 
@@ -178,21 +219,17 @@ internal sealed unsafe class BlockRunner : IDisposable
         var job = claim.Job;
         var kernel = job.Kernel;
         var length = engine.Plan.Tensors[job.Tensor].Shape.RowLength;
-        var padded = (claim.Count + 63) / 64 * 64;
-        call.Arrange(kernel, padded, padded, spare: false);
+        call.Arrange(kernel, claim.Count, claim.Count, 0);
         call.Read(job.Tensor, claim.Start, claim.Count);
-        call.Run(job.Step, job.Tensor, claim.Start, 0, (nint)claim.Count);
-        for (var r = 0; r < kernel.Reductions.Count; r++)
+        call.Run(job.Step, job.Tensor, claim.Start, 0, 0, (nint)claim.Count);
+        foreach (var r in kernel.RowSelections)
         {
-            if (kernel.Reductions[r] is { Kind: ReduceKind.Quantile, Extent: Extent.Row } reduction && kernel.Feed(r).A >= 0)
+            var q = engine.Scalars.Argument(kernel.Reductions.All[r].Argument, job.Tensor);
+            var result = engine.Reduced.Rows(job.Step, r, job.Tensor);
+            for (long at = 0; at < claim.Count; at += length)
             {
-                var q = engine.Scalars.Argument(reduction.Argument, job.Tensor);
-                var result = engine.Reduced.Rows(job.Step, r, job.Tensor);
-                for (long at = 0; at < claim.Count; at += length)
-                {
-                    var row = (claim.Start + at) / length;
-                    result[row] = Quantiles.OfRow(call.Stream(kernel.Feed(r).A) + at, length, q is [var one] ? one : q[row]);
-                }
+                var row = (claim.Start + at) / length;
+                result[row] = Quantiles.OfRow(call.Stream(kernel.Feed(r).A) + at, length, q is [var one] ? one : q[row]);
             }
         }
     }
@@ -222,7 +259,7 @@ internal sealed unsafe class BlockRunner : IDisposable
             if (kernel.CopyOf[o] < 0)
             {
                 var file = kernel.Kernel.Files[o];
-                var bytes = new ReadOnlySpan<byte>(file >= 0 ? call.OutputBlock(o) + (at * kernel.OutputSizes[o]) : (byte*)call.Stream(o), n * kernel.OutputSizes[o]);
+                var bytes = new ReadOnlySpan<byte>(file >= 0 ? call.OutputBlock(o) + (at * kernel.OutputSizes[o]) : (byte*)call.Outputs[o], n * kernel.OutputSizes[o]);
                 engine.Log.AddOutput(job.Tensor, file >= 0 ? file : engine.Plan.Outputs.Count, NonFiniteLog.Count(kernel.Kernel.Program.Outputs[o], bytes));
             }
         }

@@ -8,13 +8,20 @@ namespace Tva.Core.Execution;
 /// <param name="KeyBytes">Keys that selections may gather.</param>
 /// <param name="ChunkBytes">Unit in which they are rented.</param>
 /// <param name="Pieces">Sampled pieces of a tensor; wider extents take four times as many.</param>
-internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int ChunkBytes, int Pieces)
+/// <param name="Window">Blocks of a tensor whose results may wait for those of the blocks before.</param>
+internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int ChunkBytes, int Pieces, int Window)
 {
     /// <summary>
     /// Block buffers of a worker. Measured with five bf16 inputs in the page cache, 1 to 4 MiB take a tenth less time than 512 KiB and a
     /// third less than 192 KiB: fewer calls, fewer turns at the output's lock, and a third-level cache holds what the second does not.
     /// </summary>
     public const long BlockTarget = 2 << 20;
+
+    /// <summary>
+    /// Bytes between streams. Blocks are powers of two: without this all streams lie at the same places modulo 4 KiB, share the same few
+    /// sets of the first-level cache, and a kernel of nine inputs and eight outputs takes more than twice the time. Three cache lines.
+    /// </summary>
+    public const int Stagger = 192;
 
     private const long SmallMemory = 64 << 20;
     private const int LargeChunk = 256 << 10;
@@ -31,12 +38,13 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
         var workers = (int)Math.Clamp(options.Threads, 1, blocks);
         while (true)
         {
-            var rest = options.Memory - Held(plan, shape, workers, pieces) - (workers * least);
+            var window = WindowOf(kernels, workers, options.Memory);
+            var rest = options.Memory - Held(plan, shape, workers, pieces) - Results(kernels, workers, window) - (workers * least);
             if (rest >= 0)
             {
                 var keys = selections > 0 ? rest / 2 : 0;
                 var arena = Math.Min(ideal, least + ((rest - keys) / workers));
-                return new Budget(workers, arena, keys, keys >= 4L * workers * selections * LargeChunk ? LargeChunk : SmallChunk, pieces);
+                return new Budget(workers, arena, keys, keys >= 4L * workers * selections * LargeChunk ? LargeChunk : SmallChunk, pieces, window);
             }
 
             if (--workers == 0)
@@ -60,13 +68,16 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
     public long RowElements(StepKernel kernel, long rowLength)
     {
         var perRow = (kernel.BlockBytes + kernel.ScratchBytes) * rowLength;
-        var padding = (kernel.BlockBytes + kernel.ScratchBytes) * 64L;
+        var padding = ((kernel.BlockBytes + kernel.ScratchBytes) * 64L) + Staggered(kernel);
         return rowLength * Math.Max(1, (ArenaBytes - padding) / Math.Max(1, perRow));
     }
 
-    private static long Fixed(StepKernel kernel) => (kernel.ScratchBytes + sizeof(int)) * (long)PlanShape.Cell;
+    private static long Fixed(StepKernel kernel) =>
+        (kernel.ScratchBytes * (long)kernel.ScratchElements) + (sizeof(int) * (long)PlanShape.Cell) + kernel.Dots.LaneBytes + Staggered(kernel);
 
-    private static long IdealArena(StepKernel?[][] kernels) => kernels.SelectMany(k => k).OfType<StepKernel>()
+    private static long Staggered(StepKernel kernel) => (kernel.InputSizes.Length + kernel.OutputSizes.Length) * (long)Stagger;
+
+    private static long IdealArena(StepKernel?[][] kernels) => All(kernels)
         .Select(k => Fixed(k) + Math.Max(k.BlockBytes * (long)PlanShape.Cell, BlockTarget)).DefaultIfEmpty(BlockTarget).Max();
 
     private static long SmallestArena(ExecutionPlan plan, StepKernel?[][] kernels)
@@ -83,7 +94,7 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
                     if (byRow)
                     {
                         var longest = plan.Tensors.Where(t => t.Class == c).Select(t => t.Shape.RowLength).DefaultIfEmpty(0).Max();
-                        least = Math.Max(least, (longest + 64) * (kernel.BlockBytes + kernel.ScratchBytes));
+                        least = Math.Max(least, ((longest + 64) * (kernel.BlockBytes + kernel.ScratchBytes)) + Staggered(kernel));
                     }
                 }
             }
@@ -92,7 +103,26 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
         return least;
     }
 
-    /// <summary>What is held beside buffers and keys: an upper bound from the shapes.</summary>
+    /// <summary>As many blocks as take a sixty-fourth of the memory: so far ahead of a block that hangs the others get.</summary>
+    private static int WindowOf(StepKernel?[][] kernels, int workers, long memory) =>
+        (int)Math.Clamp(memory / 64 / Math.Max(1, workers * BlockResults(kernels)), 1, 64);
+
+    /// <summary>
+    /// What cells came to, on its way to a tensor's results: each worker's block and the early ones of the tensor it is at. Tensors
+    /// begun and not finished are at most the workers', and one that a later step came before in each step.
+    /// </summary>
+    private static long Results(StepKernel?[][] kernels, int workers, int window)
+    {
+        var slots = All(kernels).Where(k => k.PerCell).Select(k => k.Reductions.Slots.Length).DefaultIfEmpty(0).Max();
+        return (workers * (window + 1L) * BlockResults(kernels)) + ((workers + kernels.Length) * (long)slots * sizeof(double));
+    }
+
+    private static long BlockResults(StepKernel?[][] kernels) =>
+        All(kernels).Where(k => k.PerCell).Select(k => (long)k.BlockCells * k.Reductions.Slots.Length * sizeof(double)).DefaultIfEmpty(0).Max();
+
+    private static IEnumerable<StepKernel> All(StepKernel?[][] kernels) => kernels.SelectMany(k => k).OfType<StepKernel>();
+
+    /// <summary>What is held beside buffers, keys and cells' results: an upper bound from the shapes.</summary>
     private static long Held(ExecutionPlan plan, PlanShape shape, int workers, int pieces)
     {
         var rows = plan.Tensors.Sum(t => t.Shape.Rows);
@@ -117,7 +147,7 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
             }
             else if (!ReducedValues.IsSelection(reduction))
             {
-                held += (inFlight + plan.Tensors.Count + shape.Count(reduction.Extent)) * sizeof(double);
+                held += (plan.Tensors.Count + shape.Count(reduction.Extent)) * (long)sizeof(double);
             }
             else
             {

@@ -10,10 +10,11 @@ internal sealed class Engine : IDisposable
         Plan = plan;
         Options = options;
         Shape = new PlanShape(plan.Tensors);
-        Kernels = [.. plan.Steps.Select(step => step.Kernels.Select(k => k is null ? null : new StepKernel(step, k, backend)).ToArray())];
+        Reductions = [.. plan.Steps.Select(step => new StepReductions(step.Reductions))];
+        Kernels = [.. plan.Steps.Select((step, s) => step.Kernels.Select(k => k is null ? null : new StepKernel(Reductions[s], k, backend)).ToArray())];
         Budget = Budget.Of(plan, Shape, Kernels, options);
         Keys = new BlockPool(Budget.KeyBytes);
-        Reduced = new ReducedValues(plan, Shape);
+        Reduced = new ReducedValues(plan, Shape, Reductions);
         Scalars = new ScalarTable(plan, Shape, Reduced);
         Log = new NonFiniteLog(plan);
         ReadAhead = new ReadAhead(plan, Shape, Backwards);
@@ -24,6 +25,9 @@ internal sealed class Engine : IDisposable
     public RunOptions Options { get; }
 
     public PlanShape Shape { get; }
+
+    /// <summary>Per step.</summary>
+    public StepReductions[] Reductions { get; }
 
     /// <summary>Per step and class; null where there is nothing to do.</summary>
     public StepKernel?[][] Kernels { get; }

@@ -84,8 +84,6 @@ internal sealed class Flow
         }
     }
 
-    private static bool IsRowSelection(Reduction reduction) => ReducedValues.IsSelection(reduction) && reduction.Extent == Extent.Row;
-
     private void Prepare(int step)
     {
         var reductions = plan.Steps[step].Reductions;
@@ -107,14 +105,9 @@ internal sealed class Flow
             }
         }
 
-        for (var r = 0; r < reductions.Count; r++)
+        foreach (var r in engine.Reductions[step].Selections)
         {
             var reduction = reductions[r];
-            if (!ReducedValues.IsSelection(reduction) || IsRowSelection(reduction))
-            {
-                continue;
-            }
-
             groups[step][r] = [.. Enumerable.Range(0, shape.Count(reduction.Extent))
                 .Select(m => new SelectionGroup(step, r, reduction, m, shape.Tensors(reduction.Extent, m)))];
             for (var m = 0; m < groups[step][r]!.Length; m++)
@@ -145,14 +138,11 @@ internal sealed class Flow
         }
 
         var pieces = new List<(SelectionGroup Group, Piece Piece)>();
-        for (var r = 0; r < groups[step].Length; r++)
+        foreach (var r in engine.Reductions[step].Selections)
         {
-            if (groups[step][r] is not null)
-            {
-                var group = Group(step, r, tensor);
-                Start(group, tensor);
-                pieces.AddRange(group.Pieces.Where(p => p.Tensor == tensor).Select(p => (group, p)));
-            }
+            var group = Group(step, r, tensor);
+            Start(group, tensor);
+            pieces.AddRange(group.Pieces.Where(p => p.Tensor == tensor).Select(p => (group, p)));
         }
 
         if (pieces.Count > 0)
@@ -266,9 +256,9 @@ internal sealed class Flow
             }
         }
 
-        foreach (var perMember in groups[step])
+        foreach (var r in engine.Reductions[step].Selections)
         {
-            if (perMember is not null && perMember[shape.Member(perMember[0].Extent, tensor)] is var group && group.Mode != SelectionMode.Trivial)
+            if (Group(step, r, tensor) is var group && group.Mode != SelectionMode.Trivial)
             {
                 if (group.Mode == SelectionMode.Direct)
                 {

@@ -46,11 +46,11 @@ internal sealed class Job(JobKind kind, int step, int tensor, StepKernel? kernel
     /// <summary>Where the next block to be taken starts.</summary>
     public long Next { get; set; }
 
-    /// <summary>Per reduction a result per cell, where it is that kind of reduction.</summary>
-    public double[]?[] Cells { get; init; } = [];
+    /// <summary>What the cells' results become, where there are any.</summary>
+    public CellFold? Fold { get; init; }
 
-    /// <summary>Per reduction the rows, where it is by row.</summary>
-    public RowReducer?[] Rows { get; init; } = [];
+    /// <summary>The rows of <see cref="StepKernel.Rows"/>.</summary>
+    public RowReducer[] Rows { get; init; } = [];
 
     /// <summary>The selections that are fed.</summary>
     public IReadOnlyList<SelectionGroup> Groups { get; init; } = [];

@@ -50,25 +50,42 @@ internal sealed unsafe class KernelCall : IDisposable
     /// <summary>The bytes to write for the whole block: an output's, or those of the input it copies.</summary>
     public byte* OutputBlock(int output) => kernel.CopyOf[output] is >= 0 and var input ? InputBlock(input) : (byte*)outputBlocks[output];
 
-    /// <summary>A scratch stream of the last call; null for -1.</summary>
+    /// <summary>A scratch stream; null for -1.</summary>
     public float* Stream(int output) => output < 0 ? null : (float*)outputBlocks[output];
 
-    /// <summary>Divides the buffer; both counts are multiples of 64, so every stream is aligned and padded.</summary>
-    public void Arrange(StepKernel next, long blockElements, long callElements, bool spare = true)
+    /// <summary>Where the last call wrote its outputs.</summary>
+    public float** Outputs => (float**)outputs;
+
+    /// <summary>Room for the dots' lanes.</summary>
+    public double* Lanes { get; private set; }
+
+    /// <summary>Divides the buffer for a pass: inputs for a block, scratch as the kernel wants it, room for keys and for dots.</summary>
+    public void Arrange(StepKernel next, long blockElements)
+    {
+        var beside = PlanShape.Cell * sizeof(int);
+        Lanes = (double*)(memory + beside);
+        Arrange(next, blockElements, next.ScratchElements, beside + next.Dots.LaneBytes);
+    }
+
+    /// <summary>
+    /// Divides the buffer behind what is kept for others; element counts are made multiples of 64, so every stream is aligned and padded.
+    /// </summary>
+    public void Arrange(StepKernel next, long blockElements, long scratchElements, long beside)
     {
         kernel = next;
         blockElements = (blockElements + 63) / 64 * 64;
-        var at = memory + (spare ? PlanShape.Cell * sizeof(int) : 0);
+        scratchElements = (scratchElements + 63) / 64 * 64;
+        var at = memory + beside;
         for (var i = 0; i < kernel.InputSizes.Length; i++)
         {
             inputBlocks[i] = (nint)at;
-            at += blockElements * kernel.InputSizes[i];
+            at += (blockElements * kernel.InputSizes[i]) + Budget.Stagger;
         }
 
         for (var o = 0; o < kernel.OutputSizes.Length; o++)
         {
             outputBlocks[o] = (nint)at;
-            at += kernel.OutputSizes[o] * (kernel.PerBlock(o) ? blockElements : kernel.Body is null ? 0 : callElements);
+            at += (kernel.OutputSizes[o] * (kernel.PerBlock(o) ? blockElements : kernel.Body is null ? 0 : scratchElements)) + Budget.Stagger;
         }
     }
 
@@ -95,8 +112,14 @@ internal sealed unsafe class KernelCall : IDisposable
     }
 
     /// <summary>Runs the kernel on elements that lie at <paramref name="offset"/> of the block and <paramref name="start"/> of the tensor.</summary>
+    /// <param name="step">The step.</param>
+    /// <param name="tensor">The tensor.</param>
+    /// <param name="start">First element in the tensor.</param>
+    /// <param name="offset">First element in the block.</param>
+    /// <param name="scratch">Where in the scratch streams the results begin.</param>
+    /// <param name="count">Elements.</param>
     /// <returns>Whether a guarded value is NaN or infinite.</returns>
-    public bool Run(int step, int tensor, long start, long offset, nint count)
+    public bool Run(int step, int tensor, long start, long offset, long scratch, nint count)
     {
         if (kernel.Body is null)
         {
@@ -110,7 +133,7 @@ internal sealed unsafe class KernelCall : IDisposable
 
         for (var o = 0; o < kernel.OutputSizes.Length; o++)
         {
-            outputs[o] = (byte*)outputBlocks[o] + (kernel.PerBlock(o) ? offset * kernel.OutputSizes[o] : 0);
+            outputs[o] = (byte*)outputBlocks[o] + ((kernel.PerBlock(o) ? offset : scratch) * kernel.OutputSizes[o]);
         }
 
         for (var p = 0; p < kernel.Kernel.Parameters.Count; p++)

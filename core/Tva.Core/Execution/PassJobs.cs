@@ -13,43 +13,35 @@ internal static class PassJobs
         }
 
         var cells = engine.Shape.Cells[tensor];
-        var count = kernel.Reductions.Count;
-        var perCell = new double[]?[count];
-        var rows = new RowReducer?[count];
-        var groups = new List<SelectionGroup>();
-        var needed = kernel.Writes || kernel.Guards;
-        for (var r = 0; r < count; r++)
+        var rows = new RowReducer[kernel.Rows.Length];
+        for (var k = 0; k < rows.Length; k++)
         {
-            var reduction = kernel.Reductions[r];
-            if (kernel.Feed(r).A < 0)
-            {
-                continue;
-            }
+            var r = kernel.Rows[k];
+            rows[k] = new RowReducer(
+                kernel.Reductions.All[r].Kind, engine.Plan.Tensors[tensor].Shape.RowLength, cells, engine.Reduced.Rows(step, r, tensor));
+        }
 
-            if (ReducedValues.IsSelection(reduction))
+        var groups = new List<SelectionGroup>();
+        foreach (var r in kernel.Reductions.Selections)
+        {
+            if (kernel.Feed(r).A >= 0 && flow.Group(step, r, tensor) is { Mode: not SelectionMode.Trivial } group)
             {
-                if (reduction.Extent != Extent.Row && flow.Group(step, r, tensor) is { Mode: not SelectionMode.Trivial } group)
-                {
-                    group.Prepare(tensor, cells);
-                    groups.Add(group);
-                    needed = true;
-                }
-            }
-            else if (reduction.Extent == Extent.Row)
-            {
-                rows[r] = new RowReducer(reduction.Kind, engine.Plan.Tensors[tensor].Shape.RowLength, cells, engine.Reduced.Rows(step, r, tensor));
-                needed = true;
-            }
-            else
-            {
-                perCell[r] = new double[cells];
-                needed = true;
+                group.Prepare(tensor, cells);
+                groups.Add(group);
             }
         }
 
-        return needed
-            ? new Job(JobKind.Full, step, tensor, kernel, elements, engine.Budget.BlockElements(kernel)) { Cells = perCell, Rows = rows, Groups = groups }
-            : null;
+        if (!kernel.Writes && !kernel.Guards && !kernel.PerCell && rows.Length == 0 && groups.Count == 0)
+        {
+            return null;
+        }
+
+        return new Job(JobKind.Full, step, tensor, kernel, elements, engine.Budget.BlockElements(kernel))
+        {
+            Fold = kernel.PerCell ? new CellFold(kernel.Reductions, engine.Budget.Window) : null,
+            Rows = rows,
+            Groups = groups,
+        };
     }
 
     /// <summary>The pass over whole rows, or null where no reduction wants it.</summary>
@@ -61,35 +53,26 @@ internal static class PassJobs
             return null;
         }
 
-        for (var r = 0; r < kernel.Reductions.Count; r++)
+        if (kernel.RowSelections.Length > 0)
         {
-            if (kernel.Reductions[r] is { Kind: ReduceKind.Quantile, Extent: Extent.Row } && kernel.Feed(r).A >= 0)
-            {
-                var unit = engine.Budget.RowElements(kernel, engine.Plan.Tensors[tensor].Shape.RowLength);
-                return new Job(JobKind.Rows, step, tensor, kernel, elements, Math.Min(unit, elements));
-            }
+            var unit = engine.Budget.RowElements(kernel, engine.Plan.Tensors[tensor].Shape.RowLength);
+            return new Job(JobKind.Rows, step, tensor, kernel, elements, Math.Min(unit, elements));
         }
 
         return null;
     }
 
-    /// <summary>Combines the cells of a finished pass in their order.</summary>
+    /// <summary>Hands on what the cells of a finished pass came to.</summary>
     public static void Combine(Engine engine, Job job)
     {
-        for (var r = 0; r < job.Cells.Length; r++)
+        foreach (var rows in job.Rows)
         {
-            job.Rows[r]?.Finish();
-            if (job.Cells[r] is { } cells)
-            {
-                var kind = job.Kernel.Reductions[r].Kind;
-                var value = cells[0];
-                for (var c = 1; c < cells.Length; c++)
-                {
-                    value = Reducers.Combine(kind, value, cells[c]);
-                }
+            rows.Finish();
+        }
 
-                engine.Reduced.SetPart(job.Step, r, job.Tensor, value);
-            }
+        if (job.Fold is { } fold)
+        {
+            engine.Reduced.SetPart(job.Step, job.Tensor, fold.Values);
         }
     }
 }

@@ -8,16 +8,18 @@ internal sealed class ReducedValues
 {
     private readonly ExecutionPlan plan;
     private readonly PlanShape shape;
+    private readonly StepReductions[] reductions;
     private readonly double[][][] values;
-    private readonly double[][][] parts;
+    private readonly double[]?[][] parts;
     private readonly double[]?[][][] rows;
 
-    public ReducedValues(ExecutionPlan plan, PlanShape shape)
+    public ReducedValues(ExecutionPlan plan, PlanShape shape, StepReductions[] reductions)
     {
         this.plan = plan;
         this.shape = shape;
+        this.reductions = reductions;
         values = Table(r => new double[r.Extent == Extent.Row ? 0 : shape.Count(r.Extent)]);
-        parts = Table(r => new double[IsSelection(r) || r.Extent == Extent.Row ? 0 : plan.Tensors.Count]);
+        parts = [.. plan.Steps.Select(_ => new double[]?[plan.Tensors.Count])];
         rows = Table(r => new double[]?[r.Extent == Extent.Row ? plan.Tensors.Count : 0]);
     }
 
@@ -30,8 +32,8 @@ internal sealed class ReducedValues
         set => values[step][reduction][member] = value;
     }
 
-    /// <summary>A tensor's part: what its own cells came to.</summary>
-    public void SetPart(int step, int reduction, int tensor, double value) => parts[step][reduction][tensor] = value;
+    /// <summary>A tensor's part: what its own cells came to, per slot of <see cref="StepReductions"/>.</summary>
+    public void SetPart(int step, int tensor, double[] part) => parts[step][tensor] = part;
 
     /// <summary>One number per row of a tensor; zeros until filled.</summary>
     public double[] Rows(int step, int reduction, int tensor)
@@ -43,25 +45,33 @@ internal sealed class ReducedValues
     /// <summary>Combines the parts of a complete member for all the step's sums, minima and so on over that extent.</summary>
     public void Close(int step, Extent extent, int member)
     {
-        var reductions = plan.Steps[step].Reductions;
-        for (var r = 0; r < reductions.Count; r++)
+        var slots = reductions[step].ByExtent[(int)extent];
+        if (slots.Length == 0)
         {
-            if (reductions[r].Extent != extent || IsSelection(reductions[r]))
+            return;
+        }
+
+        double[]? totals = null;
+        foreach (var tensor in shape.Tensors(extent, member))
+        {
+            if (plan.Tensors[tensor].Class < 0 || shape.Elements[tensor] == 0)
             {
                 continue;
             }
 
-            double? value = null;
-            foreach (var tensor in shape.Tensors(extent, member))
+            var part = parts[step][tensor];
+            var first = totals is null;
+            totals ??= new double[slots.Length];
+            for (var k = 0; k < slots.Length; k++)
             {
-                if (plan.Tensors[tensor].Class >= 0 && shape.Elements[tensor] > 0)
-                {
-                    var part = parts[step][r][tensor];
-                    value = value is { } v ? Reducers.Combine(reductions[r].Kind, v, part) : part;
-                }
+                var value = part is null ? 0 : part[slots[k]];
+                totals[k] = first ? value : Reducers.Combine(reductions[step].Kinds[slots[k]], totals[k], value);
             }
+        }
 
-            values[step][r][member] = value ?? Reducers.Empty(reductions[r].Kind);
+        for (var k = 0; k < slots.Length; k++)
+        {
+            values[step][reductions[step].Slots[slots[k]]][member] = totals is null ? Reducers.Empty(reductions[step].Kinds[slots[k]]) : totals[k];
         }
     }
 

@@ -4,20 +4,20 @@ using System.Runtime.Intrinsics;
 namespace Tva.Core.Execution;
 
 /// <summary>
-/// Comes in: a run of float32 values (two for Dot). Goes out: its reduction in float64. Sums always use 16 lanes, element i in lane
-/// i mod 16, folded in one order, so the bits don't depend on how wide the machine's vectors are.
+/// Comes in: a run of float32 values (two for Dot). Goes out: its reduction in float64. Sums always use 16 lanes, as <see cref="Dots"/>
+/// do: element i in lane i mod 16, folded in one order, so the bits don't depend on how wide the machine's vectors are.
 /// </summary>
 internal static unsafe class Reducers
 {
-    private const int Lanes = 16;
+    private const int Lanes = Dots.Lanes;
     private const int MagnitudeMask = int.MaxValue;
 
     /// <summary>The reduction of <paramref name="n"/> values, at most a cell.</summary>
     public static double Reduce(ReduceKind kind, float* a, float* b, nint n) => kind switch
     {
-        ReduceKind.Sum => Sum<Plain>(a, a, n),
-        ReduceKind.SumAbs => Sum<Magnitude>(a, a, n),
-        ReduceKind.Dot => Sum<Product>(a, b, n),
+        ReduceKind.Sum => Sum<Plain>(a, n),
+        ReduceKind.SumAbs => Sum<Magnitude>(a, n),
+        ReduceKind.Dot => Dots.Of(a, b, n),
         ReduceKind.MaxAbs => MaxAbs(a, n),
         ReduceKind.Min => -MaxOf(a, n, -1),
         ReduceKind.Max => MaxOf(a, n, 1),
@@ -37,7 +37,7 @@ internal static unsafe class Reducers
     public static double Empty(ReduceKind kind) => kind is ReduceKind.Min or ReduceKind.Max or ReduceKind.Quantile ? double.NaN : 0;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static double Sum<TTerm>(float* a, float* b, nint n)
+    private static double Sum<TTerm>(float* a, nint n)
         where TTerm : struct, ITerm
     {
         // Four accumulators hide the addition's latency; converting then is what it costs, a quarter of a cycle per element.
@@ -47,24 +47,10 @@ internal static unsafe class Reducers
         {
             var (x0, x1) = Vector256.Widen(Vector256.Load(a + i));
             var (x2, x3) = Vector256.Widen(Vector256.Load(a + i + 8));
-            if (typeof(TTerm) == typeof(Product))
-            {
-                var (y0, y1) = Vector256.Widen(Vector256.Load(b + i));
-                var (y2, y3) = Vector256.Widen(Vector256.Load(b + i + 8));
-
-                // The product of two float32 is exact in float64, so fused or not is the same.
-                s0 = Vector256.MultiplyAddEstimate(x0, y0, s0);
-                s1 = Vector256.MultiplyAddEstimate(x1, y1, s1);
-                s2 = Vector256.MultiplyAddEstimate(x2, y2, s2);
-                s3 = Vector256.MultiplyAddEstimate(x3, y3, s3);
-            }
-            else
-            {
-                s0 += TTerm.Of(x0);
-                s1 += TTerm.Of(x1);
-                s2 += TTerm.Of(x2);
-                s3 += TTerm.Of(x3);
-            }
+            s0 += TTerm.Of(x0);
+            s1 += TTerm.Of(x1);
+            s2 += TTerm.Of(x2);
+            s3 += TTerm.Of(x3);
         }
 
         var lanes = stackalloc double[Lanes];
@@ -74,19 +60,10 @@ internal static unsafe class Reducers
         s3.Store(lanes + 12);
         for (var lane = 0; i < n; i++, lane++)
         {
-            lanes[lane] += typeof(TTerm) == typeof(Product) ? (double)a[i] * b[i]
-                : typeof(TTerm) == typeof(Magnitude) ? Math.Abs((double)a[i]) : a[i];
+            lanes[lane] += typeof(TTerm) == typeof(Magnitude) ? Math.Abs((double)a[i]) : a[i];
         }
 
-        for (var half = Lanes / 2; half > 0; half /= 2)
-        {
-            for (var lane = 0; lane < half; lane++)
-            {
-                lanes[lane] += lanes[lane + half];
-            }
-        }
-
-        return lanes[0];
+        return Dots.Fold(lanes);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -173,10 +150,5 @@ internal static unsafe class Reducers
     private readonly struct Magnitude : ITerm
     {
         public static Vector256<double> Of(Vector256<double> x) => Vector256.Abs(x);
-    }
-
-    private readonly struct Product : ITerm
-    {
-        public static Vector256<double> Of(Vector256<double> x) => x;
     }
 }

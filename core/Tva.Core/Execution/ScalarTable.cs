@@ -12,7 +12,8 @@ internal sealed class ScalarTable
     private readonly ExecutionPlan plan;
     private readonly PlanShape shape;
     private readonly ReducedValues reduced;
-    private readonly int[][] byStep;
+    private readonly (int[] Model, int[] Finer)[] byStep;
+    private readonly bool[] entered;
     private readonly double[][] values;
     private readonly bool[][] known;
     private readonly double[]?[][] rows;
@@ -23,35 +24,40 @@ internal sealed class ScalarTable
         this.shape = shape;
         this.reduced = reduced;
         var ready = PlanCheck.Ready(plan);
-        byStep = [.. Enumerable.Range(0, plan.Steps.Count + 1).Select(s => Enumerable.Range(0, ready.Length).Where(i => ready[i] == s).ToArray())];
+        var steps = Enumerable.Range(0, ready.Length).ToLookup(i => (ready[i], plan.Scalars[i].Extent == Extent.All));
+        byStep = [.. Enumerable.Range(0, plan.Steps.Count + 1).Select(s => (steps[(s, true)].ToArray(), steps[(s, false)].ToArray()))];
+        entered = new bool[byStep.Length];
         values = [.. plan.Scalars.Select(s => new double[s.Extent == Extent.Row ? 0 : shape.Count(s.Extent)])];
-        known = [.. plan.Scalars.Select(s => new bool[s.Extent == Extent.Row ? plan.Tensors.Count : shape.Count(s.Extent)])];
+        known = [.. plan.Scalars.Select(s => new bool[s.Extent switch { Extent.All => 0, Extent.Row => plan.Tensors.Count, _ => shape.Count(s.Extent) }])];
         rows = [.. plan.Scalars.Select(s => new double[]?[s.Extent == Extent.Row ? plan.Tensors.Count : 0])];
     }
 
     /// <summary>Computes what a tensor (-1: the whole model) knows on entering a step: all its reductions before are final.</summary>
     public void Enter(int step, int tensor)
     {
-        if (byStep[step].Length == 0)
+        var (model, finer) = byStep[step];
+        if (Volatile.Read(ref entered[step]) && finer.Length == 0)
         {
             return;
         }
 
         lock (gate)
         {
-            foreach (var scalar in byStep[step])
+            // Numbers of the whole model depend on such alone.
+            for (var i = 0; i < model.Length && !entered[step]; i++)
             {
-                var extent = plan.Scalars[scalar].Extent;
-                if (tensor < 0 && extent != Extent.All)
-                {
-                    continue;
-                }
+                Compute(model[i], Extent.All, 0, tensor);
+            }
 
-                var member = extent == Extent.All ? 0 : shape.Member(extent, tensor);
-                if (!known[scalar][member])
+            Volatile.Write(ref entered[step], true);
+            for (var i = 0; i < finer.Length && tensor >= 0; i++)
+            {
+                var extent = plan.Scalars[finer[i]].Extent;
+                var member = shape.Member(extent, tensor);
+                if (!known[finer[i]][member])
                 {
-                    Compute(scalar, extent, member, tensor);
-                    known[scalar][member] = true;
+                    Compute(finer[i], extent, member, tensor);
+                    known[finer[i]][member] = true;
                 }
             }
         }

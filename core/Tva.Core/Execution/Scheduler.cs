@@ -79,6 +79,9 @@ internal sealed class Scheduler(Func<Job, long> order, Action<Job> completed)
         }
     }
 
+    /// <summary>Whether anyone failed.</summary>
+    public bool Failed => Volatile.Read(ref failure) is not null;
+
     /// <summary>Throws the failure if there was one, as it was thrown.</summary>
     public void ThrowIfFailed() => failure?.Throw();
 }

@@ -5,20 +5,20 @@ namespace Tva.Core.Execution;
 
 /// <summary>
 /// Comes in: what a step does with a class. Goes out: the compiled kernel and how a worker's buffer is divided for it:
-/// inputs and file outputs for a whole block, scratch for one call of the kernel.
+/// inputs and file outputs for a whole block, scratch for a cell, or for one call of the kernel where only dots look at it.
 /// </summary>
 internal sealed class StepKernel
 {
-    public StepKernel(Step step, ClassKernel kernel, IBackend backend)
+    public StepKernel(StepReductions reductions, ClassKernel kernel, IBackend backend)
     {
         Kernel = kernel;
-        Reductions = step.Reductions;
+        Reductions = reductions;
         InputSizes = [.. kernel.Program.Inputs.Select(type => type.Size())];
         OutputSizes = [.. kernel.Program.Outputs.Select(type => type.Size())];
         CopyOf = [.. OutputSizes.Select((_, output) => CopySource(kernel, output))];
         Guards = kernel.Program.Instructions.Any(i => i.Code == Code.Guard);
         Writes = kernel.Files.Any(file => file >= 0);
-        var copiesOnly = !Guards && CopyOf.All(input => input >= 0) && step.Reductions.Count == 0;
+        var copiesOnly = !Guards && CopyOf.All(input => input >= 0) && reductions.All.Count == 0;
         Body = copiesOnly ? null : backend.Compile(kernel.Program);
         for (var i = 0; i < InputSizes.Length; i++)
         {
@@ -38,11 +38,54 @@ internal sealed class StepKernel
                 ScratchBytes += OutputSizes[o];
             }
         }
+
+        var dots = new List<(int Slot, int A, int B)>();
+        var others = new List<int>();
+        for (var slot = 0; slot < reductions.Slots.Length; slot++)
+        {
+            if (Feed(reductions.Slots[slot]) is { A: >= 0 } feed)
+            {
+                if (reductions.Kinds[slot] == ReduceKind.Dot)
+                {
+                    dots.Add((slot, feed.A, feed.B));
+                }
+                else
+                {
+                    others.Add(slot);
+                }
+            }
+        }
+
+        Dots = new DotPlan(dots);
+        Slots = [.. others];
+        Rows = [.. reductions.Rows.Where(r => Feed(r).A >= 0)];
+        RowSelections = [.. reductions.RowSelections.Where(r => Feed(r).A >= 0)];
+        CallElements = Dots.IsEmpty ? PlanShape.Cell : DotPlan.Run(kernel.Files.Count(file => file < 0));
+        var onlyDots = Slots.Length == 0 && Rows.Length == 0 && RowSelections.Length == 0 && reductions.Selections.All(r => Feed(r).A < 0);
+        ScratchElements = onlyDots ? CallElements : PlanShape.Cell;
     }
 
     public ClassKernel Kernel { get; }
 
-    public IReadOnlyList<Reduction> Reductions { get; }
+    public StepReductions Reductions { get; }
+
+    /// <summary>The dots, computed together.</summary>
+    public DotPlan Dots { get; }
+
+    /// <summary>The slots of the other reductions that are fed and give a number per cell.</summary>
+    public int[] Slots { get; }
+
+    /// <summary>The reductions by row that are fed.</summary>
+    public int[] Rows { get; }
+
+    /// <summary>The selections that need whole rows and are fed.</summary>
+    public int[] RowSelections { get; }
+
+    /// <summary>Elements of one call of the kernel in a pass; a cell is a multiple of it.</summary>
+    public int CallElements { get; }
+
+    /// <summary>Elements of a scratch stream in a pass: a call's, or a cell's where others than dots read it.</summary>
+    public int ScratchElements { get; }
 
     /// <summary>Null where every output is an input's bytes and nobody looks at the values.</summary>
     public KernelBody? Body { get; }
@@ -61,7 +104,7 @@ internal sealed class StepKernel
     /// <summary>Bytes per element of what is held for a whole block.</summary>
     public int BlockBytes { get; }
 
-    /// <summary>Bytes per element of what is held for one call.</summary>
+    /// <summary>Bytes per element of what is held for <see cref="ScratchElements"/>.</summary>
     public int ScratchBytes { get; }
 
     /// <summary>Bytes per element read from files.</summary>
@@ -70,8 +113,14 @@ internal sealed class StepKernel
     /// <summary>Bytes per element written to files.</summary>
     public int WrittenBytes { get; }
 
-    /// <summary>Whether an output is gathered over a block to be written; else it lives for one call.</summary>
+    /// <summary>Whether an output is gathered over a block to be written; else it is scratch.</summary>
     public bool PerBlock(int output) => Kernel.Files[output] >= 0 && CopyOf[output] < 0;
+
+    /// <summary>Whether there are results per cell.</summary>
+    public bool PerCell => Slots.Length > 0 || !Dots.IsEmpty;
+
+    /// <summary>Most cells of a block: see <see cref="Budget.BlockElements"/>.</summary>
+    public int BlockCells => (int)Math.Max(1, Budget.BlockTarget / (Math.Max(1, BlockBytes) * (long)PlanShape.Cell));
 
     /// <summary>What the reduction is fed for this class; A is -1 where it is fed nothing.</summary>
     public ReductionFeed Feed(int reduction) => Kernel.Feeds[reduction];

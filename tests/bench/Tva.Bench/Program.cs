@@ -1,12 +1,14 @@
 using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Win32.SafeHandles;
-using Tva.Core.Tensors;
+using Tva.Bench;
+using Tva.Core.Execution;
 
 // What merely moving the bytes costs: reads every input and writes one output of the first one's size, block by block, on all cores,
-// without computing. The floor that a merge is measured against.
+// without computing. The floor that a merge is measured against. And what all dot products of task vectors cost over that floor.
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- copy OUT INPUT...     [--block 65536] [--threads N]
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- read INPUT...
+//   dotnet run -c Release --project tests/bench/Tva.Bench -- gram BASE TASK...     [--repeat 5] [--memory BYTES] [--threads N]
 var files = args.Skip(1).TakeWhile(a => !a.StartsWith("--", StringComparison.Ordinal)).ToList();
 long Option(string name, long otherwise)
 {
@@ -14,17 +16,29 @@ long Option(string name, long otherwise)
     return i < 0 ? otherwise : long.Parse(args[i + 1], CultureInfo.InvariantCulture);
 }
 
-if (args.Length < 2 || args[0] is not ("copy" or "read"))
+if (args.Length < 2 || args[0] is not ("copy" or "read" or "gram"))
 {
-    Console.Error.WriteLine("usage: copy OUT INPUT... | read INPUT...   [--block BYTES] [--threads N]");
+    Console.Error.WriteLine(
+        "usage: copy OUT INPUT... | read INPUT... | gram BASE TASK...   [--block BYTES] [--threads N] [--repeat N] [--memory BYTES]");
     return 2;
+}
+
+var threads = (int)Option("--threads", Environment.ProcessorCount);
+if (args[0] == "gram")
+{
+    var options = new RunOptions(Option("--memory", RunOptions.Default.Memory), threads, false);
+    var runs = Gram.Run(files, options, (int)Option("--repeat", 5)).ToList();
+    double pass = Median(runs.Select(r => r.Pass)), read = Median(runs.Select(r => r.Read)), bytes = runs[0].Bytes / 1e9;
+    Console.WriteLine(string.Create(
+        CultureInfo.InvariantCulture,
+        $"{{\"job\":\"gram\",\"tasks\":{files.Count - 1},\"seconds\":{pass:F3},\"GB_per_s\":{bytes / pass:F2},"
+        + $"\"read_seconds\":{read:F3},\"read_GB_per_s\":{bytes / read:F2},\"ratio\":{Median(runs.Select(r => r.Pass / r.Read)):F2},"
+        + $"\"peak_MB\":{Process.GetCurrentProcess().PeakWorkingSet64 / 1e6:F0}}}"));
+    return 0;
 }
 
 var output = args[0] == "copy" ? files[0] : null;
 var inputs = (output is null ? files : files.Skip(1)).Select(f => File.OpenHandle(f)).ToList();
-var block = (int)Option("--block", 1 << 16);
-var threads = (int)Option("--threads", Environment.ProcessorCount);
-var length = inputs.Max(RandomAccess.GetLength);
 
 var watch = Stopwatch.StartNew();
 SafeFileHandle? target = null;
@@ -34,25 +48,7 @@ if (output is not null)
     RandomAccess.SetLength(target, RandomAccess.GetLength(inputs[0]));
 }
 
-var next = -1L;
-var workers = Enumerable.Range(0, threads).Select(_ => new Thread(() =>
-{
-    using var pool = new BlockPool(1L << 30);
-    using var buffers = pool.Rent((long)block * inputs.Count);
-    while (Interlocked.Increment(ref next) * block is var offset && offset < length)
-    {
-        for (var i = 0; i < inputs.Count; i++)
-        {
-            var read = RandomAccess.Read(inputs[i], buffers.Span((long)i * block, block), offset);
-            if (i == 0 && target is not null && read > 0)
-            {
-                RandomAccess.Write(target, buffers.Span(0, read), offset);
-            }
-        }
-    }
-})).ToList();
-workers.ForEach(w => w.Start());
-workers.ForEach(w => w.Join());
+Moving.Run(inputs, target, (int)Option("--block", 1 << 16), threads);
 if (target is not null)
 {
     RandomAccess.FlushToDisk(target);
@@ -65,3 +61,5 @@ var moved = inputs.Sum(RandomAccess.GetLength) + (output is null ? 0 : RandomAcc
 Console.WriteLine(string.Create(
     CultureInfo.InvariantCulture, $"{{\"job\":\"{args[0]}\",\"seconds\":{seconds:F3},\"GB_per_s\":{moved / seconds / 1e9:F2}}}"));
 return 0;
+
+static double Median(IEnumerable<double> values) => values.Order().ElementAt(values.Count() / 2);
