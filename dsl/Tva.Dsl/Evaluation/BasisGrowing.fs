@@ -29,6 +29,24 @@ let private report (h: Matrix<float>) (y: Matrix<float>) (x: Matrix<float>) (nor
     let count = float norm.Length
     BasisReport(norm, recovered, error, relative, cosine, (if energy > 0.0 then gone / energy else 0.0), bound, gone / (count * count))
 
+/// One group of a basis whose atoms are no weighted sums: `gram` is of the tasks, then the atoms, one for each cluster.
+let merge (isMember: bool) (clusters: BasisGroup) (gram: float[,]) : BasisGroup =
+    let tasks = Array2D.length2 clusters.Coefficients
+    let atoms = Array2D.length1 gram - tasks
+    let atomGram = Array2D.init atoms atoms (fun i j -> gram[tasks + i, tasks + j])
+    let fit t = BasisGrowth.Coefficients(atomGram, Array.init atoms (fun m -> gram[tasks + m, t]), gram[t, t]).Coefficients
+    let closed = [| for t in 0 .. tasks - 1 -> if isMember then [||] else fit t |]
+    let coefficients =
+        Array2D.init atoms tasks (fun m t -> if not isMember then closed[t][m] elif clusters.Weights[t, m] <> 0.0 then 1.0 else 0.0)
+    let y = Matrix<float>.Build.Dense(tasks + atoms, tasks, fun i t -> if i = t then 1.0 else 0.0)
+    let x = Matrix<float>.Build.Dense(tasks + atoms, tasks, fun i t -> if i < tasks then 0.0 else coefficients[i - tasks, t])
+    let norm = [| for t in 0 .. tasks - 1 -> sqrt (max 0.0 gram[t, t]) |]
+    { Label = clusters.Label
+      Gram = clusters.Gram
+      Weights = Array2D.init (tasks + atoms) atoms (fun k m -> if k = tasks + m then 1.0 else 0.0)
+      Coefficients = coefficients
+      Report = report (dense gram) y x norm (Array.zeroCreate tasks) atoms }
+
 /// One group: `gram` is of the sources, which are the atoms kept, the mean where there is one, and the newcomer.
 let grow (origin: BasisOrigin) (options: BasisOptions) (hasMean: bool) (before: BasisGroup) (gram: float[,]) : BasisGroup =
     let kept = Array2D.length1 before.Coefficients

@@ -134,6 +134,12 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
         let count = Array2D.length1 groups.Head.Coefficients - (if hasMean then 1 else 0)
         Solving.solved program d count groups (BasisReport.Combine(groups |> List.map _.Report |> Array.ofList))
 
+    let solveMerged (b: int) (d: BasisDefinition) clusters =
+        let before = program.Solved[clusters]
+        let isMember = d.Options.Decoder = "membership"
+        let groups = before.Groups |> List.map (fun g -> BasisGrowing.merge isMember g (matrix b g.Label))
+        Solving.solved program d before.Atoms groups (BasisReport.Combine(groups |> List.map _.Report |> Array.ofList))
+
     let solve (b: int) =
         let d = program.Bases[b]
         program.Solved[b] <-
@@ -141,13 +147,15 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
             | BasisOrigin.Tasks -> solveTasks b d
             | BasisOrigin.Growth(previous, _)
             | BasisOrigin.Extension previous -> solveGrown b d previous
+            | BasisOrigin.Merged clusters -> solveMerged b d clusters
             | BasisOrigin.Stored path -> invalidOp $"{path} is solved when it is read"
 
     /// What the Gram matrix of a basis waits for besides its own sources.
     let previous (b: int) =
         match program.Bases[b].Origin with
         | BasisOrigin.Growth(p, _)
-        | BasisOrigin.Extension p -> [ p ]
+        | BasisOrigin.Extension p
+        | BasisOrigin.Merged p -> [ p ]
         | _ -> []
 
     /// Fetches the dot products of these bases from earlier runs, and computes the others in one pass.

@@ -71,7 +71,17 @@ type Expressions(program: Program) =
     member _.Placeholder kind = placeholder kind
 
     member this.Context(folder, abstractly, scope) : Context =
-        { Program = program; Folder = folder; Abstract = abstractly; Names = scope; Invoke = fun ctx c args span -> this.Invoke(ctx, c, args |> List.map Some, span) }
+        { Program = program; Folder = folder; Abstract = abstractly; Names = scope; Invoke = fun ctx c args span -> this.InvokeWith(ctx, c, args, span) }
+
+    /// Calls a `def` with values by position; those that it has defaults for may be left out.
+    member private this.InvokeWith(ctx, closure, args, span) =
+        let d = closure.Definition
+        let missing = d.Params.Length - args.Length
+        if missing < 0 then
+            report (Diagnostics.tooManyArguments d.Name.Text (Trees.signature d) span)
+            unknown
+        else
+            this.Invoke(ctx, closure, (args |> List.map Some) @ List.replicate missing None, span)
 
     // Expressions
 

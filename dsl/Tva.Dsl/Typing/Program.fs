@@ -27,6 +27,8 @@ type BasisOrigin =
     | Extension of previous: int
     /// From a folder.
     | Stored of path: string
+    /// One atom for each cluster of a basis by clusters, merged otherwise than by a weighted sum; sources are the tasks, then these atoms.
+    | Merged of clusters: int
 
 /// A basis over one group: the whole model, a layer or a tensor. Matrices count the mean as the last atom, where there is one.
 type BasisGroup =

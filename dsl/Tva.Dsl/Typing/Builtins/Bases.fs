@@ -56,6 +56,7 @@ let value (ctx: Context) span (number: int) (count: int) (hasMean: bool) : Basis
     let atoms =
         match d.Origin with
         | BasisOrigin.Stored _ -> d.Sources |> List.truncate count
+        | BasisOrigin.Merged _ -> d.Sources |> List.skip d.Names.Length
         | _ -> List.init count atom
     let mean =
         match d.Origin with
@@ -178,7 +179,7 @@ let private optionsOf ctx (call: Call) (tasks: int) : BasisOptions option =
             report ctx (Diagnostics.wrongKind "`softmax` of `basis`" "true or false" (describe ctx a.Value) a.Span None)
             None
         | None -> Some false
-    let merge = Call.choice ctx call atMerge "merge" [ "mean"; "sum" ] "mean"
+    let merge = Call.choice ctx call atMerge "merge" [ "mean"; "sum"; "ties" ] "mean"
     match method, count, error, seed, decoder, steps, rate, decay, tau, every, factor, softmax, merge with
     | Some method, Some count, Some error, Some seed, Some decoder, Some steps, Some rate, Some decay, Some tau, Some every, Some factor, Some softmax, Some merge ->
         if decoder <> "" && not (method.Decoders() |> Seq.contains decoder) then
@@ -205,7 +206,8 @@ let private optionsOf ctx (call: Call) (tasks: int) : BasisOptions option =
                     AnnealEvery = Option.toNullable every,
                     AnnealFactor = factor,
                     SoftmaxDecoder = softmax,
-                    Merge = merge
+                    // TIES is no weighted sum: its atoms are made of the clusters by the prelude's `ties`.
+                    Merge = (if merge = "ties" then "mean" else merge)
                 )
             )
     | _ -> None
@@ -229,6 +231,24 @@ let private solveNow (ctx: Context) span number =
     with :? FaultException as e ->
         report ctx (Diagnostics.cannotOpen e.Message span)
         None
+
+/// One atom for each cluster: the TIES merge of its members (arXiv 2306.01708), the others having weight 0.
+let private merged (ctx: Context) (call: Call) (clusters: int) (count: int) (members: Members) =
+    let p = ctx.Program
+    let d = p.Bases[clusters]
+    let isIn t m =
+        let weight = p.BasisNumber(clusters, BasisNumber.Weight(t, m))
+        Value.Scalar(apply ctx "ne" call.Span [| weight; number ctx 0.0 |])
+    let atom m =
+        match ctx.Names.TryFind "ties" with
+        | Some(Value.Function ties) ->
+            let weights = Value.List(members |> List.mapi (fun t _ -> isIn t m))
+            match ctx.Invoke ctx ties [ Value.Family members; Value.Scalar(number ctx 0.2); weights ] call.Span with
+            | Value.Tensor t -> t
+            | _ -> snd members.Head
+        | _ -> snd members.Head
+    let sources = d.Sources @ List.init count atom
+    define ctx { d with Origin = BasisOrigin.Merged clusters; Sources = sources; Gram = gram ctx call.Span d.By sources }
 
 let private basis ctx (call: Call) =
     match target ctx call with
@@ -254,9 +274,11 @@ let private basis ctx (call: Call) =
                 let count =
                     if options.Atoms.HasValue then Some options.Atoms.Value
                     else solveNow ctx call.Span number |> Option.map (fun s -> s.Atoms)
+                let byTies = match call.Args[atMerge] with Some { Value = Value.Text "ties" } -> options.Method = BasisMethod.Cluster | _ -> false
                 match count with
                 | None -> unknown
                 | Some count ->
+                    let number = if byTies then merged ctx call number count members else number
                     let b = value ctx call.Span number count (options.Method = BasisMethod.Pca)
                     match selected with
                     | None -> Value.Basis b
@@ -390,7 +412,7 @@ let all =
            + "M is a number, a share below 1, or `error`: the least M whose worst member's ‖τ − τ̂‖/‖τ‖ stays below. Of a member of a family: that member of the family's basis. "
            + "Methods: \"ae\" (softmax encoder, minimises tr((BW − I)ᵀG(BW − I)); options steps, lr, weight_decay, tau, anneal_every, anneal_factor, softmax for W), "
            + "\"ae-linear\" (no softmax), \"svd\" (top eigenvectors of G: the least loss there is), \"pca\" (about the mean, which is kept too), \"random\" (orthonormal Gaussian "
-           + "mixtures), \"sample\" (M of the members), \"cluster\" (spectral, by cosine; without M by the largest eigengap; merge \"mean\" or \"sum\"). "
+           + "mixtures), \"sample\" (M of the members), \"cluster\" (spectral, by cosine; without M by the largest eigengap; merge \"mean\", \"sum\" or \"ties\"). "
            + "decoder: \"closed\" is least squares, W = (BᵀGB)⁺BᵀG; \"trained\" (ae), \"selection\" (sample), \"membership\" (cluster). `by`: one basis for \"all\", or one per \"layer\" or \"tensor\".")
           $"{zoo} @basis(4)" Kind.Basis basis
       row "atoms" [ b ] "The M atoms of a basis as a Family, without the mean that \"pca\" keeps." $"norm(sum(atoms({some})))" Kind.Family atomsOf
