@@ -132,7 +132,21 @@ let ``outputs of one script that read the same inputs share one pass`` () =
 [<InlineData("base + dare_ties(tasks, 0.5)", 1)>]
 [<InlineData("base + perpendicular(A, B)", 2)>]
 [<InlineData("base + cosine(A, B) * A + norm(B) * B", 2)>]
-[<InlineData("base + norm(A - cosine(A, B) * B) * A", 3)>]
+// ⟨A, A⟩, ⟨A, B⟩ and ⟨B, B⟩ tell the norm of any combination of A and B.
+[<InlineData("base + norm(A - cosine(A, B) * B) * A", 2)>]
+[<InlineData("base + breadcrumbs(tasks, 0.4, 0.05)", 2)>]
+[<InlineData("base + breadcrumbs_ties(tasks, 0.4, 0.05)", 2)>]
+[<InlineData("base + model_stock(tasks)", 2)>]
+[<InlineData("base + model_stock(tasks, by = \"row\")", 2)>]
+[<InlineData("base + multislerp(tasks)", 2)>]
+[<InlineData("base + nuslerp(A, B)", 2)>]
+[<InlineData("base + nearswap(A, 0.01)", 1)>]
+[<InlineData("base + ram(tasks)", 1)>]
+[<InlineData("base + ram_plus(tasks)", 2)>]
+[<InlineData("base + magmax(tasks)", 1)>]
+[<InlineData("base + sce(tasks, 0.5)", 4)>]
+[<InlineData("base + sce(tasks)", 2)>]
+[<InlineData("fusion(base, base + A)", 5)>]
 [<InlineData("base + median(tasks)", 1)>]
 let ``a merge takes the least number of passes`` (expression: string) (passes: int) = Assert.Equal(passes, steps (saved expression))
 

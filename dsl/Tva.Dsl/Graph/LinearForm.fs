@@ -15,7 +15,12 @@ type LinearForm(g: Graph, fold: Node -> Node, fired: string -> unit) =
     let polynomials = Dictionary<int, Polynomial>()
     let known = Dictionary<int, Node>()
     let inverses = Dictionary<int, Node>()
+    let rests = Dictionary<int, bool>()
+    let whole = HashSet<int>()
     let one = g.Const 1.0
+
+    /// More pairs than this cost more than the pass they save.
+    let mostProducts = 1024
 
     let remember (n: Node) =
         known[n.Id] <- n
@@ -25,6 +30,7 @@ type LinearForm(g: Graph, fold: Node -> Node, fired: string -> unit) =
 
     let isLinear (n: Node) =
         match n with
+        | _ when whole.Contains n.Id -> false
         | Call(("add" | "sub" | "neg"), _) -> true
         | Call(("mul" | "fma"), args) -> isNumber args[0] || isNumber args[1]
         | Call("div", [| _; b |]) -> isNumber b && (match b.Op with Const 0.0 -> false | _ -> true)
@@ -46,7 +52,66 @@ type LinearForm(g: Graph, fold: Node -> Node, fired: string -> unit) =
         let args = n.Args |> Array.map normalize
         let same = Array.forall2 (fun (a: Node) (b: Node) -> a.Id = b.Id) args n.Args
         let m = fold (if same then n else g.Make(n.Op, args, n.Origin))
-        if m.Id = n.Id then n else normalize m
+        match products m with
+        | Some sum -> sum
+        | None -> if m.Id = n.Id then n else normalize m
+
+    /// ⟨Σ aᵢ·xᵢ, Σ bⱼ·yⱼ⟩ = Σ aᵢ·bⱼ·⟨xᵢ, yⱼ⟩, where a coefficient rests on a reduction: the products of the vectors themselves need no
+    /// pass of their own: what is a sum of task vectors is measured by their Gram matrix. Sums with a plain number are left alone: a
+    /// variance taken as a difference of means would lose its digits.
+    and products (n: Node) : Node option =
+        match n.Op, n.Args with
+        | Reduce(ReduceKind.Dot, extent), [| a; b |] when a.Op.IsLinear || b.Op.IsLinear ->
+            let parts x = if x.Op.IsLinear then Some(byVector x) else None
+            let rests = restsOnReduction
+            let coarse (k: Node) = k.Extent <= extent
+            match parts a, parts b with
+            | pa, pb when
+                [ pa; pb ] |> List.choose id |> List.exists (List.exists (fun (k, _) -> rests k))
+                && [ pa; pb ] |> List.choose id |> List.forall (List.forall (fun (k, x) -> coarse k && not (isNumber x)))
+                && not (isNumber a || isNumber b)
+                && (match pa, pb with Some p, Some q -> p.Length * q.Length | Some p, None | None, Some p -> p.Length | _ -> 0) <= mostProducts
+                ->
+                fired "products of sums"
+                let vectors p x = match p with Some parts -> parts | None -> [ one, x ]
+                let sum =
+                    [ for ka, xa in vectors pa a do
+                          for kb, xb in vectors pb b do
+                              call "mul" [| call "mul" [| ka; kb |]; g.Make(n.Op, (if xa.Id <= xb.Id then [| xa; xb |] else [| xb; xa |]), n.Origin) |] ]
+                    |> List.reduce (fun x y -> call "add" [| x; y |])
+                // A square is not below 0, whatever rounding makes of it.
+                let result = if a.Id = b.Id then call "max" [| sum; g.Const 0.0 |] else sum
+                // Taken as a whole from here on: multiplied out, sums of sums would grow without end.
+                whole.Add result.Id |> ignore
+                normal[result.Id] <- result
+                Some result
+            | _ -> None
+        | _ -> None
+
+    /// A sum as Σ number · (Σ constant · x): what varies alike stays together, so that task vectors come out as differences.
+    and byVector (sum: Node) : (Node * Node) list =
+        let parts = Dictionary<Monomial, List<Node>>(HashIdentity.Structural)
+        let order = List<Monomial>()
+        for k, x in pairs sum do
+            for KeyValue(m, c) in polynomial k do
+                match parts.TryGetValue m with
+                | true, terms -> terms.AddRange [ g.Const c.Value; x ]
+                | _ ->
+                    parts[m] <- List [ g.Const c.Value; x ]
+                    order.Add m
+        [ for m in order -> normalize (g.Make(Linear, parts[m].ToArray(), sum.Origin)), m ]
+        |> List.groupBy (fun (v, _) -> v.Id)
+        |> List.map (fun (_, same) ->
+            let coefficient = (Polynomial.zero, same) ||> List.fold (fun p (_, m) -> Polynomial.add p (Map.ofList [ m, { Value = 1.0; Magnitude = 1.0 } ]))
+            number coefficient, fst same.Head)
+
+    and restsOnReduction (n: Node) =
+        match rests.TryGetValue n.Id with
+        | true, r -> r
+        | _ ->
+            let r = n.Op.IsReduce || n.Args |> Array.exists restsOnReduction
+            rests[n.Id] <- r
+            r
 
     /// The polynomial of a number.
     and polynomial (n: Node) : Polynomial =

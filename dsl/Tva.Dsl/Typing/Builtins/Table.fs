@@ -20,6 +20,4 @@ let absent =
     dict
         [ for name in [ "advise"; "advised"; "conflicts"; "ood"; "forget" ] -> name, advice
           for name in
-              [ "nuslerp"; "multislerp"; "karcher"; "della"; "della_linear"; "breadcrumbs"; "breadcrumbs_ties"; "model_stock"; "sce"
-                "nearswap"; "fusion"; "ram"; "ram_plus"; "tsv_merge"; "iso_c"; "lowrank"; "magmax"; "geometric_median"; "awd"
-                "fednova"; "fedgma"; "cclip"; "stack"; "prune_rows" ] -> name, merges ]
+              [ "karcher"; "della"; "della_linear"; "tsv_merge"; "iso_c"; "lowrank"; "geometric_median"; "awd"; "stack"; "prune_rows" ] -> name, merges ]
