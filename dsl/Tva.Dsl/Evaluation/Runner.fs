@@ -78,8 +78,8 @@ type Runner(program: Program, settings: RunSettings, onEvent: Event -> unit, can
         result
 
     /// A number's values with their labels: one for the model, or one per layer, floating tensor or row of one.
-    let read (group: PlannedGroup) (result: RunResult option) (at: int) =
-        match group.Planned.Scalars[at], result with
+    let read (group: PlannedGroup) (result: RunResult option) (number: ScalarResult) =
+        match number, result with
         | ScalarResult.Known v, _ -> [ "", v ]
         | ScalarResult.Result _, None -> []
         | ScalarResult.Result i, Some result ->
@@ -114,8 +114,8 @@ type Runner(program: Program, settings: RunSettings, onEvent: Event -> unit, can
             for group in Batch.plan program late saves unknown do
                 let result = if group.Planned.Plan.Steps.Count = 0 && group.Saves.IsEmpty then None else Some(run group)
                 Option.iter results.Add result
-                for at, n in List.indexed group.Numbers do
-                    let found = read group result at
+                for number, n in List.zip group.Planned.Scalars group.Numbers do
+                    let found = read group result number
                     values[n.Id] <- found |> List.map snd |> Array.ofList
                     tags[n.Id] <- found |> List.map fst
             let lookup (n: Node) =
