@@ -76,8 +76,8 @@ type Runner(program: Program, work: Work) =
             for group in Batch.plan program bases.Bind saves unknown do
                 let result = if group.Planned.Plan.Steps.Count = 0 && group.Saves.IsEmpty then None else Some(work.Run(group, purpose group))
                 Option.iter results.Add result
-                for at, n in List.indexed group.Numbers do
-                    let found = work.Read(group, result, at)
+                for number, n in List.zip group.Planned.Scalars group.Numbers do
+                    let found = work.Read(group, result, number)
                     values[n.Id] <- found |> List.map snd |> Array.ofList
                     tags[n.Id] <- found |> List.map fst
             let lookup (n: Node) =

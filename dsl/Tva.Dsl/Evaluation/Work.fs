@@ -49,8 +49,8 @@ type Work(program: Program, settings: RunSettings, onEvent: Event -> unit, cance
         result
 
     /// A number's values with their labels: one for the model, or one per layer, floating tensor or row of one.
-    member _.Read(group: PlannedGroup, result: RunResult option, at: int) : (string * float) list =
-        match group.Planned.Scalars[at], result with
+    member _.Read(group: PlannedGroup, result: RunResult option, number: ScalarResult) : (string * float) list =
+        match number, result with
         | ScalarResult.Known v, _ -> [ "", v ]
         | ScalarResult.Result _, None -> []
         | ScalarResult.Result i, Some result ->
@@ -73,8 +73,8 @@ type Work(program: Program, settings: RunSettings, onEvent: Event -> unit, cance
         for group in Batch.plan program bind [] numbers do
             let result = if group.Planned.Plan.Steps.Count = 0 then None else Some(this.Run(group, what))
             try
-                for at, n in List.indexed group.Numbers do
-                    found[n.Id] <- this.Read(group, result, at)
+                for number, n in List.zip group.Planned.Scalars group.Numbers do
+                    found[n.Id] <- this.Read(group, result, number)
             finally
                 result |> Option.iter (fun r -> r.Dispose())
         found

@@ -151,15 +151,16 @@ module Plan =
                                                      for f in feeds do yield! defaultArg f [||] }))
 
         let results = List<int>()
+        let resultOf = Dictionary<int, int>()
         let scalarResults =
             scalarRoots |> List.map (fun n ->
                 match n.Op with
                 | Const v -> ScalarResult.Known v
                 | _ ->
                     let s = scalars.Index n
-                    if not (results.Contains s) then
+                    if resultOf.TryAdd(s, results.Count) then
                         results.Add s
-                    ScalarResult.Result(results.IndexOf s))
+                    ScalarResult.Result resultOf[s])
 
         let classOf = Dictionary<int, int>()
         classes |> Array.iteri (fun k (_, _, members) -> for i in members do classOf[i] <- k)

@@ -9,7 +9,7 @@ namespace Tva.Bench;
 
 /// <summary>
 /// Comes in: a base and fine-tunes of it. Goes out: the time of one pass that computes the dot product of every two of their differences,
-/// each with itself too, and that of reading the same files in blocks of the same size.
+/// each with itself too, and that of merely reading the same files a cell at a time.
 /// </summary>
 internal static class Gram
 {
