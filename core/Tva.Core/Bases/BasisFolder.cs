@@ -99,7 +99,7 @@ public static class BasisFolder
                     : throw new FaultException($"{json.Path}: `by` is {root.GetProperty("by")}; it is all, layer or tensor"),
                 Groups = [.. root.GetProperty("groups").EnumerateArray().Select(g => new StoredGroup(
                     g.GetProperty("label").GetString() ?? throw new FaultException($"{json.Path}: a group has no label; save the basis again"),
-                    json.Matrix(g.GetProperty("gram"), "gram", tasks.Count, tasks.Count),
+                    g.TryGetProperty("gram", out var gram) ? json.Gram(gram, tasks.Count) : null,
                     g.TryGetProperty("encoder", out var encoder) ? json.Matrix(encoder, "encoder", tasks.Count, count) : null,
                     json.Matrix(g.GetProperty("decoder"), "decoder", count + (mean is null ? 0 : 1), tasks.Count)))],
                 BaseFingerprint = @base.GetProperty("fingerprint").GetString(),

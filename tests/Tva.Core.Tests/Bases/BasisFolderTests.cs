@@ -88,6 +88,28 @@ public sealed class BasisFolderTests : IDisposable
         }
     }
 
+    [Fact]
+    public void WhatTheFolderDoesNotKnowIsNotThere()
+    {
+        Write("F32", false);
+        foreach (var place in new[] { "groups.0.gram", "groups.0.encoder" })
+        {
+            Edit(place, "");
+        }
+
+        foreach (var place in new[] { "errors.cat.norm", "errors.cat.cosine", "loss", "bound" })
+        {
+            Edit(place, "null");
+        }
+
+        var basis = BasisFolder.Open(Folder);
+        basis.Atoms[0].Dispose();
+        Assert.Equal((null, null), (basis.Groups[0].Gram, basis.Groups[0].Encoder));
+        Assert.Equal([double.NaN, 2, 3], basis.Norms);
+        Assert.Equal([double.NaN, 0.5, 0.25], basis.Cosines);
+        Assert.Equal((double.NaN, double.NaN), (basis.Loss, basis.Bound));
+    }
+
     public static TheoryData<string, string, string, string> Damages => new()
     {
         { "no format", "format", "", "is not what tva writes" },
@@ -130,12 +152,16 @@ public sealed class BasisFolderTests : IDisposable
         { "gram of two", "groups.0.gram", "[[1,0],[0,1]]", "gram has 2 rows, and should have 3" },
         { "gram with a short row", "groups.0.gram", "[[1,0,0],[0,1],[0,0,1]]", "row 1 of gram has 2 numbers, and should have 3" },
         { "gram with a text", "groups.0.gram", "[[1,0,0],[0,\"x\",0],[0,0,1]]", "is not what tva writes" },
-        { "gram beyond doubles", "groups.0.gram", "[[1,0,0],[0,1e999,0],[0,0,1]]", "gram[1][1] is not finite" },
+        { "gram beyond doubles", "groups.0.gram", "[[1,0,0],[0,1e999,0],[0,0,1]]", "gram[1][1] is 1e999, beyond any that a basis has" },
+        { "gram that is not symmetric", "groups.0.gram", "[[1,0.5,0],[0,4,0],[0,0,9]]", "gram[0][1] is 0.5, which no vectors give" },
+        { "gram with a negative square", "groups.0.gram", "[[1,0,0],[0,-4,0],[0,0,9]]", "is 0, which no vectors give" },
         { "gram is null", "groups.0.gram", "null", "is not what tva writes" },
+        { "encoder is null", "groups.0.encoder", "null", "is not what tva writes" },
         { "wide encoder", "groups.0.encoder", "[[1,2,3],[1,2,3],[1,2,3]]", "row 0 of encoder has 3 numbers, and should have 2" },
         { "high decoder", "groups.0.decoder", "[[1,2,3],[1,2,3],[1,1,1]]", "decoder has 3 rows, and should have 2" },
         { "decoder with null", "groups.0.decoder", "[[1,2,3],[1,null,3]]", "is not what tva writes" },
-        { "decoder beyond doubles", "groups.0.decoder", "[[1,2,3],[1,-1e999,3]]", "decoder[1][1] is not finite" },
+        { "decoder beyond doubles", "groups.0.decoder", "[[1,2,3],[1,-1e999,3]]", "decoder[1][1] is -1e999, beyond any that a basis has" },
+        { "decoder beyond float32", "groups.0.decoder", "[[1,2,3],[1,4e38,3]]", "decoder[1][1] is 4e38, beyond any that a basis has" },
         { "no errors", "errors", "{}", "is not what tva writes" },
         { "norm is a text", "errors.cat.norm", "\"big\"", "is not what tva writes" },
         { "base is a text", "base", "\"here\"", "is not what tva writes" },
