@@ -157,3 +157,26 @@ let findings folder text =
 
 /// The same tensors, whatever the headers say besides.
 let sameTensors a b = Assert.Equal<Vector>(read a, read b)
+
+/// The w with the least ‖target − Σ w·vectors‖, by elimination on the normal equations.
+let leastSquares (vectors: Vector list) (target: Vector) : float[] =
+    let n = vectors.Length
+    let a = [| for v in vectors -> [| yield! [ for u in vectors -> dot v u ]; dot v target |] |]
+    for p in 0 .. n - 1 do
+        let best = Seq.maxBy (fun r -> abs (a[r][p])) (seq { p .. n - 1 })
+        let row = a[best]
+        a[best] <- a[p]
+        a[p] <- row
+        for r in 0 .. n - 1 do
+            if r <> p then
+                let k = a[r][p] / a[p][p]
+                a[r] <- Array.map2 (fun x y -> x - k * y) a[r] a[p]
+    Array.init n (fun i -> a[i][n] / a[i][i])
+
+/// Σ w·v, group by group with the w that fits there best.
+let fitted by (vectors: Vector list) (target: Vector) : Vector =
+    [ for g in groups by target do
+          let parts = vectors |> List.map (part by g)
+          let w = leastSquares parts (part by g target)
+          yield! List.mapi (fun i v -> scale w[i] v) parts |> sum |> Map.toList ]
+    |> Map.ofList

@@ -67,7 +67,7 @@ internal sealed class JsonFile : IDisposable
         {
             for (var j = 0; j < size; j++)
             {
-                if (result[i, j] != result[j, i] || result[i, i] < 0)
+                if (result[i, j] != result[j, i] || (i == j && result[i, i] < 0))
                 {
                     throw new FaultException($"{Path}: gram[{i}][{j}] is {result[i, j]}, which no vectors give; save the basis again");
                 }
