@@ -2,6 +2,7 @@
 module Tva.Dsl.Tests.BasisFolderTests
 
 open System
+open System.Diagnostics
 open System.IO
 open System.Text
 open System.Text.Json
@@ -162,6 +163,44 @@ let ``a run that fails leaves the basis that was there`` () =
         Assert.Contains("basis.json: can't be written", e.Message)
         Directory.Delete(temp.File "kept/basis.json.partial")
         stillThere temp before
+
+let private shell (command: string) =
+    use p = Unchecked.nonNull (Process.Start(ProcessStartInfo("/bin/sh", [ "-c"; command ], RedirectStandardError = true)))
+    p.WaitForExit()
+    p.ExitCode
+
+[<Fact>]
+let ``a disk that fills up at any point leaves the basis that was there`` () =
+    Assert.SkipWhen(OperatingSystem.IsWindows(), "mounts are a Unix matter")
+    use temp = new TempFolder()
+    let disk = temp.File "disk"
+    Directory.CreateDirectory disk |> ignore
+    Assert.SkipWhen((shell $"mount -t tmpfs -o size=4M tmpfs '{disk}'" <> 0), "mounting a small disk takes rights that are missing here")
+    try
+        runOk disk (heading + "tasks @basis(3, \"svd\") |> save(\"kept\", dtype = \"int8\")") |> ignore
+        let before = contents (Path.Combine(disk, "kept"))
+        let used = before |> Map.toSeq |> Seq.sumBy (fun (_, bytes) -> (bytes.Length + 4095) / 4096 * 4096)
+        let save () =
+            try
+                runOk disk (heading + "tasks @basis(2, \"pca\") |> save(\"kept\", dtype = \"int8\")") |> ignore
+                true
+            with :? FaultException as e ->
+                Assert.Contains("kept", e.Message)
+                false
+        // Room for less than the atoms, then a few pages more each time: for atoms, the mean, scales and basis.json in turn.
+        let mutable failures = 0
+        let mutable room = used + 4096
+        while (shell $"mount -o remount,size={room} '{disk}'" |> ignore
+               not (save ())) do
+            failures <- failures + 1
+            Assert.Equal<Map<string, byte[]>>(before, contents (Path.Combine(disk, "kept")))
+            Assert.Equal(3.0, number disk (onlyBase + "size(atoms(family(\"kept\", base)))"))
+            room <- room + (if failures < 3 then 300_000 else 12_288)
+        Assert.InRange(failures, 4, 200)
+        whole (Path.Combine(disk, "kept"))
+        Assert.Equal(2.0, number disk (onlyBase + "size(atoms(family(\"kept\", base)))"))
+    finally
+        shell $"umount '{disk}'" |> ignore
 
 [<Fact>]
 let ``a basis over another base is told`` () =
