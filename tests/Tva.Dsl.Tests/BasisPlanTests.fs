@@ -254,3 +254,31 @@ let ``a basis in memory by layer saves in one pass after one that measures`` () 
         Assert.Equal(9L * size, read')
         Assert.Equal(4L * size, written')
     | other -> failwith $"{other}"
+
+let planned =
+    [ for text in
+          [ "errors(tasks @basis(3, \"svd\"))"
+            "tasks @basis(3, \"pca\", by = \"layer\") |> save(\"kept\", dtype = \"int8\")"
+            "tasks @basis(3, \"svd\") |> save(\"kept\", dtype = \"bf16\")\nassert norm(tasks.digits) > 0"
+            "b = tasks @basis(3, \"cluster\")\nbase + ties(b, density = 0.2) |> save(\"m.safetensors\")"
+            "b = tasks @basis(3, \"svd\", by = \"tensor\")\nprint(norm(b.digits), norm(sum(atoms(b))))\nbase - b.digits |> save(\"m.safetensors\")"
+            "b = tasks @basis(error = 0.9, method = \"svd\")\nb\nb |> save(\"kept\")"
+            "b = family(tasks.digits, tasks.letters, tasks.arrows) @basis(2, \"svd\")\nerrors(refine(b, tasks.count))\nextend(b, tasks.count) |> save(\"kept\")"
+            "a = 0.5 * sum(tasks @basis(2, \"svd\"))\nfamily({ x: tasks.digits - a, y: tasks.letters - a, z: a }, base) @basis(2, \"svd\") |> save(\"kept\")" ] -> [| box text |] ]
+
+[<Theory>]
+[<MemberData(nameof planned)>]
+let ``a plan can be shown of any basis, and what it reads is read`` (text: string) =
+    use temp = new TempFolder()
+    let plans, explained = plansOf uncached temp.Path (heading + text)
+    Assert.NotEmpty explained
+    let known = plans |> List.collect (fun p -> [ for s in p.Plan.Sources -> s.Path ]) |> List.distinct
+    let ran = runOk temp.Path (heading + text)
+    // Passes that measure bases come to the same files; how many there are may depend on numbers not known before.
+    Assert.NotEmpty(passes ran)
+    Assert.Contains(baseFile, known)
+    use json =
+        use e = new Evaluator(optionsOf uncached)
+        e.Check("test.tva", temp.Path, heading + text) |> ignore
+        System.Text.Json.JsonDocument.Parse(e.ExplainJson())
+    Assert.Equal(plans.Length, json.RootElement.GetArrayLength())
