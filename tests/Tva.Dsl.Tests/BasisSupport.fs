@@ -117,6 +117,9 @@ let tables ran = shownBy ran |> List.choose (function [ Shown.Table t ] -> Some 
 
 let numbers ran = shownBy ran |> List.choose (function [ Shown.Number v ] -> Some v | _ -> None)
 
+/// What the text's last expression shows, leaving no Gram matrix behind.
+let number folder text = runOk folder text |> numbers |> List.last
+
 let cell (t: ResultTable) row column = (t.Rows |> List.find (fun (r, _) -> r = row) |> snd)[List.findIndex ((=) column) t.Columns]
 
 let summary (t: ResultTable) name = t.Summary |> List.find (fun (n, _) -> n = name) |> snd
