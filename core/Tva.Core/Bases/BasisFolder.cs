@@ -98,8 +98,8 @@ public static class BasisFolder
                     ? root.GetProperty("by").GetString()!
                     : throw new FaultException($"{json.Path}: `by` is {root.GetProperty("by")}; it is all, layer or tensor"),
                 Groups = [.. root.GetProperty("groups").EnumerateArray().Select(g => new StoredGroup(
-                    g.GetProperty("label").GetString()!,
-                    json.Matrix(g.GetProperty("gram"), "gram", tasks.Count, tasks.Count),
+                    g.GetProperty("label").GetString() ?? throw new FaultException($"{json.Path}: a group has no label; save the basis again"),
+                    g.TryGetProperty("gram", out var gram) ? json.Gram(gram, tasks.Count) : null,
                     g.TryGetProperty("encoder", out var encoder) ? json.Matrix(encoder, "encoder", tasks.Count, count) : null,
                     json.Matrix(g.GetProperty("decoder"), "decoder", count + (mean is null ? 0 : 1), tasks.Count)))],
                 BaseFingerprint = @base.GetProperty("fingerprint").GetString(),
@@ -120,7 +120,7 @@ public static class BasisFolder
         Checkpoint OpenFile(string key, int parts)
         {
             var entry = files.GetProperty(key);
-            var name = entry.GetProperty("name").GetString()!;
+            var name = entry.GetProperty("name").GetString() ?? "";
             if (name.AsSpan().IndexOfAny('/', '\\', '\0') >= 0 || name is "" or "." or "..")
             {
                 throw new FaultException($"{json.Path}: {Quoted.Name(name)} is no name of a file in this folder");

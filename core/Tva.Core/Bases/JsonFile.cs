@@ -58,8 +58,27 @@ internal sealed class JsonFile : IDisposable
         return names.Length > 0 ? names : throw new FaultException($"{Path}: {what} is empty");
     }
 
-    /// <summary>Rows of finite numbers.</summary>
-    public double[,] Matrix(JsonElement rows, string what, int height, int width)
+    /// <summary>Dot products of vectors. Those with a newcomer are of what had been kept, which may be longer than the norms tell.</summary>
+    public double[,] Gram(JsonElement rows, int size)
+    {
+        // Of float32 elements, as many as there may be.
+        var result = Matrix(rows, "gram", size, size, 1e90);
+        for (var i = 0; i < size; i++)
+        {
+            for (var j = 0; j < size; j++)
+            {
+                if (result[i, j] != result[j, i] || (i == j && result[i, i] < 0))
+                {
+                    throw new FaultException($"{Path}: gram[{i}][{j}] is {result[i, j]}, which no vectors give; save the basis again");
+                }
+            }
+        }
+
+        return result;
+    }
+
+    /// <summary>Rows of numbers that float32 can hold, or of the magnitude given.</summary>
+    public double[,] Matrix(JsonElement rows, string what, int height, int width, double largest = float.MaxValue)
     {
         var result = new double[height, width];
         if (rows.GetArrayLength() != height)
@@ -79,9 +98,9 @@ internal sealed class JsonFile : IDisposable
             foreach (var cell in row.EnumerateArray())
             {
                 result[r, c] = cell.GetDouble();
-                if (!double.IsFinite(result[r, c]))
+                if (!(Math.Abs(result[r, c]) <= largest))
                 {
-                    throw new FaultException($"{Path}: {what}[{r}][{c}] is not finite");
+                    throw new FaultException($"{Path}: {what}[{r}][{c}] is {cell.GetRawText()}, beyond any that a basis has");
                 }
 
                 c++;

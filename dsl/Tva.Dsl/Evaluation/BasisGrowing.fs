@@ -66,9 +66,19 @@ let grow (origin: BasisOrigin) (options: BasisOptions) (hasMean: bool) (before: 
     let weights, coefficients, count =
         match origin with
         | BasisOrigin.Growth(_, threshold) when not (fit.RelativeError < threshold) ->
+            let refit count =
+                BasisGrowth.Refit(atomGram, before.Coefficients, products, newcomer, options.WithAtoms count, Array.truncate tasks norm, Array.truncate tasks lost)
+            // Of a layer or tensor that the tasks leave alone less can be kept than of others.
             let grown =
-                BasisGrowth.Refit(atomGram, before.Coefficients, products, newcomer, options.WithAtoms atoms, Array.truncate tasks norm, Array.truncate tasks lost)
-            grown.Combination, grown.Decoder, atoms
+                try
+                    refit atoms
+                with :? BasisRankException as e when before.Label <> "" && e.Rank >= 1 && e.Rank < atoms ->
+                    refit e.Rank
+            let found = Array2D.length1 grown.Decoder - (if hasMean then 1 else 0)
+            let place m = if m >= atoms then found elif m < found then m else -1
+            Array2D.init (kept + 1) kept (fun i m -> if place m < 0 then 0.0 else grown.Combination[i, place m]),
+            Array2D.init kept (tasks + 1) (fun m t -> if place m < 0 then 0.0 else grown.Decoder[place m, t]),
+            atoms
         | BasisOrigin.Extension _ ->
             // The new atom, what the newcomer has beyond the others, stands after the atoms and before the mean.
             let place i = if i < atoms then i else i + 1

@@ -173,7 +173,9 @@ module BasisSaving =
         for g in solved.Groups do
             json.WriteStartObject()
             json.WriteString("label", g.Label)
-            matrix json "gram" g.Gram
+            // Of a published basis nobody knows it.
+            if g.Gram |> Seq.cast<float> |> Seq.forall Double.IsFinite then
+                matrix json "gram" g.Gram
             match d.Origin with
             | BasisOrigin.Tasks -> matrix json "encoder" (Array2D.init d.Names.Length count (fun t m -> g.Weights[t, m]))
             | _ -> ()
@@ -205,10 +207,13 @@ module BasisSaving =
         let old = before s.Folder
         let target = Path.Combine(s.Folder, BasisFolder.FileName)
         try
-            (use stream = File.Create(target + ".partial")
-             writeJson program s squares relative stream
-             stream.Flush true)
-            File.Move(target + ".partial", target, true)
+            try
+                (use stream = File.Create(target + ".partial")
+                 writeJson program s squares relative stream
+                 stream.Flush true)
+                File.Move(target + ".partial", target, true)
+            finally
+                File.Delete(target + ".partial")
         with
         | :? IOException
         | :? UnauthorizedAccessException as e -> raise (FaultException($"{target}: can't be written: {e.Message}", e))

@@ -69,6 +69,12 @@ module GramCache =
         let written = File.GetLastWriteTimeUtc file
         sources |> List.forall (fun (i: int) -> program.Sources[i].Checkpoint.Files |> Seq.forall (fun f -> File.GetLastWriteTimeUtc f <= written))
 
+    /// Tells what was written from what a damaged disk or a careless hand has made of it.
+    let private sum (labels: string seq) (values: float seq seq) =
+        let text (v: float) = v.ToString("R", CultureInfo.InvariantCulture)
+        let lines = seq { yield! labels; for row in values do String.Join(' ', row |> Seq.map text) }
+        Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(String.Join('\n', lines))))
+
     /// The values of the dot products with their labels, if an earlier run has left them. A damaged file is as good as none.
     let tryRead (program: Program) (dots: Node list) : (string * float) list list option =
         try
@@ -76,11 +82,12 @@ module GramCache =
             | Some(file, key, sources) when File.Exists file && isFresh program sources file ->
                 use json = JsonDocument.Parse(File.ReadAllBytes file)
                 let root = json.RootElement
-                let labels = [ for l in root.GetProperty("labels").EnumerateArray() -> l.GetString() |> Unchecked.nonNull ]
+                let labels = [ for l in root.GetProperty("labels").EnumerateArray() -> match l.GetString() with null -> raise (FormatException "a label is null") | text -> text ]
                 let values = [ for row in root.GetProperty("dots").EnumerateArray() -> [ for v in row.EnumerateArray() -> v.GetDouble() ] ]
                 if root.GetProperty("key").GetString() = key
                    && values.Length = dots.Length
                    && values |> List.forall (fun row -> row.Length = labels.Length)
+                   && root.GetProperty("sum").GetString() = sum labels (values |> Seq.map Seq.ofList)
                 then Some(values |> List.map (List.zip labels))
                 else None
             | _ -> None
@@ -117,6 +124,7 @@ module GramCache =
                              json.WriteNumberValue v
                          json.WriteEndArray()
                      json.WriteEndArray()
+                     json.WriteString("sum", sum (values.Head |> Seq.map fst) (values |> Seq.map (Seq.map snd)))
                      json.WriteEndObject())
                     File.Move(partial, file, true)
                 finally
