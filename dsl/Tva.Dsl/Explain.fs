@@ -51,9 +51,9 @@ module Explain =
             [ ReduceKind.Sum, "sum"; ReduceKind.SumAbs, "l1"; ReduceKind.Dot, "dot"; ReduceKind.MaxAbs, "max_abs"; ReduceKind.Min, "min"
               ReduceKind.Max, "max"; ReduceKind.CountNonzero, "nonzero"; ReduceKind.KeepLargest, "keep_largest"; ReduceKind.Quantile, "quantile" ]
 
-    let private bytesRead (kernel: ClassKernel) (t: PlanTensor) =
+    let private bytesRead (plan: ExecutionPlan) (kernel: ClassKernel) (t: PlanTensor) =
         kernel.Inputs |> Seq.sumBy (function
-            | :? FileInput as f -> (match t.Sources[f.Source] with null -> 0L | info -> info.Bytes)
+            | :? FileInput as f -> (match t.Sources[f.Source] with null -> 0L | info -> plan.Sources[f.Source].StoredBytes info)
             | _ -> 0L)
 
     let private bytesWritten (plan: ExecutionPlan) (kernel: ClassKernel) tensor =
@@ -83,7 +83,7 @@ module Explain =
                             Example = plan.Tensors[members.Head].Name
                             Formula = Formula.kernel names scalars outputName kernel
                             Instructions = kernel.Program.Instructions.Count
-                            Read = members |> List.sumBy (fun t -> bytesRead kernel plan.Tensors[t])
+                            Read = members |> List.sumBy (fun t -> bytesRead plan kernel plan.Tensors[t])
                             Written = members |> List.sumBy (bytesWritten plan kernel) } ]
             { Reductions =
                 [ for i in 0 .. step.Reductions.Count - 1 do

@@ -160,13 +160,16 @@ internal sealed unsafe class KernelCall : IDisposable
     private void ReadFile(int source, int tensor, long at, byte* destination, long bytes)
     {
         const int most = 1 << 30;
+        var info = engine.Plan.Tensors[tensor].Sources[source]!;
         for (long done = 0; done < bytes; done += most)
         {
             engine.Plan.Sources[source].Read(
-                engine.Plan.Tensors[tensor].Sources[source]!, at + done, new Span<byte>(destination + done, (int)Math.Min(most, bytes - done)));
+                info, at + done, new Span<byte>(destination + done, (int)Math.Min(most, bytes - done)));
         }
 
-        BytesRead += bytes;
+        // What is kept narrower than it is read comes from fewer bytes of the file.
+        var (all, stored) = (info.Bytes, engine.Plan.Sources[source].StoredBytes(info));
+        BytesRead += all == stored ? bytes : (long)((double)bytes * stored / all);
     }
 
     private static void FillRandom(ulong key, long start, float* destination, long count)
