@@ -128,7 +128,7 @@ module BasisSaving =
         d.Names |> List.iter json.WriteStringValue
         json.WriteEndArray()
         json.WriteStartObject "options"
-        for name, value in Builtins.Bases.optionTexts d.Options do
+        for name, value in Builtins.BasisArguments.optionTexts d.Options do
             json.WriteString((name: string), (value: string))
         json.WriteEndObject()
         let baseSource = program.Sources[d.Set.Reference]

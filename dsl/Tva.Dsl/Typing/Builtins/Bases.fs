@@ -10,6 +10,7 @@ open Tva.Dsl
 open Tva.Dsl.Graph
 open Tva.Dsl.Typing
 open Tva.Dsl.Typing.Context
+open Tva.Dsl.Typing.Builtins.BasisArguments
 
 type private Members = (string * TensorValue) list
 
@@ -19,33 +20,6 @@ let private zero ctx = number ctx 0.0
 let private combination ctx span (terms: (Node * TensorValue) list) : TensorValue =
     let args = [| for k, x in terms do k; x.Node |]
     { Node = (graph ctx).Make(Linear, args, span); Weight = zero ctx; Set = (snd terms.Head).Set }
-
-/// The options that a method looks at, as a script would name them.
-let optionTexts (o: BasisOptions) : (string * string) list =
-    let text (v: float) = v.ToString("R", Globalization.CultureInfo.InvariantCulture)
-    let given (name: string) (v: Nullable<_>) = if v.HasValue then [ name, string (box v.Value) ] else []
-    let trained = o.Method = BasisMethod.Ae || o.Method = BasisMethod.AeLinear
-    [ yield! given "M" o.Atoms
-      if o.Error.HasValue then
-          "error", text o.Error.Value
-      match o.Decoder with
-      | null -> ()
-      | decoder -> "decoder", decoder
-      if o.Method <> BasisMethod.Svd && o.Method <> BasisMethod.Pca then
-          "seed", string o.Seed
-      if trained then
-          "steps", string o.Steps
-          "lr", text o.LearningRate
-          "weight_decay", text o.WeightDecay
-          if o.Temperature.HasValue then
-              "tau", text o.Temperature.Value
-          if o.AnnealEvery.HasValue then
-              "anneal_every", string o.AnnealEvery.Value
-              "anneal_factor", text o.AnnealFactor
-          if o.SoftmaxDecoder then
-              "softmax", "true"
-      if o.Method = BasisMethod.Cluster then
-          "merge", o.Merge ]
 
 /// The nodes of a basis, from its sources, how many atoms it has and whether the mean of its tasks goes into every member.
 let value (ctx: Context) span (number: int) (count: int) (hasMean: bool) : BasisValue =
@@ -121,97 +95,6 @@ let private target (ctx: Context) (call: Call) : (Members * string option) optio
         report ctx (Diagnostics.wrongKind $"`{call.Function}`" "a Family or a member of one" (describe ctx v) a.Span None)
         None
 
-let private extents = [ "all", Extent.All; "layer", Extent.Layer; "tensor", Extent.Tensor ]
-
-let private names = BasisMethods.Names |> List.ofSeq
-
-let private integer ctx call i name (fallback: int) =
-    match Call.constant ctx call i name (float fallback) with
-    | Some v when v = floor v && v >= 0.0 && v <= 1e9 -> Some(int v)
-    | Some v ->
-        report ctx (Diagnostics.outOfRange $"`{name}` of `{call.Function}`" "0, 1, 2" "" v call.Args[i].Value.Span)
-        None
-    | None -> None
-
-let private positive ctx call i name (fallback: float) =
-    match Call.constant ctx call i name fallback with
-    | Some v when v > 0.0 -> Some v
-    | Some v ->
-        report ctx (Diagnostics.cannotCompute $"`{name}` of `{call.Function}` is {v}, and must be above 0" call.Args[i].Value.Span None)
-        None
-    | None -> None
-
-// Positions of the arguments of `basis`.
-let private atM, atMethod, atBy, atError, atSeed, atDecoder, atSteps, atRate, atDecay, atTau, atEvery, atFactor, atSoftmax, atMerge =
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14
-
-/// How many atoms are asked for: a number, or a share of the tasks.
-let private atoms ctx (call: Call) (tasks: int) =
-    match call.Args[atM] with
-    | None -> Some None
-    | Some a ->
-        match Call.constant ctx call atM "M" 0.0 with
-        | Some v when v > 0.0 && v < 1.0 -> Some(Some(max 1 (int (Math.Round(v * float tasks)))))
-        | Some v when v = floor v && v >= 1.0 && v <= float tasks -> Some(Some(int v))
-        | Some v ->
-            report ctx (Diagnostics.atomsOutOfRange v tasks a.Span)
-            None
-        | None -> None
-
-let private optionsOf ctx (call: Call) (tasks: int) : BasisOptions option =
-    let method = Call.choice ctx call atMethod "method" names "ae" |> Option.map (fun name -> match BasisMethods.TryParse name with | true, m -> m | _ -> BasisMethod.Ae)
-    let count = atoms ctx call tasks
-    let error = if Call.given call atError then positive ctx call atError "error" 0.0 |> Option.map Some else Some None
-    let seed = integer ctx call atSeed "seed" 0
-    let decoder =
-        if Call.given call atDecoder then Call.choice ctx call atDecoder "decoder" [ "closed"; "trained"; "selection"; "membership" ] "closed"
-        else Some ""
-    let steps = integer ctx call atSteps "steps" 6000
-    let rate = positive ctx call atRate "lr" 0.01
-    let decay = Call.constant ctx call atDecay "weight_decay" 1e-6
-    let tau = if Call.given call atTau then positive ctx call atTau "tau" 1.0 |> Option.map Some else Some None
-    let every = if Call.given call atEvery then integer ctx call atEvery "anneal_every" 0 |> Option.map Some else Some None
-    let factor = positive ctx call atFactor "anneal_factor" 0.5
-    let softmax =
-        match call.Args[atSoftmax] with
-        | Some { Value = Value.Bool n } -> known ctx n |> Option.map (fun v -> v <> 0.0)
-        | Some a ->
-            report ctx (Diagnostics.wrongKind "`softmax` of `basis`" "true or false" (describe ctx a.Value) a.Span None)
-            None
-        | None -> Some false
-    let merge = Call.choice ctx call atMerge "merge" [ "mean"; "sum"; "ties" ] "mean"
-    match method, count, error, seed, decoder, steps, rate, decay, tau, every, factor, softmax, merge with
-    | Some method, Some count, Some error, Some seed, Some decoder, Some steps, Some rate, Some decay, Some tau, Some every, Some factor, Some softmax, Some merge ->
-        if decoder <> "" && not (method.Decoders() |> Seq.contains decoder) then
-            report ctx (Diagnostics.decoderOfMethod decoder (BasisMethods.Name method) call.Args[atDecoder].Value.Span)
-            None
-        elif count.IsSome && error.IsSome then
-            report ctx (Diagnostics.cannotCompute "`basis` gets both M and `error`" call.Span (Some "give M atoms, or the error that the worst task may have, not both"))
-            None
-        elif count.IsNone && error.IsNone && method <> BasisMethod.Cluster then
-            report ctx (Diagnostics.missingArgument "basis" "M" call.Signature call.Span)
-            None
-        else
-            Some(
-                BasisOptions(
-                    Method = method,
-                    Atoms = Option.toNullable count,
-                    Error = Option.toNullable error,
-                    Seed = int64 seed,
-                    Decoder = (if decoder = "" then null else decoder),
-                    Steps = steps,
-                    LearningRate = rate,
-                    WeightDecay = decay,
-                    Temperature = Option.toNullable tau,
-                    AnnealEvery = Option.toNullable every,
-                    AnnealFactor = factor,
-                    SoftmaxDecoder = softmax,
-                    // TIES is no weighted sum: its atoms are made of the clusters by the prelude's `ties`.
-                    Merge = (if merge = "ties" then "mean" else merge)
-                )
-            )
-    | _ -> None
-
 /// Adds the definition, unless there is one that says the same, and gives its number.
 let private define (ctx: Context) (d: BasisDefinition) =
     let same (e: BasisDefinition) =
@@ -262,10 +145,9 @@ let private basis ctx (call: Call) =
             report ctx (Diagnostics.basisOfOne (fst members.Head) span)
             unknown
         else
-            let by = Call.choice ctx call atBy "by" (extents |> List.map fst) "all"
+            let by = byOf ctx call
             match checkMembers ctx call members, optionsOf ctx call members.Length, by with
             | true, Some options, Some by when not (ctx.Abstract && (not options.Atoms.HasValue || (snd members.Head).Set.IsNone)) ->
-                let by = extents |> List.find (fun (name, _) -> name = by) |> snd
                 let sources = members |> List.map snd
                 let number =
                     define ctx
@@ -274,11 +156,10 @@ let private basis ctx (call: Call) =
                 let count =
                     if options.Atoms.HasValue then Some options.Atoms.Value
                     else solveNow ctx call.Span number |> Option.map (fun s -> s.Atoms)
-                let byTies = match call.Args[atMerge] with Some { Value = Value.Text "ties" } -> options.Method = BasisMethod.Cluster | _ -> false
                 match count with
                 | None -> unknown
                 | Some count ->
-                    let number = if byTies then merged ctx call number count members else number
+                    let number = if mergesByTies call options then merged ctx call number count members else number
                     let b = value ctx call.Span number count (options.Method = BasisMethod.Pca)
                     match selected with
                     | None -> Value.Basis b
