@@ -34,6 +34,7 @@ type Evaluator(options: EvaluatorOptions) =
     do Stack.run (fun () -> checker.CheckPrelude Resources.prelude.Value)
 
     let mutable listener: Action<Event> option = None
+    let mutable stopping = CancellationToken.None
 
     let errors () = program.Diagnostics |> Seq.exists (fun d -> d.Severity = Severity.Error)
 
@@ -43,11 +44,13 @@ type Evaluator(options: EvaluatorOptions) =
     do
         program.Solve <-
             fun number ->
-                BasisWork(program, Work(program, options.Run, notify, CancellationToken.None), fun _ _ -> None).Solve [ number ]
+                BasisWork(program, Work(program, options.Run, notify, stopping), fun _ _ -> None).Solve [ number ]
                 program.Solved[number]
 
-    /// Hears of passes that checking needs: those that tell how many atoms `basis(F, error = ...)` has.
-    member _.Listener with set (value: Action<Event>) = listener <- Some value
+    /// Checking reads data in one case: to tell how many atoms `basis(F, error = ...)` has. This is who hears of such passes, and what stops them.
+    member _.Watch(onEvent: Action<Event>, cancellation: CancellationToken) =
+        listener <- Some onEvent
+        stopping <- cancellation
 
     /// Reads and checks one text. `name` is how diagnostics call it, `folder` what its paths are relative to.
     /// Returns every finding so far, in the order of the texts.

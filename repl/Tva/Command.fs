@@ -72,6 +72,7 @@ type private Deed =
 
 let private evaluate (host: Host) (report: Report) (request: Request) (deed: Deed) (script: Script) =
     use evaluator = new Evaluator(optionsOf request)
+    evaluator.Watch((fun e -> report.Event e), host.Cancel)
     let found = evaluator.Check(script.Name, script.Folder, script.Text)
     if not (report.Findings(evaluator.Texts, found, request.Strict)) then
         // Where nothing is wrong but files, it is the files' fault, not the text's.
