@@ -213,6 +213,13 @@ module Diagnostics =
     let badOption func name value known span =
         make 324 span $"`{value}` is not a choice for `{name}` of `{func}`" (Some $"choose among {Suggest.listing known}")
 
+    let notAChoice (value: string) (choices: string list) span =
+        let help =
+            match Suggest.nearest value choices with
+            | Some k -> $"did you mean \"{k}\"? the choices are {Suggest.listing choices}"
+            | None -> $"the choices are {Suggest.listing choices}"
+        make 329 span $"\"{value}\" is not a choice" (Some help)
+
     let lengths what a b span =
         make 325 span $"{what}: one side has {a} members and the other {b}" (Some "lists go with members position by position, so the numbers must agree")
 
@@ -302,6 +309,9 @@ module Diagnostics =
     let differentBases (a: string) (baseOfA: string) (b: string) (baseOfB: string) span =
         make 414 span $"`{a}` is a task vector over {baseOfA}, `{b}` over {baseOfB}" (Some "the members of a basis are differences from one base")
 
+    let optionOfMethod (option: string) (method: string) span =
+        make 416 span $"`{option}` does not go with method \"{method}\"" (Some "steps, lr, weight_decay, tau, anneal_every, anneal_factor and softmax are of \"ae\" and \"ae-linear\", merge of \"cluster\"")
+
     let decoderOfMethod (decoder: string) (method: string) span =
         make 415 span $"decoder \"{decoder}\" does not go with method \"{method}\""
             (Some "\"closed\" goes with all, \"trained\" with \"ae\" and \"ae-linear\", \"selection\" with \"sample\", \"membership\" with \"cluster\"")
@@ -361,6 +371,13 @@ module Diagnostics =
 
     let otherBase (folder: string) (given: string) (made: string) span =
         make 515 span $"{folder} is a basis over another model than {given}" (Some $"it was made over {made}; load that one")
+
+    let readsOutput (path: string) span =
+        make 516 span $"\"{path}\" is written by this script, and files are read as they are before it runs"
+            (Some "go on with the value itself instead of its file, or read it in a script of its own")
+
+    let isBasis (path: string) span =
+        make 517 span $"\"{path}\" is a basis, not a model" (Some "`family(path, base)` reads it, with its members by name")
 
     // Permissions and devices
 

@@ -37,7 +37,7 @@ let private json (folder: string) = JsonDocument.Parse(File.ReadAllText(Path.Com
 [<MemberData(nameof kinds)>]
 let ``a basis comes back as near as its type allows`` (method: string) (by: string) (dtype: string) =
     use temp = new TempFolder()
-    let definition = heading + $"b = tasks @basis(3, \"{method}\", by = \"{by}\", steps = 300)\n"
+    let definition = heading + $"b = tasks @basis(3, \"{method}\", by = \"{by}\"{trainedFor 300 method})\n"
     let saved = runOk temp.Path (definition + $"errors(b)\nb |> save(\"kept\", dtype = \"{dtype}\")\n" + saveAtoms "b" 3 "was-" + "\n" + saveMembers "b" names "was-")
     let again = onlyBase + "b = family(\"kept\", base)\n"
     let loaded = runOk temp.Path (again + "errors(b)\ncoefficients(b)\n" + saveAtoms "b" 3 "is-" + "\n" + saveMembers "b" names "is-")

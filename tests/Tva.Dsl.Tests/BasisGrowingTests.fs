@@ -18,7 +18,7 @@ let private onlyBase = $"base = model(\"{baseFile}\")\n"
 
 let private entries = String.Join(", ", [ for n in old -> $"{n}: \"{taskFile n}\"" ])
 
-let private definition method by atoms = $"b = family({{ {entries} }}, base) @basis({atoms}, \"{method}\", by = \"{by}\", steps = 300)\n"
+let private definition method by atoms = $"b = family({{ {entries} }}, base) @basis({atoms}, \"{method}\", by = \"{by}\"{trainedFor 300 method})\n"
 
 let private loaded = onlyBase + "b = family(\"kept\", base)\n"
 
@@ -188,3 +188,17 @@ let ``a newcomer's Gram matrix is kept as well`` () =
     Assert.Equal(List.head (tables first), List.head (tables second))
     // Nothing of it looks like a part of the basis.
     Assert.Equal(3.0, number temp.Path (onlyBase + "size(atoms(family(\"kept\", base)))"))
+
+[<Theory>]
+[<InlineData("extend(b, n)")>]
+[<InlineData("refine(b, n)")>]
+[<InlineData("refine(b, n, threshold = 0.001)")>]
+let ``what a folder does not tell of its members stays unknown`` (text: string) =
+    use temp = new TempFolder()
+    let tvb = golden + "/tvb"
+    let ran = runOk temp.Path $"base = model(\"{tvb}/zeroshot.pt\")\nb = family(\"{tvb}/ae_softmax\", base)\nn = delta(\"{tvb}/TaskAVal/finetuned.pt\", base)\nerrors({text})"
+    let table = List.head (tables ran)
+    for name in [ "TaskA"; "TaskF" ] do
+        Assert.All(table.Columns, fun column -> Assert.True(Double.IsNaN(cell table name column), $"{name} {column}"))
+    Assert.InRange(cell table "n" "relative_error", 0.0, 0.5)
+    Assert.True(Double.IsNaN(table.Summary |> List.find (fun (l, _) -> l = "loss") |> snd))

@@ -33,7 +33,7 @@ let cases =
 [<MemberData(nameof cases)>]
 let ``where a layer has fewer directions than atoms, fewer are kept there`` (method: string) (by: string) (atoms: int) =
     use temp = new TempFolder()
-    let text = uneven + $"b = f @basis({atoms}, \"{method}\", by = \"{by}\", steps = 300)\nerrors(b)\ncoefficients(b)\nb |> save(\"kept\")\n" + saveMembers "b" members "" + "\nb.d |> save(\"d.safetensors\")"
+    let text = uneven + $"b = f @basis({atoms}, \"{method}\", by = \"{by}\"{trainedFor 300 method})\nerrors(b)\ncoefficients(b)\nb |> save(\"kept\")\n" + saveMembers "b" members "" + "\nb.d |> save(\"d.safetensors\")"
     let ran = runOk temp.Path text
     let errors = List.head (tables ran)
     for name, task in List.zip members expected.Value do

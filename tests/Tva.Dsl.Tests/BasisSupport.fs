@@ -8,6 +8,9 @@ open Tva.Dsl.Typing
 open Xunit
 open Tva.Dsl.Tests.Scripts
 
+/// The option that cuts a training short, for methods that have one.
+let trainedFor (steps: int) (method: string) = if method.StartsWith "ae" then $", steps = {steps}" else ""
+
 let zoo = Path.Combine(examples, "zoo")
 let baseFile = Path.Combine(zoo, "base.safetensors")
 let names = [ "arrows"; "count"; "digits"; "frequency"; "letters"; "position"; "shapes"; "stripes" ]

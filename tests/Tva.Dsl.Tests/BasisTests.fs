@@ -165,7 +165,7 @@ let ``a basis stands for its tasks`` (text: string) (free: int) =
 let ``threads and memory leave the bytes as they are`` (method: string) (by: string) =
     use temp = new TempFolder()
     let text (name: string) =
-        heading + $"b = tasks @basis(3, \"{method}\", by = \"{by}\", steps = 300)\nb |> save(\"{name}\", dtype = \"int8\")\nbase + sum(b) |> save(\"{name}.safetensors\")"
+        heading + $"b = tasks @basis(3, \"{method}\", by = \"{by}\"{trainedFor 300 method})\nb |> save(\"{name}\", dtype = \"int8\")\nbase + sum(b) |> save(\"{name}.safetensors\")"
     let settings = [ uncached; { uncached with Threads = 1; Memory = 16L <<< 20 }; { uncached with Threads = 7; Memory = 64L <<< 20 } ]
     for i, s in List.indexed settings do
         let name = $"m{i}"

@@ -28,7 +28,7 @@ public sealed record BasisReport(
     private const double Nothing = 1e-9;
 
     /// <summary>The largest relative error.</summary>
-    public double Worst => RelativeError.Max();
+    public double Worst => RelativeError.Any(double.IsNaN) ? double.NaN : RelativeError.Max();
 
     /// <summary>The report of a solution on the Gram matrix (T×T) it was made of, or on another of the same tasks.</summary>
     /// <exception cref="BasisNonFiniteException">NaN or infinity in G.</exception>
@@ -62,7 +62,7 @@ public sealed record BasisReport(
             Array.ConvertAll(tasks, t => Root(g => g.Recovered[t])),
             Array.ConvertAll(tasks, t => Root(g => g.Error[t])),
             Array.ConvertAll(tasks, t => groups.Sum(g => g.Norm[t] * g.Recovered[t] * g.Cosine[t])),
-            energy > 0 ? groups.Sum(g => g.Bound * g.Energy) / energy : 0);
+            energy <= 0 ? 0 : groups.Sum(g => g.Bound * g.Energy) / energy);
 
         double Root(Func<BasisReport, double> value) => Math.Sqrt(groups.Sum(g => value(g) * value(g)));
     }
@@ -81,17 +81,17 @@ public sealed record BasisReport(
             error,
             Array.ConvertAll(tasks, t => Relative(norm[t], error[t], nothing)),
             Array.ConvertAll(tasks, t => Cos(norm[t], recovered[t], dot[t], nothing)),
-            energy > 0 ? lost / energy : 0,
+            energy <= 0 ? 0 : lost / energy,
             bound,
             lost / norm.Length / norm.Length);
     }
 
     /// <summary>‖τ−τ̂‖/‖τ‖ of a task, which may be all zero.</summary>
     internal static double Relative(double norm, double error, double nothing) =>
-        norm > 0 ? error / norm : error <= nothing ? 0 : double.PositiveInfinity;
+        double.IsNaN(norm) || double.IsNaN(error) ? double.NaN : norm > 0 ? error / norm : error <= nothing ? 0 : double.PositiveInfinity;
 
     private static double Cos(double norm, double recovered, double dot, double nothing) =>
-        norm > 0 && recovered > 0 ? Math.Clamp(dot / norm / recovered, -1, 1) : norm == 0 && recovered <= nothing ? 1 : 0;
+        double.IsNaN(norm) ? double.NaN : norm > 0 && recovered > 0 ? Math.Clamp(dot / norm / recovered, -1, 1) : norm == 0 && recovered <= nothing ? 1 : 0;
 
     private static double Distance(double[,] a, double[,] b, int column)
     {

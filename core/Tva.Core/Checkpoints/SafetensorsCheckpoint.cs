@@ -27,7 +27,7 @@ internal sealed class SafetensorsCheckpoint : Checkpoint
                 if (!byName.TryAdd(tensor.Name, tensor))
                 {
                     throw new FaultException($"{path}: tensor {Quoted.Name(tensor.Name)} is both in {files[byName[tensor.Name].File].Path} "
-                        + $"and in {file.Path}; are these two models? name the one file you mean");
+                        + $"and in {file.Path}; are these two models? name the one file you mean, or take them as task vectors: family(\"FOLDER/*\", base)");
                 }
             }
 

@@ -16,18 +16,20 @@ let private report (h: Matrix<float>) (y: Matrix<float>) (x: Matrix<float>) (nor
     let error = tasks |> Array.map (fun t -> sqrt (lost[t] * lost[t] + square (x - y) t))
     let recovered = tasks |> Array.map (fun t -> sqrt (square x t))
     let dot t = (y.Column t) * (h * x.Column t)
-    let relative = tasks |> Array.map (fun t -> if norm[t] > 0.0 then error[t] / norm[t] elif error[t] <= 1e-9 then 0.0 else infinity)
+    let relative = tasks |> Array.map (fun t -> if not (norm[t] <= 0.0) then error[t] / norm[t] elif error[t] <= 1e-9 then 0.0 else infinity)
     let cosine =
         tasks |> Array.map (fun t ->
             let size = norm[t] * recovered[t]
-            if size > 0.0 then max -1.0 (min 1.0 (dot t / size)) elif norm[t] = recovered[t] then 1.0 else 0.0)
+            if Double.IsNaN size then nan
+            elif size > 0.0 then max -1.0 (min 1.0 (dot t / size))
+            elif norm[t] = recovered[t] then 1.0 else 0.0)
     let energy = norm |> Array.sumBy (fun n -> n * n)
     let gone = error |> Array.sumBy (fun e -> e * e)
     let spectrum = (y.TransposeThisAndMultiply(h * y)).Evd(Symmetricity.Symmetric).EigenValues.Real().ToArray() |> Array.sortDescending
     let tail = spectrum |> Array.skip (min atoms spectrum.Length) |> Array.sumBy (max 0.0)
-    let bound = if energy > 0.0 then ((lost |> Array.sumBy (fun e -> e * e)) + tail) / energy else 0.0
+    let bound = if not (energy <= 0.0) then ((lost |> Array.sumBy (fun e -> e * e)) + tail) / energy else 0.0
     let count = float norm.Length
-    BasisReport(norm, recovered, error, relative, cosine, (if energy > 0.0 then gone / energy else 0.0), bound, gone / (count * count))
+    BasisReport(norm, recovered, error, relative, cosine, (if not (energy <= 0.0) then gone / energy else 0.0), bound, gone / (count * count))
 
 /// One group of a basis whose atoms are no weighted sums: `gram` is of the tasks, then the atoms, one for each cluster.
 let merge (isMember: bool) (clusters: BasisGroup) (gram: float[,]) : BasisGroup =
@@ -54,12 +56,15 @@ let grow (origin: BasisOrigin) (options: BasisOptions) (hasMean: bool) (before: 
     let atoms = if hasMean then kept - 1 else kept
     let h = dense gram
     let w = dense before.Coefficients
-    let known (v: float) fallback = if Double.IsNaN v then fallback else v
     let y = Matrix<float>.Build.Dense(kept + 1, tasks + 1, fun i t -> if i < kept && t < tasks then w[i, t] elif i = kept && t = tasks then 1.0 else 0.0)
     let newcomer = gram[kept, kept]
     let norm =
-        [| for t in 0 .. tasks -> if t = tasks then sqrt newcomer else known before.Report.Norm[t] (sqrt (max 0.0 ((y.Column t) * (h * y.Column t)))) |]
-    let lost = [| for t in 0 .. tasks -> if t = tasks then 0.0 else known before.Report.Error[t] 0.0 |]
+        [| for t in 0 .. tasks -> if t = tasks then sqrt newcomer else before.Report.Norm[t] |]
+    // What a folder does not tell of a member stays unknown (NaN): its task is not there to be measured.
+    let lost = [| for t in 0 .. tasks -> if t = tasks then 0.0 else before.Report.Error[t] |]
+    let orKept (values: float[]) (kept: int -> float) =
+        [| for t in 0 .. tasks - 1 -> if Double.IsNaN values[t] then kept t else values[t] |]
+    let size t = sqrt (max 0.0 ((y.Column t) * (h * y.Column t)))
     let atomGram = Array2D.init kept kept (fun i j -> gram[i, j])
     let products = Array.init kept (fun i -> gram[i, kept])
     let fit = BasisGrowth.Coefficients(atomGram, products, newcomer)
@@ -67,7 +72,7 @@ let grow (origin: BasisOrigin) (options: BasisOptions) (hasMean: bool) (before: 
         match origin with
         | BasisOrigin.Growth(_, threshold) when not (fit.RelativeError < threshold) ->
             let refit count =
-                BasisGrowth.Refit(atomGram, before.Coefficients, products, newcomer, options.WithAtoms count, Array.truncate tasks norm, Array.truncate tasks lost)
+                BasisGrowth.Refit(atomGram, before.Coefficients, products, newcomer, options.WithAtoms count, orKept norm size, orKept lost (fun _ -> 0.0))
             // Of a layer or tensor that the tasks leave alone less can be kept than of others.
             let grown =
                 try

@@ -118,6 +118,11 @@ module BasisSaving =
         let count = s.Basis.Atoms.Length
         let report = solved.Report
         let more = added solved count squares
+        // Rounding lengthens a member at a right angle, as far as is known of it.
+        let cosine t =
+            let length = report.Recovered[t]
+            let off = more[t] * report.Norm[t]
+            if off = 0.0 || not (length > 0.0) then report.Cosine[t] else report.Cosine[t] * length / sqrt (length * length + off * off)
         use json = new Utf8JsonWriter(stream, JsonWriterOptions(Indented = true))
         json.WriteStartObject()
         json.WriteString("format", BasisFolder.Format)
@@ -155,11 +160,13 @@ module BasisSaving =
             json.WritePropertyName "relative_error"
             numberOrNull json (sqrt (report.RelativeError[t] ** 2.0 + more[t] ** 2.0))
             json.WritePropertyName "cosine"
-            numberOrNull json report.Cosine[t]
+            numberOrNull json (cosine t)
             json.WriteEndObject())
         json.WriteEndObject()
         json.WritePropertyName "loss"
-        numberOrNull json report.Loss
+        let square (f: int -> float) = Seq.sum (seq { for t in 0 .. d.Names.Length - 1 -> f t ** 2.0 })
+        let rounding = square (fun t -> more[t] * report.Norm[t])
+        numberOrNull json (if rounding = 0.0 then report.Loss else report.Loss + rounding / square (fun t -> report.Norm[t]))
         json.WritePropertyName "bound"
         numberOrNull json report.Bound
         if not relative.IsEmpty then

@@ -73,7 +73,8 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
             let equal = [ for p in e.Equal -> (let struct (a, b) = p in $"{name d a} and {name d b} are equal") ]
             let dependent = [ for t in e.Dependent -> $"{name d t} is a combination of others" ]
             let why = match zero @ equal @ dependent with [] -> "" | all -> ": " + listed all
-            FaultException($"the {d.Names.Length} task vectors have rank {e.Rank}{where}{why}; give at most {e.Rank} atoms, or leave out what adds nothing", e)
+            let wayOut = if e.Rank = 0 then "there is nothing to keep" else $"give at most {e.Rank} atoms, or leave out what adds nothing"
+            FaultException($"the {d.Names.Length} task vectors have rank {e.Rank}{where}{why}; {wayOut}", e)
         | :? BasisUnreachedException as e ->
             let reached = e.Reached.ToString("0.####", Globalization.CultureInfo.InvariantCulture)
             FaultException($"the worst member's relative error is {reached} at best{where}, with {e.Atoms} atoms; allow more, or take another method", e)

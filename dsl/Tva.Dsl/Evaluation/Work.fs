@@ -37,7 +37,7 @@ type Work(program: Program, settings: RunSettings, onEvent: Event -> unit, cance
             | [] -> raise (FaultException(e.Message, e))
             | _ ->
                 let last (s: SaveRequest) = s.Provenance.Split('\n') |> Array.last
-                let what = saves |> List.map (fun s -> $"`{last s}` to {s.Path}")
+                let what = saves |> List.map (fun s -> $"`{last s}` to {s.Path}") |> List.distinct
                 raise (FaultException($"{e.Message}\n  while saving {Suggest.listing what}", e))
 
     /// Runs the plan of a group, for a purpose.

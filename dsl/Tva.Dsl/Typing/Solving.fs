@@ -46,7 +46,7 @@ let solved (program: Program) (d: BasisDefinition) (atoms: int) (groups: BasisGr
         | BasisNumber.Cosine t -> Const report.Cosine[t]
         | BasisNumber.Loss -> Const report.Loss
         | BasisNumber.Bound -> Const report.Bound
-        | BasisNumber.Worst -> Const(Array.max report.RelativeError)
+        | BasisNumber.Worst -> Const report.Worst
     { Atoms = atoms
       Groups = groups
       Report = report

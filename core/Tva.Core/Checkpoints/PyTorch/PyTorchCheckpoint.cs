@@ -31,7 +31,7 @@ internal sealed class PyTorchCheckpoint : Checkpoint
                     throw new FaultException(other == i
                         ? $"{files[i].Path}: has two tensors called {Quoted.Name(name)}: the keys of its dictionaries are joined with '.'; rename one"
                         : $"{path}: tensor {Quoted.Name(name)} is both in {files[other].Path} and in {files[i].Path}; "
-                            + "are these two models? name the one file you mean");
+                            + "are these two models? name the one file you mean, or take them as task vectors: family(\"FOLDER/*\", base)");
                 }
 
                 tensors.Add(info);

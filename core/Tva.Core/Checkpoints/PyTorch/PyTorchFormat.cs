@@ -42,7 +42,7 @@ internal static class PyTorchFormat
 
         if (got is [0x80, < 6, ..] || (got.Length >= TarMagicAt + 5 && got[TarMagicAt..].StartsWith("ustar"u8)))
         {
-            throw new FaultException($"{file.Path}: is a pickle without a zip archive, as PyTorch before 1.6 wrote them, and those aren't read; "
+            throw new FaultException($"{file.Path}: is a pickle without a zip archive, as PyTorch before 1.6 wrote checkpoints, and those aren't read; if it is one, and you trust whoever made it, "
                 + "load it with PyTorch 1.6 or newer and save it with torch.save, or its tensors with safetensors.torch.save_file");
         }
 

@@ -299,10 +299,10 @@ let all =
       row "atoms" [ b ] "The M atoms of a basis as a Family, without the mean that \"pca\" keeps." $"norm(sum(atoms({some})))" Kind.Family atomsOf
       row "coefficients" [ b ] "The M×T coefficients W: how much of each atom is in each member." $"coefficients({some})" Kind.Table coefficients
       row "errors" [ b ]
-          "By member: norm, ‖τ − τ̂‖/‖τ‖ and cosine of τ and τ̂. Then the loss Σ‖τ − τ̂‖²/Σ‖τ‖², the spectral bound that no M atoms can go below, bytes kept (float32) and given."
+          "By member: norm, ‖τ − τ̂‖/‖τ‖ and cosine of τ and τ̂. Then the loss Σ‖τ − τ̂‖²/Σ‖τ‖², the spectral bound that no M atoms can go below, bytes kept (float32) and given. Of a basis that was refined, or stored in bf16 or int8, errors are estimates: what was lost before counts as perpendicular. NaN is what a folder does not tell."
           $"errors({some})" Kind.Table errors
       row "refine" [ b; Call.required "newcomer" Kind.Delta; Call.optional "threshold" Kind.Scalar "0.1" ]
-          "The basis with one member more: by its coefficients alone while its relative error stays below the threshold, else refitted from the Gram matrix of atoms and newcomer; reads only these."
+          "The basis with one member more: by its coefficients alone while its relative error stays below the threshold, else refitted from the Gram matrix of atoms and newcomer; reads only these. The member is called as the newcomer is: by its name in a family, or of the variable."
           $"refine({some}, trim(delta(\"zoo/tasks/digits.safetensors\", model(\"zoo/base.safetensors\")), 0.5))" Kind.Basis refine
       row "extend" [ b; Call.required "newcomer" Kind.Delta ]
           "The basis with one member more and one atom more, for what the newcomer has beyond the others: it is kept exactly, and the others stay as they are."

@@ -110,7 +110,15 @@ let optionsOf ctx (call: Call) (tasks: int) : BasisOptions option =
     let merge = Call.choice ctx call atMerge "merge" [ "mean"; "sum"; "ties" ] "mean"
     match method, count, error, seed, decoder, steps, rate, decay, tau, every, factor, softmax, merge with
     | Some method, Some count, Some error, Some seed, Some decoder, Some steps, Some rate, Some decay, Some tau, Some every, Some factor, Some softmax, Some merge ->
-        if decoder <> "" && not (method.Decoders() |> Seq.contains decoder) then
+        let trained = method = BasisMethod.Ae || method = BasisMethod.AeLinear
+        let foreign =
+            [ for at, name in [ atSteps, "steps"; atRate, "lr"; atDecay, "weight_decay"; atTau, "tau"; atEvery, "anneal_every"; atFactor, "anneal_factor"; atSoftmax, "softmax" ] do
+                  if not trained && Call.given call at then name, call.Args[at].Value.Span
+              if method <> BasisMethod.Cluster && Call.given call atMerge then "merge", call.Args[atMerge].Value.Span ]
+        for name, span in foreign do
+            report ctx (Diagnostics.optionOfMethod name (BasisMethods.Name method) span)
+        if not foreign.IsEmpty then None
+        elif decoder <> "" && not (method.Decoders() |> Seq.contains decoder) then
             report ctx (Diagnostics.decoderOfMethod decoder (BasisMethods.Name method) call.Args[atDecoder].Value.Span)
             None
         elif count.IsSome && error.IsSome then

@@ -14,9 +14,25 @@ open Tva.Dsl.Typing.Context
 
 let private full (ctx: Context) (path: string) = Path.GetFullPath(path, ctx.Folder)
 
+/// Whether the script itself writes there: then what is there now is of an earlier run.
+let private isWritten (ctx: Context) span (path: string) =
+    let target = full ctx path
+    let isWritten =
+        ctx.Program.Effects |> Seq.exists (function
+            | Effect.Save(_, other, _, _, _)
+            | Effect.SaveBasis(_, other, _, _, _) -> other = target || target.StartsWith(other + string Path.DirectorySeparatorChar)
+            | _ -> false)
+    if isWritten then
+        report ctx (Diagnostics.readsOutput path span)
+    isWritten
+
 let private openSource (ctx: Context) span (path: string) =
     try
-        Some(ctx.Program.Open(full ctx path, path))
+        if isWritten ctx span path then None
+        elif BasisFolder.IsBasis(full ctx path) then
+            report ctx (Diagnostics.isBasis path span)
+            None
+        else Some(ctx.Program.Open(full ctx path, path))
     with :? FaultException as e ->
         report ctx (Diagnostics.cannotOpen e.Message span)
         None
@@ -202,6 +218,7 @@ let private family ctx (call: Call) =
             checkNames ctx call.Span members
         else
             Value.Unknown Kind.Family
+    | [ { Value = Value.Text path } as what; _ ] when isWritten ctx what.Span path -> Value.Unknown Kind.Family
     | [ { Value = Value.Text path } as what; b ] when BasisFolder.IsBasis(full ctx path) ->
         match b.Value with
         | Value.Tensor baseModel when wantModel ctx "`base` of `family`" b.Span baseModel -> stored ctx what.Span path baseModel

@@ -16,6 +16,8 @@ let private atomTypes = [ "f32", DType.F32; "bf16", DType.BF16; "int8", DType.I8
 /// A basis goes into a folder of its own.
 let private saveBasis ctx (call: Call) (b: BasisValue) =
     let p = ctx.Program
+    if call.Args[3].IsSome then
+        report ctx (Diagnostics.notInThisBuild "shard" "outputs are single safetensors files; leave `shard` out" call.Args[3].Value.Span)
     match Call.text ctx call 1 "path" "", Call.choice ctx call 2 "dtype" (List.map fst atomTypes) "f32" with
     | Some path, Some dtype when not ctx.Abstract ->
         let span = call.Args[1].Value.Span
@@ -23,7 +25,7 @@ let private saveBasis ctx (call: Call) (b: BasisValue) =
         let inside (file: string) = (Path.GetFullPath file).StartsWith(full + string Path.DirectorySeparatorChar)
         if full.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) || File.Exists full then
             report ctx (Diagnostics.basisForm path span)
-        elif Directory.Exists full && not (BasisFolder.IsBasis full) && Directory.EnumerateFileSystemEntries full |> Seq.isEmpty |> not then
+        elif Directory.Exists full && not (File.Exists(Path.Combine(full, BasisFolder.FileName))) && Directory.EnumerateFileSystemEntries full |> Seq.isEmpty |> not then
             report ctx (Diagnostics.folderInUse path span)
         elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists inside) then
             report ctx (Diagnostics.outputIsInput path span)
@@ -70,7 +72,9 @@ let private evaluate ctx (call: Call) =
     | Some t, Some command ->
         if not p.Permissions.Run then
             report ctx (Diagnostics.needsPermission "running a command" "--allow-run" call.Span)
-        if not (command.Contains "{model}" || command.Contains "{models}") && not ctx.Abstract then
+        if command.Contains "{model}" && command.Contains "{models}" then
+            report ctx (Diagnostics.cannotCompute "the command has both `{model}` and `{models}`" call.Args[1].Value.Span (Some "`{model}` is one path and starts the command for each model, `{models}` all of them at once"))
+        elif not (command.Contains "{model}" || command.Contains "{models}") && not ctx.Abstract then
             report ctx (Diagnostics.cannotCompute "the command has no `{model}`, the place of the checkpoint's path" call.Args[1].Value.Span None)
         let source = call.Args[0].Value
         if ctx.Abstract || not (checkWhole ctx (quote source.Text) source.Span t) then Value.Unknown Kind.Table
