@@ -113,3 +113,23 @@ let ``the README's language by example is right`` () =
     let text = section.Substring(start, section.IndexOf("\n```", start) - start)
     let ran = Command.runIn examples "" [ "eval"; text; "--dry-run" ]
     Assert.True((ran.Status = 0), ran.Error)
+
+[<Fact>]
+let ``the README's scripts on bases run as written`` () =
+    let readme = File.ReadAllText(Repository.path "README.md")
+    let start = readme.IndexOf "## Task vector bases"
+    let blocks = readme.Substring(start, readme.IndexOf "## The command" - start).Split "```"
+    let folder = Directory.CreateTempSubdirectory("tva-readme-").FullName
+    try
+        Directory.CreateDirectory(Path.Combine(folder, "zoo/tasks")) |> ignore
+        for file in Directory.EnumerateFiles(Path.Combine(examples, "zoo"), "*.safetensors", SearchOption.AllDirectories) do
+            let name = Path.GetRelativePath(examples, file)
+            if name.Contains "tasks" || name.Contains "base" then
+                File.Copy(file, Path.Combine(folder, name))
+        let given = "base = model(\"zoo/base.safetensors\")\ntasks = family(\"zoo/tasks/*.safetensors\", base)\n"
+        for text in [ given + blocks[1]; blocks[3] ] do
+            let ran = Command.runIn folder "" [ "eval"; text ]
+            Assert.True((ran.Status = 0), ran.Error)
+        Assert.True(File.Exists(Path.Combine(folder, "out/twisted.safetensors")))
+    finally
+        Directory.Delete(folder, true)

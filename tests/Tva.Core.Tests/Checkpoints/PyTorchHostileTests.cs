@@ -177,10 +177,10 @@ public sealed class PyTorchHostileTests : IDisposable
     {
         Refuse([], "has 0 bytes, too few for a PyTorch file");
         Refuse("version https://git-lfs.github.com/spec/v1\n"u8.ToArray(), "is a Git LFS pointer");
-        Refuse(Good, "is a pickle without a zip archive, as PyTorch before 1.6 wrote them", "save it with torch.save");
+        Refuse(Good, "is a pickle without a zip archive, as PyTorch before 1.6 wrote checkpoints", "save it with torch.save");
         var tar = new byte[1024];
         "ustar"u8.CopyTo(tar.AsSpan(257));
-        Refuse(tar, "as PyTorch before 1.6 wrote them");
+        Refuse(tar, "as PyTorch before 1.6 wrote checkpoints");
         Refuse(new byte[100], "doesn't begin with a zip entry (found 00000000, expected 504b0304)");
         Refuse([.. "PK\x03\x04"u8, .. new byte[100]], "is a zip archive without its end; it is cut off");
     }
