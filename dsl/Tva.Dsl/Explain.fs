@@ -114,11 +114,16 @@ module Explain =
 
     let private short (v: float) = v.ToString("0.##", CultureInfo.InvariantCulture)
 
+    /// For instance 1.5 MB; nothing below a kilobyte.
+    let inUnits (bytes: int64) : string option =
+        [ 1e9, "GB"; 1e6, "MB"; 1e3, "kB" ]
+        |> List.tryFind (fun (u, _) -> float bytes >= u)
+        |> Option.map (fun (u, name) -> $"{short (float bytes / u)} {name}")
+
     let private size (bytes: int64) =
-        let units = [ 1e9, "GB"; 1e6, "MB"; 1e3, "kB" ]
         let exact = bytes.ToString("N0", CultureInfo.InvariantCulture)
-        match units |> List.tryFind (fun (u, _) -> float bytes >= u) with
-        | Some(u, name) -> $"{exact} bytes ({short (float bytes / u)} {name})"
+        match inUnits bytes with
+        | Some rounded -> $"{exact} bytes ({rounded})"
         | None -> $"{exact} bytes"
 
     let private seconds rate threads bytes = float bytes / (rate * 1e9 * float threads)

@@ -69,12 +69,18 @@ public sealed record BasisReport(
 
     private double Energy => Norm.Sum(n => n * n);
 
-    private static BasisReport Of(double[] norm, double[] recovered, double[] error, double[] dot, double bound)
+    /// <summary>The report of tasks whose numbers are known one by one; NaN stands for what is not, and makes NaN of what follows from it.</summary>
+    /// <param name="norm">‖τ‖.</param>
+    /// <param name="recovered">‖τ̂‖.</param>
+    /// <param name="error">‖τ−τ̂‖.</param>
+    /// <param name="dot">⟨τ, τ̂⟩.</param>
+    /// <param name="bound">See <see cref="Bound"/>.</param>
+    public static BasisReport Of(double[] norm, double[] recovered, double[] error, double[] dot, double bound)
     {
         var tasks = Enumerable.Range(0, norm.Length).ToArray();
         var energy = norm.Sum(n => n * n);
         var lost = error.Sum(e => e * e);
-        var nothing = Nothing * Math.Sqrt(energy / norm.Length);
+        var nothing = Nothing * Math.Sqrt(norm.Where(n => !double.IsNaN(n)).Sum(n => n * n) / norm.Length);
         return new(
             norm,
             recovered,

@@ -15,21 +15,12 @@ let private report (h: Matrix<float>) (y: Matrix<float>) (x: Matrix<float>) (nor
     let tasks = [| 0 .. norm.Length - 1 |]
     let error = tasks |> Array.map (fun t -> sqrt (lost[t] * lost[t] + square (x - y) t))
     let recovered = tasks |> Array.map (fun t -> sqrt (square x t))
-    let dot t = (y.Column t) * (h * x.Column t)
-    let relative = tasks |> Array.map (fun t -> if not (norm[t] <= 0.0) then error[t] / norm[t] elif error[t] <= 1e-9 then 0.0 else infinity)
-    let cosine =
-        tasks |> Array.map (fun t ->
-            let size = norm[t] * recovered[t]
-            if Double.IsNaN size then nan
-            elif size > 0.0 then max -1.0 (min 1.0 (dot t / size))
-            elif norm[t] = recovered[t] then 1.0 else 0.0)
+    let dot = tasks |> Array.map (fun t -> (y.Column t) * (h * x.Column t))
     let energy = norm |> Array.sumBy (fun n -> n * n)
-    let gone = error |> Array.sumBy (fun e -> e * e)
     let spectrum = (y.TransposeThisAndMultiply(h * y)).Evd(Symmetricity.Symmetric).EigenValues.Real().ToArray() |> Array.sortDescending
     let tail = spectrum |> Array.skip (min atoms spectrum.Length) |> Array.sumBy (max 0.0)
     let bound = if not (energy <= 0.0) then ((lost |> Array.sumBy (fun e -> e * e)) + tail) / energy else 0.0
-    let count = float norm.Length
-    BasisReport(norm, recovered, error, relative, cosine, (if not (energy <= 0.0) then gone / energy else 0.0), bound, gone / (count * count))
+    BasisReport.Of(norm, recovered, error, dot, bound)
 
 /// One group of a basis whose atoms are no weighted sums: `gram` is of the tasks, then the atoms, one for each cluster.
 let merge (isMember: bool) (clusters: BasisGroup) (gram: float[,]) : BasisGroup =

@@ -37,8 +37,9 @@ module BasisSaving =
     /// What has to be written and computed for a basis.
     let prepare (program: Program) (b: BasisValue) (folder: string) (dtype: DType) (expression: string) : BasisSave =
         let g = program.Graph
-        let apply name args = g.Make(Apply(opNumber name), args, Span.None)
-        let dot (x: Node) = g.Make(Reduce(ReduceKind.Dot, Extent.All), [| x; x |], Span.None)
+        let ctx = Context.afterwards program
+        let apply name args = Context.apply ctx name Span.None args
+        let dot (x: Node) = Builtins.Reductions.dot ctx Span.None Extent.All x x
         let text = String.Join("\n", expression, string dtype, Batch.inputs program [ for a in b.Atoms @ Option.toList b.Mean -> a.Node ])
         let id = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes text)).Substring(0, 12)
         // A row's largest magnitude is 127; what is left of the quotient's fraction goes to the nearest integer.

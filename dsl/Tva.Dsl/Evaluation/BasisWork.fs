@@ -41,21 +41,17 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
         |> Seq.distinct
         |> List.ofSeq
 
-    /// The Gram matrix of a group's sources.
-    let matrix (b: int) (label: string) : float[,] =
+    /// The Gram matrix of the sources, by group. Dot products are bound and looked up here once, for all groups.
+    let matrices (b: int) : string -> float[,] =
         let d = program.Bases[b]
         let size = d.Sources.Length
-        let value i j =
-            let row = known[(simple (List.item (j - i) d.Gram[i])).Id]
-            match row with
-            | [ "", v ] -> v
-            | _ -> row |> List.find (fun (l, _) -> l = label) |> snd
-        let values = Array2D.zeroCreate size size
-        for i in 0 .. size - 1 do
-            for j in i .. size - 1 do
-                values[i, j] <- value i j
-                values[j, i] <- values[i, j]
-        values
+        let rows = [| for row in d.Gram -> [| for n in row -> dict known[(simple n).Id] |] |]
+        let value label i j =
+            let row = rows[min i j][abs (i - j)]
+            match row.TryGetValue "" with
+            | true, v -> v
+            | _ -> row[label]
+        fun label -> Array2D.init size size (value label)
 
     let name (d: BasisDefinition) i = if i < d.Names.Length then $"`{d.Names[i]}`" else $"source {i + 1}"
 
@@ -94,10 +90,15 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
                     raise (fault d label e)
         | :? BasisException as e -> raise (fault d label e)
 
+    /// A basis from its groups.
+    let whole (d: BasisDefinition) atoms (groups: BasisGroup list) =
+        Solving.solved program d atoms groups (BasisReport.Combine(groups |> List.map _.Report |> Array.ofList))
+
     let solveTasks (b: int) (d: BasisDefinition) =
+        let gramOf = matrices b
         let solutions =
             Solving.groupsOf program d |> List.map (fun label ->
-                let gram = matrix b label
+                let gram = gramOf label
                 label, gram, solution d label gram)
         let count =
             if d.Options.Atoms.HasValue then d.Options.Atoms.Value
@@ -121,25 +122,25 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
                     (match solution with
                      | Some s -> BasisReport.Of(gram, s)
                      | None -> BasisReport.Of(gram, BasisSolution(encoder, decoder, false, 0))) })
-        Solving.solved program d count groups (BasisReport.Combine(groups |> List.map _.Report |> Array.ofList))
+        whole d count groups
 
     let solveGrown (b: int) (d: BasisDefinition) previous =
         let before = program.Solved[previous]
         let hasMean = Array2D.length1 before.Groups.Head.Coefficients > before.Atoms
+        let gramOf = matrices b
         let groups =
             before.Groups |> List.map (fun g ->
                 try
-                    BasisGrowing.grow d.Origin d.Options hasMean g (matrix b g.Label)
+                    BasisGrowing.grow d.Origin d.Options hasMean g (gramOf g.Label)
                 with :? BasisException as e ->
                     raise (fault d g.Label e))
-        let count = Array2D.length1 groups.Head.Coefficients - (if hasMean then 1 else 0)
-        Solving.solved program d count groups (BasisReport.Combine(groups |> List.map _.Report |> Array.ofList))
+        whole d (Array2D.length1 groups.Head.Coefficients - (if hasMean then 1 else 0)) groups
 
     let solveMerged (b: int) (d: BasisDefinition) clusters =
         let before = program.Solved[clusters]
         let isMember = d.Options.Decoder = "membership"
-        let groups = before.Groups |> List.map (fun g -> BasisGrowing.merge isMember g (matrix b g.Label))
-        Solving.solved program d before.Atoms groups (BasisReport.Combine(groups |> List.map _.Report |> Array.ofList))
+        let gramOf = matrices b
+        whole d before.Atoms (before.Groups |> List.map (fun g -> BasisGrowing.merge isMember g (gramOf g.Label)))
 
     let solve (b: int) =
         let d = program.Bases[b]
@@ -159,20 +160,24 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
         | BasisOrigin.Merged p -> [ p ]
         | _ -> []
 
-    /// Fetches the dot products of these bases from earlier runs, and computes the others in one pass.
+    /// The dot products of a basis, unless all of them are known already or from an earlier run.
+    let unmeasured (b: int) : Node list option =
+        let dots = dotsOf b |> List.map simple
+        for n in dots do
+            match n.Op with
+            | Const v -> known[n.Id] <- [ "", v ]
+            | _ -> ()
+        if dots |> List.forall (fun n -> known.ContainsKey n.Id) then None
+        else
+            match (if work.Settings.Cache then GramCache.tryRead program dots else None) with
+            | Some values ->
+                List.iter2 (fun (n: Node) v -> known[n.Id] <- v) dots values
+                None
+            | None -> Some dots
+
+    /// Computes in one pass the dot products that are not known from earlier runs.
     let measure (bases: int list) =
-        let wanted =
-            [ for b in bases do
-                  let dots = dotsOf b |> List.map simple
-                  let missing = dots |> List.filter (fun n -> not n.Op.IsConst && not (known.ContainsKey n.Id))
-                  for n in dots do
-                      match n.Op with
-                      | Const v -> known[n.Id] <- [ "", v ]
-                      | _ -> ()
-                  if not missing.IsEmpty then
-                      match (if work.Settings.Cache then GramCache.tryRead program dots else None) with
-                      | Some values -> List.iter2 (fun (n: Node) v -> known[n.Id] <- v) dots values
-                      | None -> dots ]
+        let wanted = bases |> List.choose unmeasured
         let missing = wanted |> List.concat |> List.filter (fun n -> not (known.ContainsKey n.Id)) |> List.distinctBy _.Id
         if not missing.IsEmpty then
             for found in work.Numbers(bind, missing, "measuring the tasks (Gram matrix)") do
@@ -212,7 +217,4 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
     /// Makes the numbers of these bases known.
     member _.Solve(bases: int list) = solveAll (bases |> List.filter (fun b -> not (program.Solved.ContainsKey b)))
     /// Whether the dot products of a basis are known, or kept by an earlier run: then it can be solved without a pass.
-    member _.IsMeasured(b: int) =
-        let dots = dotsOf b |> List.map simple
-        dots |> List.forall (fun n -> n.Op.IsConst || known.ContainsKey n.Id)
-        || (work.Settings.Cache && (GramCache.tryRead program dots).IsSome)
+    member _.IsMeasured(b: int) = (unmeasured b).IsNone

@@ -57,10 +57,7 @@ let card (program: Program) (ctx: Context) (t: TensorValue) =
 let familyCard (members: (string * TensorValue) list) =
     Shown.Card("Family", [ "members", string members.Length; "names", String.Join(", ", members |> List.map fst) ])
 
-let private shortSize (n: int64) =
-    match [ 1e9, "GB"; 1e6, "MB"; 1e3, "kB" ] |> List.tryFind (fun (unit, _) -> float n >= unit) with
-    | Some(unit, name) -> (float n / unit).ToString("0.##", Globalization.CultureInfo.InvariantCulture) + " " + name
-    | None -> $"{n} bytes"
+let private shortSize (n: int64) = Explain.inUnits n |> Option.defaultValue $"{n} bytes"
 
 /// A basis's card: method, T → M, the worst member's error, size.
 let basisCard (program: Program) (ctx: Context) (b: BasisValue) (worst: float) =

@@ -51,8 +51,7 @@ type BasisDefinition =
       Set: TensorSet
       Sources: TensorValue list
       /// The dot products of the sources, i <= j, by i.
-      Gram: Node list list
-      Span: Span }
+      Gram: Node list list }
 
 /// A basis whose numbers are known; a matrix stands for each group, which is the whole model, a layer or a tensor.
 type SolvedBasis =
@@ -249,17 +248,17 @@ type Program(permissions: Permissions) =
 
     member _.Tensors(source: int) = sources[source].Checkpoint.Tensors
 
-    /// The same for the tensors that are algebra: atoms have no others.
-    member p.FloatingMismatches(a: int, b: int) =
+    member private _.Differences(a: int, b: int, asked: TensorInfo -> bool) =
         let ca, cb = sources[a].Checkpoint, sources[b].Checkpoint
-        let floating = ca.Tensors |> Seq.filter _.DType.IsFloating() |> List.ofSeq
-        [ for t in floating do if isNull (box (cb.Find t.Name)) then t.Name ],
+        let wanted = ca.Tensors |> Seq.filter asked |> List.ofSeq
+        [ for t in wanted do if isNull (box (cb.Find t.Name)) then t.Name ],
         [ for t in cb.Tensors do if isNull (box (ca.Find t.Name)) then t.Name ],
-        [ for t in floating do
+        [ for t in wanted do
               match cb.Find t.Name with
               | null -> ()
               | u when not (u.Shape.Equals t.Shape) -> $"{t.Name} {t.Shape} against {u.Shape}"
-              | u when not (u.DType.IsFloating()) -> $"{t.Name} {t.DType.Name()} against {u.DType.Name()}"
+              | u when u.DType.IsFloating() <> t.DType.IsFloating() || (not (t.DType.IsFloating()) && u.DType <> t.DType) ->
+                  $"{t.Name} {t.DType.Name()} against {u.DType.Name()}"
               | _ -> () ]
 
     /// Tensors that differ between two sources: missing from b, extra in b, of another shape; empty when they fit.
@@ -269,21 +268,13 @@ type Program(permissions: Permissions) =
             match compatible.TryGetValue(struct (a, b)) with
             | true, true -> [], [], []
             | _ ->
-                let ca, cb = sources[a].Checkpoint, sources[b].Checkpoint
-                let missing = [ for t in ca.Tensors do if isNull (box (cb.Find t.Name)) then t.Name ]
-                let extra = [ for t in cb.Tensors do if isNull (box (ca.Find t.Name)) then t.Name ]
-                let reshaped =
-                    [ for t in ca.Tensors do
-                          match cb.Find t.Name with
-                          | null -> ()
-                          | u when not (u.Shape.Equals t.Shape) -> $"{t.Name} {t.Shape} against {u.Shape}"
-                          | u when u.DType.IsFloating() <> t.DType.IsFloating()
-                                   || (not (t.DType.IsFloating()) && u.DType <> t.DType) ->
-                              $"{t.Name} {t.DType.Name()} against {u.DType.Name()}"
-                          | _ -> () ]
+                let missing, extra, reshaped = p.Differences(a, b, fun _ -> true)
                 if missing.IsEmpty && extra.IsEmpty && reshaped.IsEmpty then
                     compatible[struct (a, b)] <- true
                 missing, extra, reshaped
+
+    /// The same for the tensors of a that are algebra: atoms have no others.
+    member p.FloatingMismatches(a: int, b: int) = p.Differences(a, b, _.DType.IsFloating())
 
     /// Bytes that a stored atom takes in its file.
     member p.StoredBytes(atom: TensorValue) =

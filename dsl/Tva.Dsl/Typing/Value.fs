@@ -62,9 +62,7 @@ type BasisValue =
       Members: (string * TensorValue) list
       Atoms: TensorValue list
       /// What every member has in full besides its share of the atoms (PCA's mean).
-      Mean: TensorValue option
-      /// By atom, by member.
-      Coefficients: Node list list }
+      Mean: TensorValue option }
 
 [<RequireQualifiedAccess>]
 type Value =

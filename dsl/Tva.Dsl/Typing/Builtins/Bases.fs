@@ -37,13 +37,12 @@ let value (ctx: Context) span (number: int) (count: int) (hasMean: bool) : Basis
         | _ when not hasMean -> None
         | BasisOrigin.Stored _ -> Some(List.item count d.Sources)
         | _ -> Some(atom count)
-    let coefficients = List.init count (fun m -> d.Names |> List.mapi (fun t _ -> p.BasisNumber(number, BasisNumber.Coefficient(m, t))))
     let members =
         d.Names |> List.mapi (fun t name ->
-            let shares = List.map2 (fun (row: Node list) a -> row[t], a) coefficients atoms
-            let whole = mean |> Option.map (fun m -> p.BasisNumber(number, BasisNumber.Coefficient(count, t)), m) |> Option.toList
-            name, combination ctx span (whole @ shares))
-    { Number = number; Members = members; Atoms = atoms; Mean = mean; Coefficients = coefficients }
+            let share m a = p.BasisNumber(number, BasisNumber.Coefficient(m, t)), a
+            let whole = mean |> Option.map (share count) |> Option.toList
+            name, combination ctx span (whole @ List.mapi share atoms))
+    { Number = number; Members = members; Atoms = atoms; Mean = mean }
 
 /// The dot products of the sources, each pair once.
 let private gram ctx span by (sources: TensorValue list) =
@@ -152,7 +151,7 @@ let private basis ctx (call: Call) =
                 let number =
                     define ctx
                         { Names = members |> List.map fst; Options = options; By = by; Origin = BasisOrigin.Tasks
-                          Set = (snd members.Head).Set |> Option.get; Sources = sources; Gram = gram ctx call.Span by sources; Span = call.Span }
+                          Set = (snd members.Head).Set |> Option.get; Sources = sources; Gram = gram ctx call.Span by sources }
                 let count =
                     if options.Atoms.HasValue then Some options.Atoms.Value
                     else solveNow ctx call.Span number |> Option.map (fun s -> s.Atoms)
@@ -246,8 +245,7 @@ let private grow origin (count: BasisValue -> int) ctx (call: Call) =
                             Names = d.Names @ [ name ]
                             Origin = origin b.Number
                             Sources = sources
-                            Gram = gram ctx call.Span d.By sources
-                            Span = call.Span }
+                            Gram = gram ctx call.Span d.By sources }
                 Value.Basis(value ctx call.Span number (count b) b.Mean.IsSome)
         | Value.Tensor _
         | Value.Unknown _ -> Value.Unknown Kind.Basis
@@ -270,7 +268,7 @@ let ofStored (ctx: Context) span (set: TensorSet) (basis: StoredBasis) (atoms: T
     let number =
         define ctx
             { Names = names; Options = BasisOptions(Method = basis.Method, Atoms = Nullable basis.Atoms.Count); By = by
-              Origin = BasisOrigin.Stored basis.Path; Set = set; Sources = atoms; Gram = []; Span = span }
+              Origin = BasisOrigin.Stored basis.Path; Set = set; Sources = atoms; Gram = [] }
     if not (p.Solved.ContainsKey number) then
         p.Solved[number] <- Solving.ofStored p p.Bases[number] basis
     Value.Basis(value ctx span number basis.Atoms.Count (not (isNull basis.Mean)))
