@@ -51,6 +51,11 @@ module Explain =
             [ ReduceKind.Sum, "sum"; ReduceKind.SumAbs, "l1"; ReduceKind.Dot, "dot"; ReduceKind.MaxAbs, "max_abs"; ReduceKind.Min, "min"
               ReduceKind.Max, "max"; ReduceKind.CountNonzero, "nonzero"; ReduceKind.KeepLargest, "keep_largest"; ReduceKind.Quantile, "quantile" ]
 
+    let private matrixKinds =
+        dict
+            [ MatrixKind.LowRank, "lowrank"; MatrixKind.KeptEnergy, "lowrank by energy"; MatrixKind.Polar, "polar"
+              MatrixKind.SingularMerge, "tsv_merge" ]
+
     let private bytesRead (plan: ExecutionPlan) (kernel: ClassKernel) (t: PlanTensor) =
         kernel.Inputs |> Seq.sumBy (function
             | :? FileInput as f -> (match t.Sources[f.Source] with null -> 0L | info -> plan.Sources[f.Source].StoredBytes info)
@@ -85,11 +90,29 @@ module Explain =
                             Instructions = kernel.Program.Instructions.Count
                             Read = members |> List.sumBy (fun t -> bytesRead plan kernel plan.Tensors[t])
                             Written = members |> List.sumBy (bytesWritten plan kernel) } ]
+            let streams =
+                [ for m in 0 .. step.Matrices.Count - 1 do
+                      for k in 0 .. p.Classes.Length - 1 do
+                          match step.Matrices[m].Streams[k] with
+                          | null -> ()
+                          | streams ->
+                              let members = p.Classes[k].Tensors
+                              { Tensors = members.Length
+                                Example = plan.Tensors[members.Head].Name
+                                Formula = [ for s' in streams do yield! Formula.kernel names scalars (fun _ -> $"m{s}.{m}") s' ]
+                                Instructions = streams |> Seq.sumBy _.Program.Instructions.Count
+                                Read = streams |> Seq.sumBy (fun k -> members |> List.sumBy (fun t -> bytesRead plan k plan.Tensors[t]))
+                                Written = 0L } ]
+            let kernels = kernels @ streams
             { Reductions =
                 [ for i in 0 .. step.Reductions.Count - 1 do
                       let r = step.Reductions[i]
                       let argument = if r.Argument < 0 then "" else $" at {scalars[r.Argument]}"
-                      $"r{s}.{i} = {kinds[r.Kind]}{argument} by {(string r.Extent).ToLowerInvariant()}" ]
+                      $"r{s}.{i} = {kinds[r.Kind]}{argument} by {(string r.Extent).ToLowerInvariant()}"
+                  for i in 0 .. step.Matrices.Count - 1 do
+                      let m = step.Matrices[i]
+                      let argument = if m.Argument < 0 then "" else $" at {scalars[m.Argument]}"
+                      $"m{s}.{i} = {matrixKinds[m.Kind]}{argument} of whole matrices" ]
               Kernels = kernels
               Read = kernels |> List.sumBy _.Read
               Written = kernels |> List.sumBy _.Written }

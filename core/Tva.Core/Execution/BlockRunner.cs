@@ -15,6 +15,7 @@ internal sealed unsafe class BlockRunner : IDisposable
     private readonly int worker;
     private readonly Block arena;
     private readonly KernelCall call;
+    private readonly MatrixRunner matrices;
     private double[] results = [];
     private long written;
     private long copied;
@@ -26,6 +27,7 @@ internal sealed unsafe class BlockRunner : IDisposable
         this.worker = worker;
         arena = new Block(engine.Budget.ArenaBytes);
         call = new KernelCall(engine, flow, arena);
+        matrices = new MatrixRunner(engine, flow, call);
     }
 
     /// <summary>Bytes read from checkpoints so far.</summary>
@@ -47,6 +49,9 @@ internal sealed unsafe class BlockRunner : IDisposable
                 break;
             case JobKind.Rows:
                 Rows(claim);
+                break;
+            case JobKind.Matrix:
+                matrices.Run(claim.Job);
                 break;
             case JobKind.Locate:
                 Locate(claim.Job);

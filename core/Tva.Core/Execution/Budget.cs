@@ -9,7 +9,8 @@ namespace Tva.Core.Execution;
 /// <param name="ChunkBytes">Unit in which they are rented.</param>
 /// <param name="Pieces">Sampled pieces of a tensor; wider extents take four times as many.</param>
 /// <param name="Window">Blocks of a tensor whose results may wait for those of the blocks before.</param>
-internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int ChunkBytes, int Pieces, int Window)
+/// <param name="MatrixBytes">What matrix ops may take while they work.</param>
+internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int ChunkBytes, int Pieces, int Window, long MatrixBytes)
 {
     /// <summary>
     /// Block buffers of a worker. Measured with five bf16 inputs in the page cache, 1 to 4 MiB take a tenth less time than 512 KiB and a
@@ -28,29 +29,34 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
     private const int SmallChunk = PlanShape.Cell * sizeof(int);
 
     /// <exception cref="FaultException">Not even one worker fits.</exception>
-    public static Budget Of(ExecutionPlan plan, PlanShape shape, StepKernel?[][] kernels, RunOptions options)
+    public static Budget Of(ExecutionPlan plan, PlanShape shape, StepKernel?[][] kernels, IReadOnlyList<StepKernel> all, RunOptions options)
     {
         var selections = plan.Steps.Sum(s => s.Reductions.Count(ReducedValues.IsSelection));
         var pieces = options.Memory >= SmallMemory ? 64 : 16;
-        long least = SmallestArena(plan, kernels);
-        long ideal = Math.Max(least, IdealArena(kernels));
+        long least = SmallestArena(plan, kernels, all);
+        long ideal = Math.Max(least, IdealArena(all));
+        var matrices = MatrixBudget.Of(plan, shape);
         var blocks = Math.Max(1, shape.Cells.Sum(c => (long)c));
         var workers = (int)Math.Clamp(options.Threads, 1, blocks);
         while (true)
         {
             var window = WindowOf(kernels, workers, options.Memory);
-            var rest = options.Memory - Held(plan, shape, workers, pieces) - Results(kernels, workers, window) - (workers * least);
+            var rest = options.Memory - Held(plan, shape, workers, pieces) - Results(kernels, workers, window) - (workers * least)
+                - matrices.Held(workers) - matrices.Largest;
             if (rest >= 0)
             {
+                var beside = Math.Min(rest / 2, (workers - 1) * matrices.Largest);
+                rest -= beside;
                 var keys = selections > 0 ? rest / 2 : 0;
                 var arena = Math.Min(ideal, least + ((rest - keys) / workers));
-                return new Budget(workers, arena, keys, keys >= 4L * workers * selections * LargeChunk ? LargeChunk : SmallChunk, pieces, window);
+                return new Budget(
+                    workers, arena, keys, keys >= 4L * workers * selections * LargeChunk ? LargeChunk : SmallChunk, pieces, window, matrices.Largest + beside);
             }
 
             if (--workers == 0)
             {
                 throw new FaultException(
-                    $"the memory budget of {Sizes.Text(options.Memory)} is too small for these tensors; give at least "
+                    $"the memory budget of {Sizes.Text(options.Memory)} is too small for {matrices.Reason ?? "these tensors"}; give at least "
                     + $"{Sizes.Text(options.Memory - rest)} with --memory");
             }
         }
@@ -77,12 +83,13 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
 
     private static long Staggered(StepKernel kernel) => (kernel.InputSizes.Length + kernel.OutputSizes.Length) * (long)Stagger;
 
-    private static long IdealArena(StepKernel?[][] kernels) => All(kernels)
+    private static long IdealArena(IReadOnlyList<StepKernel> all) => all
         .Select(k => Fixed(k) + Math.Max(k.BlockBytes * (long)PlanShape.Cell, BlockTarget)).DefaultIfEmpty(BlockTarget).Max();
 
-    private static long SmallestArena(ExecutionPlan plan, StepKernel?[][] kernels)
+    private static long SmallestArena(ExecutionPlan plan, StepKernel?[][] kernels, IReadOnlyList<StepKernel> all)
     {
-        long least = 64 << 10; // What is copied goes through halves of it.
+        // What is copied goes through halves of it.
+        var least = all.Select(k => Fixed(k) + (k.BlockBytes * (long)PlanShape.Cell)).Append(64 << 10).Max();
         for (var s = 0; s < kernels.Length; s++)
         {
             var byRow = plan.Steps[s].Reductions.Any(r => r is { Kind: ReduceKind.Quantile, Extent: Extent.Row });
@@ -90,7 +97,6 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
             {
                 if (kernels[s][c] is { } kernel)
                 {
-                    least = Math.Max(least, Fixed(kernel) + (kernel.BlockBytes * (long)PlanShape.Cell));
                     if (byRow)
                     {
                         var longest = plan.Tensors.Where(t => t.Class == c).Select(t => t.Shape.RowLength).DefaultIfEmpty(0).Max();

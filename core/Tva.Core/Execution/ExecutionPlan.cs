@@ -82,6 +82,9 @@ public sealed record RandomInput(int Seed) : InputBinding;
 /// <summary>A scalar of extent Row, repeated along each row. F32.</summary>
 public sealed record RowInput(int Scalar) : InputBinding;
 
+/// <summary>What a <see cref="MatrixOp"/> of an earlier step made of the tensor. F32.</summary>
+public sealed record MatrixInput(int Step, int Matrix) : InputBinding;
+
 /// <summary>What a kernel's parameter holds.</summary>
 public abstract record ParameterBinding;
 
@@ -135,7 +138,11 @@ public sealed record ClassKernel(
 /// </summary>
 /// <param name="Reductions">The reductions of this pass.</param>
 /// <param name="Kernels">A kernel per tensor class; null where the class has nothing to do in this pass.</param>
-public sealed record Step(IReadOnlyList<Reduction> Reductions, IReadOnlyList<ClassKernel?> Kernels);
+public sealed record Step(IReadOnlyList<Reduction> Reductions, IReadOnlyList<ClassKernel?> Kernels)
+{
+    /// <summary>What is made of whole matrices once the tensor's pass of this step is over.</summary>
+    public IReadOnlyList<MatrixOp> Matrices { get; init; } = [];
+}
 
 /// <summary>A tensor the plan works on.</summary>
 /// <param name="Name">Its name.</param>

@@ -31,6 +31,7 @@ public static class Executor
                 Results = [.. plan.Results.Select(engine.Scalars.Export)],
                 Layers = engine.Shape.LayerIds,
                 NonFinite = engine.Log.Entries(),
+                Matrices = engine.Matrices.Reports(),
                 BytesRead = read,
                 BytesWritten = written,
                 Elapsed = clock.Elapsed,

@@ -60,6 +60,10 @@ internal sealed class Flow
                 {
                     var kernel = engine.KernelOf(s, t);
                     Interlocked.Add(ref bytesPlanned, kernel is null ? 0 : shape.Elements[t] * (kernel.ReadBytes + kernel.WrittenBytes));
+                    for (var m = 0; m < plan.Steps[s].Matrices.Count; m++)
+                    {
+                        Interlocked.Add(ref bytesPlanned, shape.Elements[t] * (engine.MatrixOf(s, m, t)?.Sum(k => (long)k.ReadBytes) ?? 0));
+                    }
                 }
             }
         }
@@ -133,6 +137,7 @@ internal sealed class Flow
         engine.Scalars.Enter(step, tensor);
         if (step == plan.Steps.Count)
         {
+            engine.Matrices.Free(tensor);
             Interlocked.Increment(ref finished);
             return;
         }
@@ -232,7 +237,7 @@ internal sealed class Flow
             case JobKind.Full:
                 Passed(job.Step, job.Tensor, job);
                 break;
-            case JobKind.Rows:
+            case JobKind.Rows or JobKind.Matrix:
                 CloseGate(job.Step, Extent.Tensor, job.Tensor);
                 break;
             case JobKind.Rescan:
@@ -275,6 +280,15 @@ internal sealed class Flow
         {
             Interlocked.Increment(ref gates[step][(int)Extent.Tensor]![tensor]);
             Add(rows, shape.Elements[tensor] * rows.Kernel.ReadBytes);
+        }
+
+        for (var m = 0; m < plan.Steps[step].Matrices.Count; m++)
+        {
+            if (engine.MatrixOf(step, m, tensor) is { } streams)
+            {
+                Interlocked.Increment(ref gates[step][(int)Extent.Tensor]![tensor]);
+                Add(new Job(JobKind.Matrix, step, tensor, streams[0], 1, 1) { Matrix = m }, 0);
+            }
         }
 
         foreach (var extent in (Extent[])[Extent.Tensor, Extent.Layer, Extent.All])

@@ -29,8 +29,7 @@ internal sealed unsafe class KernelCall : IDisposable
         this.engine = engine;
         this.flow = flow;
         memory = arena.Pointer;
-        var all = engine.Kernels.SelectMany(k => k).OfType<StepKernel>().ToList();
-        var most = all.Select(k => Math.Max(k.InputSizes.Length, Math.Max(k.OutputSizes.Length, k.Kernel.Parameters.Count))).DefaultIfEmpty(0).Max() + 1;
+        var most = engine.AllKernels.Select(k => Math.Max(k.InputSizes.Length, Math.Max(k.OutputSizes.Length, k.Kernel.Parameters.Count))).DefaultIfEmpty(0).Max() + 1;
         table = new Block(most * 3L * sizeof(byte*));
         inputs = (byte**)table.Pointer;
         outputs = inputs + most;
@@ -103,6 +102,9 @@ internal sealed unsafe class KernelCall : IDisposable
                 case RandomInput random:
                     var seed = (long)Math.Round(engine.Scalars.Get(random.Seed, tensor));
                     FillRandom(Philox.Key(seed, engine.Plan.Tensors[tensor].Name), start, (float*)destination, count);
+                    break;
+                case MatrixInput matrix:
+                    engine.Matrices[matrix.Step, matrix.Matrix, tensor].Fill(start, (float*)destination, count);
                     break;
                 case RowInput row:
                     Repeat(engine.Scalars.Rows(row.Scalar, tensor), engine.Plan.Tensors[tensor].Shape.RowLength, start, (float*)destination, count);

@@ -42,7 +42,20 @@ internal static class PlanCheck
             {
                 if (kernel is not null)
                 {
-                    VerifyKernel(plan, ready, s, kernel);
+                    VerifyKernel(plan, ready, s, kernel, step.Reductions.Count);
+                }
+            }
+
+            foreach (var op in step.Matrices)
+            {
+                Require(
+                    op.Argument < 0 || (plan.Scalars[op.Argument].Extent < Extent.Row && ready[op.Argument] <= s),
+                    $"step {s}: the argument of {op.Kind} is not known before the step, or finer than a tensor");
+                Require(op.Streams.Count == step.Kernels.Count, $"step {s}: {op.Kind} has not one entry per class");
+                foreach (var stream in op.Streams.SelectMany(streams => streams ?? []))
+                {
+                    VerifyKernel(plan, ready, s, stream, stream.Feeds.Count);
+                    Require(stream.Files is [-1], $"step {s}: {op.Kind} is fed other than one stream at a time");
                 }
             }
         }
@@ -98,12 +111,12 @@ internal static class PlanCheck
         }
     }
 
-    private static void VerifyKernel(ExecutionPlan plan, int[] ready, int step, ClassKernel kernel)
+    private static void VerifyKernel(ExecutionPlan plan, int[] ready, int step, ClassKernel kernel, int feeds)
     {
         var program = kernel.Program;
         Require(
             kernel.Inputs.Count == program.Inputs.Count && kernel.Files.Count == program.Outputs.Count
-            && kernel.Parameters.Count == program.Parameters && kernel.Feeds.Count == plan.Steps[step].Reductions.Count,
+            && kernel.Parameters.Count == program.Parameters && kernel.Feeds.Count == feeds,
             $"step {step}: a kernel's bindings don't match its program");
         foreach (var input in kernel.Inputs)
         {
@@ -112,6 +125,7 @@ internal static class PlanCheck
                 {
                     FileInput f => f.Source >= 0 && f.Source < plan.Sources.Count,
                     RandomInput r => plan.Scalars[r.Seed].Extent is Extent.All or Extent.Tensor && ready[r.Seed] <= step,
+                    MatrixInput m => m.Step < step && m.Matrix < plan.Steps[m.Step].Matrices.Count,
                     RowInput r => plan.Scalars[r.Scalar].Extent == Extent.Row && ready[r.Scalar] <= step,
                     _ => false,
                 },
@@ -154,7 +168,8 @@ internal static class PlanCheck
             return;
         }
 
-        foreach (var kernel in plan.Steps.Select(step => step.Kernels[tensor.Class]).OfType<ClassKernel>())
+        var streams = plan.Steps.SelectMany(step => step.Matrices).SelectMany(op => op.Streams[tensor.Class] ?? []);
+        foreach (var kernel in plan.Steps.Select(step => step.Kernels[tensor.Class]).OfType<ClassKernel>().Concat(streams))
         {
             for (var i = 0; i < kernel.Inputs.Count; i++)
             {

@@ -22,6 +22,9 @@ public sealed class RunResult : IDisposable
     /// <summary>Input tensors with NaN or infinity; with an output's path, results that overflowed from finite inputs.</summary>
     public required IReadOnlyList<NonFinite> NonFinite { get; init; }
 
+    /// <summary>How well matrices were kept, in the order of steps, ops and tensors.</summary>
+    public required IReadOnlyList<MatrixReport> Matrices { get; init; }
+
     /// <summary>Bytes read from checkpoints.</summary>
     public required long BytesRead { get; init; }
 

@@ -35,6 +35,8 @@ type Op =
     | Keep
     /// The first argument with each element zeroed with probability p (second), by the generator seeded with the third.
     | Drop
+    /// Tensors made of whole tensors taken as matrices; the arguments are the tensors and, where the kind takes one, a number.
+    | Matrix of MatrixKind
     /// A number that only a run can tell (what a command printed, a coefficient of a basis), and over what it varies; resolved before planning.
     | Late of number: int * extent: Extent
     /// A number for each tensor, known beforehand.
@@ -60,6 +62,7 @@ type Graph() =
         match op with
         | Source _
         | Keep
+        | Matrix _
         | Drop -> Extent.Element
         | Ramp
         | Choose _ -> max Extent.Tensor widest
@@ -98,6 +101,9 @@ module NodePatterns =
         | _ -> ValueNone
 
     let opNumber = OpTable.IndexOf
+
+    /// What a pass over the data finds out before others can use it.
+    let isFound (n: Node) = n.Op.IsReduce || n.Op.IsMatrix
 
     /// The (coefficient, term) pairs of a Linear node.
     let pairs (n: Node) = [ for i in 0..2 .. n.Args.Length - 1 -> n.Args[i], n.Args[i + 1] ]

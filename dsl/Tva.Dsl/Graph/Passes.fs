@@ -99,6 +99,9 @@ module Passes =
                   | Reduce _ -> n.Args.Length = 1
                   | Keep -> n.Args.Length = 2
                   | Drop -> n.Args.Length = 3
+                  | Matrix MatrixKind.Polar -> n.Args.Length = 1
+                  | Matrix MatrixKind.SingularMerge -> n.Args.Length > 1
+                  | Matrix _ -> n.Args.Length = 2
               if not arity then
                   $"node {n.Id} ({n.Op}) has {n.Args.Length} arguments"
               if n.Op = Linear && arity && pairs n |> List.exists (fun (k, _) -> not (isNumber k)) then

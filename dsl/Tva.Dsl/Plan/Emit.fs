@@ -102,6 +102,7 @@ type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> str
                     let arg i = if i < args.Length then args[i] else -1
                     put (Instruction(Code.Apply, arg 0, arg 1, arg 2, op))
                 | Keep -> (let x = lower n.Args[0] in put (Instruction(Code.Keep, x, Index = keep n.Args[1])))
+                | Matrix _ -> (let struct (step, index) = slot n in input (MatrixInput(step, index)) DType.F32)
                 | Drop ->
                     let u = input (RandomInput(scalars.Index n.Args[2])) DType.F32
                     let dropped = apply "lt" u (lower n.Args[1]) -1
@@ -181,7 +182,8 @@ module Emit =
             if n.Extent = Extent.Element && seen.Add n.Id then
                 match n.Op with
                 | Source s -> sources.Add s |> ignore
-                | Reduce _ -> ()
+                | Reduce _
+                | Matrix _ -> ()
                 | _ -> Array.iter visit n.Args
         Seq.iter visit roots
         sources

@@ -95,6 +95,7 @@ module Formula =
             match kernel.Inputs[i] with
             | :? FileInput as f -> names[f.Source]
             | :? RandomInput as r -> $"uniform({scalars[r.Seed]})"
+            | :? MatrixInput as m -> $"m{m.Step}.{m.Matrix}"
             | :? RowInput as r -> $"{scalars[r.Scalar]}[row]"
             | _ -> "?"
         let parameter i =
