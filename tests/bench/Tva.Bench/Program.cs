@@ -9,6 +9,8 @@ using Tva.Core.Execution;
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- copy OUT INPUT...     [--block 65536] [--threads N]
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- read INPUT...
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- gram BASE TASK...     [--repeat 5] [--memory BYTES] [--threads N]
+// And how near matrix products come to the most this processor can multiply and add.
+//   dotnet run -c Release --project tests/bench/Tva.Bench -- matmul                [--repeat 5] [--threads N]
 var files = args.Skip(1).TakeWhile(a => !a.StartsWith("--", StringComparison.Ordinal)).ToList();
 long Option(string name, long otherwise)
 {
@@ -16,10 +18,20 @@ long Option(string name, long otherwise)
     return i < 0 ? otherwise : long.Parse(args[i + 1], CultureInfo.InvariantCulture);
 }
 
+if (args is ["matmul", ..])
+{
+    foreach (var line in Products.Run((int)Option("--threads", Environment.ProcessorCount), (int)Option("--repeat", 5)))
+    {
+        Console.WriteLine(line);
+    }
+
+    return 0;
+}
+
 if (args.Length < 2 || args[0] is not ("copy" or "read" or "gram"))
 {
     Console.Error.WriteLine(
-        "usage: copy OUT INPUT... | read INPUT... | gram BASE TASK...   [--block BYTES] [--threads N] [--repeat N] [--memory BYTES]");
+        "usage: copy OUT INPUT... | read INPUT... | gram BASE TASK... | matmul   [--block BYTES] [--threads N] [--repeat N] [--memory BYTES]");
     return 2;
 }
 
