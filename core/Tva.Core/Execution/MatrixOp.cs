@@ -33,8 +33,9 @@ public sealed record MatrixOp(MatrixKind Kind, int Argument, IReadOnlyList<IRead
 /// <param name="Matrix">Its number there.</param>
 /// <param name="Tensor">The plan's tensor.</param>
 /// <param name="Rank">The rank that was kept.</param>
-/// <param name="Error">‖X − X̃‖ / ‖X‖; NaN where it says nothing.</param>
-public readonly record struct MatrixReport(int Step, int Matrix, int Tensor, int Rank, double Error);
+/// <param name="Error">‖X − X̃‖ / ‖X‖; NaN where nothing is approximated.</param>
+/// <param name="Norm">‖X‖.</param>
+public readonly record struct MatrixReport(int Step, int Matrix, int Tensor, int Rank, double Error, double Norm);
 
 /// <summary>How much of a matrix op's memory a tensor takes, from shapes alone.</summary>
 /// <param name="Work">Bytes while it is made, the result included.</param>

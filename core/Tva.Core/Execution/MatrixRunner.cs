@@ -1,5 +1,3 @@
-using System.Numerics;
-using System.Runtime.InteropServices;
 using Tva.Core.Matrices;
 
 namespace Tva.Core.Execution;
@@ -23,6 +21,13 @@ internal sealed unsafe class MatrixRunner(Engine engine, Flow flow, KernelCall c
         {
             Make(job, op, streams);
         }
+        catch (MatrixNotFiniteException)
+        {
+            var sources = streams.SelectMany(k => k.Kernel.Inputs).OfType<FileInput>().Select(f => engine.Plan.Sources[f.Source].Path).Distinct();
+            throw new FaultException(
+                $"{engine.Plan.Tensors[job.Tensor].Name}: what is computed of {string.Join(", ", sources)} has NaN or infinity there, and such a matrix "
+                + "has no singular values; repair that file, or leave the tensor out");
+        }
         finally
         {
             engine.MatrixMemory.Return(cost.Work);
@@ -39,14 +44,13 @@ internal sealed unsafe class MatrixRunner(Engine engine, Flow flow, KernelCall c
         {
             case MatrixKind.LowRank:
                 var rank = Math.Max(1, (int)Math.Min(Math.Floor(argument), Math.Min(m, n)));
-                Keep(TruncatedSvd.ByRank(Matrix(job, streams[0]), m, n, rank, threads, stop));
+                Keep(TruncatedSvd.ByRank(Matrix(job, streams[0]), m, n, rank, threads, cancel: stop));
                 break;
             case MatrixKind.KeptEnergy:
-                Keep(TruncatedSvd.ByEnergy(Matrix(job, streams[0]), m, n, argument, threads, stop));
-                break;
+                throw new NotImplementedException();
             case MatrixKind.Polar:
                 var factor = PolarFactor.Of(Matrix(job, streams[0]), m, n, threads, stop);
-                engine.Matrices.Set(new MadeMatrix.Whole(factor), new MatrixReport(job.Step, job.Matrix, job.Tensor, Math.Min(m, n), double.NaN));
+                engine.Matrices.Set(new MadeMatrix.Whole(factor), new MatrixReport(job.Step, job.Matrix, job.Tensor, Math.Min(m, n), double.NaN, double.NaN));
                 break;
             default:
                 Keep(TsvMerge.Of(streams.Length, i => Matrix(job, streams[i]), m, n, argument, threads, stop));
@@ -54,7 +58,7 @@ internal sealed unsafe class MatrixRunner(Engine engine, Flow flow, KernelCall c
         }
 
         void Keep(LowRankFactors f) => engine.Matrices.Set(
-            new MadeMatrix.Product(f.Left, f.Right, f.Rank, columns), new MatrixReport(job.Step, job.Matrix, job.Tensor, f.Rank, f.RelativeError));
+            new MadeMatrix.Product(f.Left, f.Right, f.Rank, columns), new MatrixReport(job.Step, job.Matrix, job.Tensor, f.Rank, op.Kind == MatrixKind.SingularMerge ? double.NaN : f.Error, f.Norm));
     }
 
     /// <summary>A stream over the whole tensor.</summary>
@@ -76,27 +80,6 @@ internal sealed unsafe class MatrixRunner(Engine engine, Flow flow, KernelCall c
             }
         }
 
-        if (!IsFinite(matrix))
-        {
-            var sources = kernel.Kernel.Inputs.OfType<FileInput>().Select(f => engine.Plan.Sources[f.Source].Path).Distinct();
-            throw new FaultException(
-                $"{engine.Plan.Tensors[job.Tensor].Name}: what is computed of {string.Join(", ", sources)} has NaN or infinity there, and such a matrix "
-                + "has no singular values; repair that file, or leave the tensor out");
-        }
-
         return matrix;
-    }
-
-    // 0·NaN and 0·∞ are NaN, and stay so in a sum.
-    private static bool IsFinite(float[] matrix)
-    {
-        var sum = Vector<float>.Zero;
-        var vectors = MemoryMarshal.Cast<float, Vector<float>>(matrix);
-        foreach (var v in vectors)
-        {
-            sum += v * Vector<float>.Zero;
-        }
-
-        return float.IsFinite(Vector.Sum(sum)) && Array.TrueForAll(matrix[(vectors.Length * Vector<float>.Count)..], float.IsFinite);
     }
 }

@@ -24,6 +24,19 @@ type Work(program: Program, settings: RunSettings, onEvent: Event -> unit, cance
             let counts = String.Join(" and ", count "NaN" n.NaNs @ count "infinite" n.Infinities)
             onEvent (Event.Warned $"{n.Path}: tensor `{n.Tensor}` has {counts} elements")
 
+    /// How near low-rank matrices came, for each operation of the plan.
+    let tellMatrices (planned: Planned) (result: RunResult) =
+        for _, reports in result.Matrices |> Seq.filter (fun r -> not (Double.IsNaN r.Error)) |> Seq.groupBy (fun r -> struct (r.Step, r.Matrix)) do
+            let reports = List.ofSeq reports
+            let total = reports |> List.sumBy (fun r -> r.Norm * r.Norm)
+            let lost = reports |> List.sumBy (fun r -> r.Norm * r.Error * r.Norm * r.Error)
+            let worst = reports |> List.maxBy _.Error
+            let least, most = reports |> List.map _.Rank |> List.min, reports |> List.map _.Rank |> List.max
+            let rank = if least = most then $"rank {most}" else $"ranks {least} to {most}"
+            let matrices = if reports.Length = 1 then "1 matrix" else $"{reports.Length} matrices"
+            let error = sqrt (if total > 0.0 then lost / total else 0.0)
+            onEvent (Event.Noted $"lowrank: {matrices} at {rank}, relative error {Formula.number error}, at most {Formula.number worst.Error} ({planned.Plan.Tensors[worst.Tensor].Name})")
+
     member _.Settings = settings
     member _.Tell(e: Event) = onEvent e
     member _.Cancellation = cancellation
@@ -45,6 +58,7 @@ type Work(program: Program, settings: RunSettings, onEvent: Event -> unit, cance
         onEvent (Event.Started what)
         let result = this.During(group.Saves, fun () -> Executor.Run(group.Planned.Plan, options, progress, cancellation))
         warn result
+        tellMatrices group.Planned result
         onEvent (Event.Finished(result.BytesRead, result.BytesWritten, result.Elapsed))
         result
 
