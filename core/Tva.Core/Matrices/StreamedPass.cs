@@ -47,16 +47,15 @@ internal sealed unsafe class StreamedPass : IDisposable
     }
 
     /// <summary>
-    /// y (m×l) = scale·X·z, and back (n×l) = scale·Xᵀy unless it is null. Returns Σx² of X as it is, which is finite exactly if all
-    /// of X is.
+    /// y (m×l) = X·z, where z isn't null, and back (n×l) = Xᵀy, where that isn't. Returns Σx² which is finite exactly if all of X is.
     /// </summary>
-    public double Run(float* x, float scale, float* z, float* y, float* back, int threads, CancellationToken cancel)
+    public double Run(float* x, float* z, float* y, float* back, int threads, CancellationToken cancel)
     {
         switch (CpuKernel.Width)
         {
-            case 512: Run<V512>(x, scale, z, y, back, threads, cancel); break;
-            case 256: Run<V256>(x, scale, z, y, back, threads, cancel); break;
-            default: Run<V128>(x, scale, z, y, back, threads, cancel); break;
+            case 512: Run<V512>(x, z, y, back, threads, cancel); break;
+            case 256: Run<V256>(x, z, y, back, threads, cancel); break;
+            default: Run<V128>(x, z, y, back, threads, cancel); break;
         }
 
         var sum = 0.0;
@@ -76,7 +75,7 @@ internal sealed unsafe class StreamedPass : IDisposable
     }
 
     /// <summary>As above, in vectors of a width of one's choice.</summary>
-    internal void Run<V>(float* x, float scale, float* z, float* y, float* back, int threads, CancellationToken cancel)
+    internal void Run<V>(float* x, float* z, float* y, float* back, int threads, CancellationToken cancel)
         where V : struct, IVec<V>
     {
         var sums = (float*)partials.Pointer;
@@ -90,7 +89,7 @@ internal sealed unsafe class StreamedPass : IDisposable
                 var row = block * height;
                 var rows = Math.Min(height, m - row);
                 squares[block] = Step<V>(
-                    x + ((long)row * n), rows, scale, z, y + ((long)row * l), back == null ? null : sums + ((long)run * n * l), block > first, (float*)buffer.Pointer);
+                    x + ((long)row * n), rows, z, y + ((long)row * l), back == null ? null : sums + ((long)run * n * l), block > first, (float*)buffer.Pointer);
             }
 
             buffers.Give(buffer);
@@ -102,19 +101,19 @@ internal sealed unsafe class StreamedPass : IDisposable
     }
 
     /// <summary>A block of rows: its part of y, then what it adds to the run's sums while it is still in the cache.</summary>
-    private double Step<V>(float* x, int rows, float scale, float* z, float* y, float* sums, bool add, float* buffer)
+    private double Step<V>(float* x, int rows, float* z, float* y, float* sums, bool add, float* buffer)
         where V : struct, IVec<V>
     {
+        // Whole rows first: that is the order in which memory is fastest.
         var square = 0.0;
-        for (var k = 0; k < n; k += Chain)
+        for (var i = 0; i < rows; i++)
         {
-            var inner = Math.Min(Chain, n - k);
-            for (var i = 0; i < rows; i++)
-            {
-                square += Copy(x + ((long)i * n) + k, buffer + (i * stride) + k, inner, scale);
-            }
+            square += Copy(x + ((long)i * n), buffer + (i * stride), n);
+        }
 
-            Tile.Multiply<V>(buffer + k, stride, 1, z + ((long)k * l), l, y, l, rows, inner, l, k > 0);
+        for (var k = 0; z != null && k < n; k += Chain)
+        {
+            Tile.Multiply<V>(buffer + k, stride, 1, z + ((long)k * l), l, y, l, rows, Math.Min(Chain, n - k), l, k > 0);
         }
 
         if (sums != null)
@@ -152,18 +151,17 @@ internal sealed unsafe class StreamedPass : IDisposable
         }
     }
 
-    /// <summary>to = scale·from, and Σ from² in sixteen sums side by side on every machine.</summary>
+    /// <summary>to = from, and Σ from² in sixteen sums side by side on every machine.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static double Copy(float* from, float* to, int count, float scale)
+    private static double Copy(float* from, float* to, int count)
     {
         Vector256<double> s0 = default, s1 = default, s2 = default, s3 = default;
-        var factor = Vector256.Create(scale);
         var i = 0;
         for (; i + 16 <= count; i += 16)
         {
             var (x, y) = (Vector256.Load(from + i), Vector256.Load(from + i + 8));
-            (x * factor).Store(to + i);
-            (y * factor).Store(to + i + 8);
+            x.Store(to + i);
+            y.Store(to + i + 8);
             var (x0, x1) = Vector256.Widen(x);
             var (y0, y1) = Vector256.Widen(y);
             (s0, s1) = (s0 + (x0 * x0), s1 + (x1 * x1));
@@ -174,7 +172,7 @@ internal sealed unsafe class StreamedPass : IDisposable
         var sum = s0[0] + s0[1] + s0[2] + s0[3];
         for (; i < count; i++)
         {
-            to[i] = from[i] * scale;
+            to[i] = from[i];
             sum += (double)from[i] * from[i];
         }
 

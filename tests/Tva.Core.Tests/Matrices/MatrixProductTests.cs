@@ -78,9 +78,9 @@ public class MatrixProductTests
         using var pass = new StreamedPass(m, n, l);
         fixed (float* xs = x, zs = z, y0 = y[0], y1 = y[1], y2 = y[2], b0 = back[0], b1 = back[1], b2 = back[2])
         {
-            square[0] = pass.Run(xs, 1, zs, y0, b0, 1, Numbers.Stop);
-            square[1] = pass.Run(xs, 1, zs, y1, b1, 4, Numbers.Stop);
-            pass.Run<V128>(xs, 1, zs, y2, b2, 2, Numbers.Stop);
+            square[0] = pass.Run(xs, zs, y0, b0, 1, Numbers.Stop);
+            square[1] = pass.Run(xs, zs, y1, b1, 4, Numbers.Stop);
+            pass.Run<V128>(xs, zs, y2, b2, 2, Numbers.Stop);
         }
 
         var expected = Numbers.Multiply(x, false, z, false, m, n, l);

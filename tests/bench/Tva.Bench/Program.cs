@@ -9,8 +9,9 @@ using Tva.Core.Execution;
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- copy OUT INPUT...     [--block 65536] [--threads N]
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- read INPUT...
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- gram BASE TASK...     [--repeat 5] [--memory BYTES] [--threads N]
-// And how near matrix products come to the most this processor can multiply and add.
+// And how near matrix products come to the most this processor can multiply and add, and what low-rank approximation takes.
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- matmul                [--repeat 5] [--threads N]
+//   dotnet run -c Release --project tests/bench/Tva.Bench -- lowrank F32_FILE      --rows M --columns N [--rank 16] [--repeat 5] [--threads N]
 var files = args.Skip(1).TakeWhile(a => !a.StartsWith("--", StringComparison.Ordinal)).ToList();
 long Option(string name, long otherwise)
 {
@@ -18,9 +19,13 @@ long Option(string name, long otherwise)
     return i < 0 ? otherwise : long.Parse(args[i + 1], CultureInfo.InvariantCulture);
 }
 
-if (args is ["matmul", ..])
+if (args is ["matmul", ..] or ["lowrank", _, ..])
 {
-    foreach (var line in Products.Run((int)Option("--threads", Environment.ProcessorCount), (int)Option("--repeat", 5)))
+    var (atOnce, repeats) = ((int)Option("--threads", Environment.ProcessorCount), (int)Option("--repeat", 5));
+    var lines = args[0] == "matmul"
+        ? Products.Run(atOnce, repeats)
+        : Decompositions.Run(args[1], (int)Option("--rows", 0), (int)Option("--columns", 0), (int)Option("--rank", 16), atOnce, repeats);
+    foreach (var line in lines)
     {
         Console.WriteLine(line);
     }
@@ -31,7 +36,7 @@ if (args is ["matmul", ..])
 if (args.Length < 2 || args[0] is not ("copy" or "read" or "gram"))
 {
     Console.Error.WriteLine(
-        "usage: copy OUT INPUT... | read INPUT... | gram BASE TASK... | matmul   [--block BYTES] [--threads N] [--repeat N] [--memory BYTES]");
+        "usage: copy OUT INPUT... | read INPUT... | gram BASE TASK... | matmul | lowrank FILE   [--block BYTES] [--threads N] [--repeat N] [--memory BYTES]");
     return 2;
 }
 
