@@ -30,7 +30,8 @@ let private request (w: Writer) (sources: Checkpoint[]) (outputs: Node list) sca
       Outputs =
         [ for i, root in List.indexed outputs ->
               { Root = root; Path = $"out{i}.safetensors"; DTypes = [| for t in sources[0].Tensors -> t.DType |]; Metadata = [ "made", "by a test" ]; Stack = None } ]
-      Scalars = scalars }
+      Scalars = scalars
+      Factors = [] }
 
 let private planOf w count outputs scalars = Plan.make (request w [| for i in 0 .. count - 1 -> checkpoint DType.F32 i |] outputs scalars)
 

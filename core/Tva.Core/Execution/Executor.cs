@@ -32,6 +32,7 @@ public static class Executor
                 Layers = engine.Shape.LayerIds,
                 NonFinite = engine.Log.Entries(),
                 Matrices = engine.Matrices.Reports(),
+                Factors = engine.Matrices.Kept,
                 BytesRead = read,
                 BytesWritten = written,
                 Elapsed = clock.Elapsed,

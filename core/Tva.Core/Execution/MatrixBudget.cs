@@ -35,7 +35,7 @@ internal sealed record MatrixBudget(long Largest, string? Reason, long All, long
         }
 
         var first = plan.Steps.TakeWhile(step => step.Matrices.Count == 0).Count();
-        var waits = plan.Steps.Skip(first).SkipLast(1).Any(step => step.Reductions.Any(r => r.Extent <= Extent.Layer));
+        var waits = plan.Steps.Any(step => step.Matrices.Any(op => op.Kept)) || plan.Steps.Skip(first).SkipLast(1).Any(step => step.Reductions.Any(r => r.Extent <= Extent.Layer));
         return new MatrixBudget(largest, reason, waits ? all : 0, waits ? 0 : each);
     }
 

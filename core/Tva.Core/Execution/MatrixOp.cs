@@ -26,7 +26,11 @@ public enum MatrixKind : byte
 /// <param name="Argument">Index of a scalar known before the step, at most one per tensor; -1 for none.</param>
 /// <param name="Streams">Per tensor class the matrices it is made of, each a kernel of one scratch stream that feeds nothing; null where
 /// the class has no part in it.</param>
-public sealed record MatrixOp(MatrixKind Kind, int Argument, IReadOnlyList<IReadOnlyList<ClassKernel>?> Streams);
+public sealed record MatrixOp(MatrixKind Kind, int Argument, IReadOnlyList<IReadOnlyList<ClassKernel>?> Streams)
+{
+    /// <summary>Whether the factors are a result of the run: see <see cref="RunResult.Factors"/>.</summary>
+    public bool Kept { get; init; }
+}
 
 /// <summary>What a matrix operation made of one tensor.</summary>
 /// <param name="Step">Its step.</param>

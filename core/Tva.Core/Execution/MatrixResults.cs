@@ -28,19 +28,27 @@ internal sealed class MatrixResults(ExecutionPlan plan)
 {
     private readonly MadeMatrix?[][][] made = [.. plan.Steps.Select(s => s.Matrices.Select(_ => new MadeMatrix?[plan.Tensors.Count]).ToArray())];
     private readonly List<MatrixReport> reports = [];
+    private readonly Dictionary<(int Step, int Matrix, int Tensor), LowRankFactors> kept = [];
 
     /// <summary>The result of an op for a tensor.</summary>
     public MadeMatrix this[int step, int matrix, int tensor] => made[step][matrix][tensor]!;
 
-    /// <summary>Keeps a result.</summary>
-    public void Set(MadeMatrix result, MatrixReport report)
+    /// <summary>Keeps a result until the tensor is through; its factors for good where the plan wants them.</summary>
+    public void Set(MadeMatrix result, MatrixReport report, LowRankFactors? factors = null)
     {
         made[report.Step][report.Matrix][report.Tensor] = result;
         lock (reports)
         {
             reports.Add(report);
+            if (factors is not null && plan.Steps[report.Step].Matrices[report.Matrix].Kept)
+            {
+                kept.Add((report.Step, report.Matrix, report.Tensor), factors);
+            }
         }
     }
+
+    /// <summary>The factors that the plan wants.</summary>
+    public IReadOnlyDictionary<(int Step, int Matrix, int Tensor), LowRankFactors> Kept => kept;
 
     /// <summary>The tensor is through: nobody asks for its matrices any more.</summary>
     public void Free(int tensor)

@@ -43,7 +43,8 @@ internal sealed unsafe class MatrixRunner(Engine engine, Flow flow, KernelCall c
         switch (op.Kind)
         {
             case MatrixKind.LowRank:
-                var rank = Math.Max(1, (int)Math.Min(Math.Floor(argument), Math.Min(m, n)));
+                // A schedule that means 3 may come to 2.9999999999999996.
+                var rank = Math.Max(1, (int)Math.Min(Math.Floor(argument + 1e-6), Math.Min(m, n)));
                 Keep(TruncatedSvd.ByRank(Matrix(job, streams[0]), m, n, rank, threads, cancel: stop));
                 break;
             case MatrixKind.KeptEnergy:
@@ -58,7 +59,7 @@ internal sealed unsafe class MatrixRunner(Engine engine, Flow flow, KernelCall c
         }
 
         void Keep(LowRankFactors f) => engine.Matrices.Set(
-            new MadeMatrix.Product(f.Left, f.Right, f.Rank, columns), new MatrixReport(job.Step, job.Matrix, job.Tensor, f.Rank, op.Kind == MatrixKind.SingularMerge ? double.NaN : f.Error, f.Norm));
+            new MadeMatrix.Product(f.Left, f.Right, f.Rank, columns), new MatrixReport(job.Step, job.Matrix, job.Tensor, f.Rank, op.Kind == MatrixKind.SingularMerge ? double.NaN : f.Error, f.Norm), f);
     }
 
     /// <summary>A stream over the whole tensor.</summary>

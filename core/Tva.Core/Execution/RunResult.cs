@@ -1,4 +1,5 @@
 using Tva.Core.Checkpoints;
+using Tva.Core.Matrices;
 
 namespace Tva.Core.Execution;
 
@@ -24,6 +25,9 @@ public sealed class RunResult : IDisposable
 
     /// <summary>How well matrices were kept, in the order of steps, ops and tensors.</summary>
     public required IReadOnlyList<MatrixReport> Matrices { get; init; }
+
+    /// <summary>The factors of matrix ops that are <see cref="MatrixOp.Kept"/>, by step, op and plan tensor.</summary>
+    public required IReadOnlyDictionary<(int Step, int Matrix, int Tensor), LowRankFactors> Factors { get; init; }
 
     /// <summary>Bytes read from checkpoints.</summary>
     public required long BytesRead { get; init; }

@@ -124,5 +124,6 @@ module Batch =
                     Reference = reference
                     Vectors = program.Vectors
                     Outputs = outputs
-                    Scalars = numbers |> List.map bind }
+                    Scalars = numbers |> List.map bind
+                    Factors = [] }
               { Planned = Plan.make request; Reference = reference; Saves = saves; Numbers = numbers } ]

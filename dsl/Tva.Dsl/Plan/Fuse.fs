@@ -57,7 +57,8 @@ module Fuse =
         | ReduceKind.Quantile -> false
         | _ -> streams |> Array.exists (fun s -> s.Op = Const 0.0)
 
-    let run (groups: Group[]) (outputs: Node list) (scalars: Node list) : Fused =
+    /// `kept` are matrices wanted for themselves.
+    let run (groups: Group[]) (outputs: Node list) (scalars: Node list) (kept: Node list) : Fused =
         let cache = Dictionary<int, List<Node>>()
         let direct (n: Node) =
             match cache.TryGetValue n.Id with
@@ -95,6 +96,10 @@ module Fuse =
         for c in 0 .. groups.Length - 1 do
             for root in roots[c] do
                 for r in direct root do
+                    need c r
+        for k in kept do
+            for c in 0 .. groups.Length - 1 do
+                for r in direct (groups[c].Resolve k) do
                     need c r
         for s in scalars do
             for r in direct s do

@@ -29,7 +29,9 @@ type Request =
       Vectors: IReadOnlySet<int>
       Outputs: OutputRequest list
       /// Numbers wanted as results.
-      Scalars: Node list }
+      Scalars: Node list
+      /// Low-rank matrices whose factors are wanted.
+      Factors: Node list }
 
 /// How to get at a wanted number.
 [<RequireQualifiedAccess>]
@@ -54,8 +56,8 @@ type Planned =
       Classes: TensorClass[]
       /// The reductions of each step, as in the graph.
       Reductions: Node[][]
-      /// The matrices of each step, as in the graph.
-      Matrices: Node[][] }
+      /// Of each wanted low-rank matrix, for the tensors that have one: the plan's tensor, step and op.
+      Factors: struct (int * int * int) list list }
 
 module Plan =
 
@@ -75,16 +77,17 @@ module Plan =
     let make (request: Request) : Planned =
         let g = request.Graph
         let set = request.Sources[request.Reference].Tensors
-        let raw = [ for o in request.Outputs -> o.Root ] @ request.Scalars
+        let raw = [ for o in request.Outputs -> o.Root ] @ request.Scalars @ request.Factors
         // The reference comes first: what is copied is copied from there.
         let mentioned = request.Reference :: (sourcesMentioned raw |> List.filter ((<>) request.Reference))
         let sourceNumber = mentioned |> List.mapi (fun i s -> s, i) |> dict
         let passes = List<PassReport>()
         let roots = raw |> bindNumel g set |> Passes.run g passes.Add
-        let outputs, scalarRoots = List.splitAt request.Outputs.Length roots
+        let outputs, others = List.splitAt request.Outputs.Length roots
+        let scalarRoots, kept = List.splitAt request.Scalars.Length others
 
         let groups = Specialize.groups g set roots |> Array.ofList
-        let fused = Fuse.run groups outputs scalarRoots
+        let fused = Fuse.run groups outputs scalarRoots kept
         let streams (group: int) (r: Node) =
             match fused.Feeds.TryGetValue(struct (group, r.Id)) with
             | true, streams when not (Fuse.contributesNothing r streams) -> Some streams
@@ -185,6 +188,8 @@ module Plan =
                    for key, value in o.Metadata do
                        metadata[key] <- value
                    PlanOutput(o.Path, [| for i in planned -> o.DTypes[i] |], metadata, Stack = Option.toNullable o.Stack) |]
+        let keptIn = kept |> List.map (fun k -> groups |> Array.map (fun group -> group.Resolve k))
+        let isKept (m: Node) = keptIn |> List.exists (Array.exists (fun n -> n.Id = m.Id))
         let ops =
             fused.Matrices |> Array.map (Array.map (fun m ->
                 let streams = Array.create<IReadOnlyList<ClassKernel> | null> classes.Length null
@@ -193,7 +198,8 @@ module Plan =
                     | true, kernels -> streams[k] <- kernels
                     | _ -> ()
                 match m.Op, Fuse.parts m with
-                | Matrix kind, (_, number) -> MatrixOp(kind, (match number with Some n -> scalars.Index n | None -> -1), streams)
+                | Matrix kind, (_, number) ->
+                    MatrixOp(kind, (match number with Some n -> scalars.Index n | None -> -1), streams, Kept = isKept m)
                 | _ -> invalidOp "not a matrix"))
         let steps = Array.map3 (fun (r: Reduction[]) (k: (ClassKernel | null)[]) ops -> Step(r, k, Matrices = ops)) reductions kernels ops
         { Plan =
@@ -203,4 +209,9 @@ module Plan =
           Passes = List.ofSeq passes
           Classes = [| for c, _, members in classes -> { Tensors = members |> List.map (fun i -> place[i]); Roots = fused.Roots[c] } |]
           Reductions = fused.Steps
-          Matrices = fused.Matrices }
+          Factors =
+            [ for nodes in keptIn ->
+                  [ for c in 0 .. groups.Length - 1 do
+                        if nodes[c].Op.IsMatrix then
+                            let struct (step, i) = fused.Slot nodes[c]
+                            for t in groups[c].Members -> struct (place[t], step, i) ] ] }
