@@ -109,7 +109,7 @@ let ``iso_c gives every singular value of the sum their mean, and averages vecto
 let private tsv (share: float option) (xs: Matrix<float> list) =
     let parts = xs |> List.map svd
     let least = min xs.Head.RowCount xs.Head.ColumnCount
-    let k = match share with Some s -> int (s * float least) | None -> least / xs.Length
+    let k = int (defaultArg share 1.0 * float least / float xs.Length)
     let beside (pick: Factorization.Svd<float> -> Matrix<float>) = parts |> List.map pick |> List.reduce (fun a b -> a.Append b)
     let u = beside (fun s -> s.U.SubMatrix(0, xs.Head.RowCount, 0, k))
     let v = beside (fun s -> s.VT.SubMatrix(0, k, 0, xs.Head.ColumnCount).Transpose())
@@ -125,8 +125,8 @@ let ``tsv_merge keeps leading triples of each task and makes them orthonormal`` 
     let expected =
         asMatrices three.Head
         |> Map.filter (fun name _ -> shapes.Value[name].Length = 2)
-        |> Map.map (fun name _ -> tsv (if given then Some 0.25 else None) [ for t in three -> (asMatrices t)[name] ])
-    let text = "tsv_merge(family(A, tasks.letters, tasks.shapes)" + (if given then ", keep = 0.25)" else ")")
+        |> Map.map (fun name _ -> tsv (if given then Some 0.5 else None) [ for t in three -> (asMatrices t)[name] ])
+    let text = "tsv_merge(family(A, tasks.letters, tasks.shapes)" + (if given then ", keep = 0.5)" else ")")
     saved temp text |> agree 5e-4 expected (sum three |> scale (1.0 / 3.0))
 
 [<Fact>]

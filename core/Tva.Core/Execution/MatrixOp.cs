@@ -15,8 +15,8 @@ public enum MatrixKind : byte
     Polar,
 
     /// <summary>
-    /// Of T matrices the leading singular triples of each, the argument's share of min(m, n) (0: one T-th), side by side; U and V made orthonormal by
-    /// their polar factors, multiplied back (arXiv 2412.00081).
+    /// Of T matrices the leading singular triples of each, one T-th of the argument's share of min(m, n), side by side; U and V made
+    /// orthonormal by their polar factors, multiplied back (arXiv 2412.00081).
     /// </summary>
     SingularMerge,
 }
@@ -55,7 +55,7 @@ internal readonly record struct MatrixCost(long Work, long Result)
         var rank = op.Kind switch
         {
             MatrixKind.LowRank when argument >= 0 => (long)Math.Min(argument, least),
-            MatrixKind.SingularMerge when argument > 0 => (long)Math.Min(Math.Ceiling(argument * least) * streams, int.MaxValue),
+            MatrixKind.SingularMerge when argument > 0 => Math.Max(streams, (long)(argument * least)),
             _ => least,
         };
         var matrix = m * n * sizeof(float);

@@ -9,10 +9,10 @@ internal abstract unsafe class MadeMatrix
     public abstract void Fill(long start, float* destination, long count);
 
     /// <summary>Left·Right.</summary>
-    internal sealed class Product(float[] left, float[] right, int rank, long columns) : MadeMatrix
+    internal sealed class Product(float[] left, float[] right, int rank, int columns) : MadeMatrix
     {
         public override void Fill(long start, float* destination, long count) =>
-            FactorProduct.Range(left, right, rank, checked((int)columns), start, new Span<float>(destination, checked((int)count)));
+            FactorProduct.Range(left, right, rank, columns, start, new Span<float>(destination, checked((int)count)));
     }
 
     /// <summary>The entries themselves.</summary>

@@ -48,25 +48,35 @@ internal sealed unsafe class MatrixRunner(Engine engine, Flow flow, KernelCall c
                 Keep(TruncatedSvd.ByRank(Matrix(job, streams[0]), m, n, rank, threads, cancel: stop));
                 break;
             case MatrixKind.KeptEnergy:
-                throw new NotImplementedException();
+                Keep(TruncatedSvd.ByEnergy(Matrix(job, streams[0]), m, n, argument, threads, cancel: stop));
+                break;
             case MatrixKind.Polar:
                 var factor = PolarFactor.Of(Matrix(job, streams[0]), m, n, threads, stop);
-                engine.Matrices.Set(new MadeMatrix.Whole(factor), new MatrixReport(job.Step, job.Matrix, job.Tensor, Math.Min(m, n), double.NaN, double.NaN));
+                engine.Matrices.Set(new MadeMatrix.Whole(factor), Report(Math.Min(m, n), double.NaN, double.NaN));
                 break;
             default:
-                Keep(TsvMerge.Of(streams.Length, i => Matrix(job, streams[i]), m, n, argument, threads, stop));
+                var triples = TsvMerge.Triples(m, n, streams.Length, argument);
+                var (left, right, merged) = TsvMerge.Run(streams.Length, m, n, triples, (i, x) => Fill(job, streams[i], x), threads, cancel: stop);
+                engine.Matrices.Set(new MadeMatrix.Product(left, right, merged, n), Report(merged, double.NaN, double.NaN));
                 break;
         }
 
-        void Keep(LowRankFactors f) => engine.Matrices.Set(
-            new MadeMatrix.Product(f.Left, f.Right, f.Rank, columns), new MatrixReport(job.Step, job.Matrix, job.Tensor, f.Rank, op.Kind == MatrixKind.SingularMerge ? double.NaN : f.Error, f.Norm), f);
+        void Keep(LowRankFactors f) => engine.Matrices.Set(new MadeMatrix.Product(f.Left, f.Right, f.Rank, n), Report(f.Rank, f.Error, f.Norm), f);
+
+        MatrixReport Report(int rank, double error, double norm) => new(job.Step, job.Matrix, job.Tensor, rank, error, norm);
     }
 
     /// <summary>A stream over the whole tensor.</summary>
     private float[] Matrix(Job job, StepKernel kernel)
     {
+        var matrix = GC.AllocateUninitializedArray<float>(checked((int)engine.Shape.Elements[job.Tensor]));
+        Fill(job, kernel, matrix);
+        return matrix;
+    }
+
+    private void Fill(Job job, StepKernel kernel, float[] matrix)
+    {
         var elements = engine.Shape.Elements[job.Tensor];
-        var matrix = GC.AllocateUninitializedArray<float>(checked((int)elements));
         var unit = engine.Budget.BlockElements(kernel);
         for (long at = 0; at < elements && !flow.Scheduler.Failed; at += unit)
         {
@@ -80,7 +90,5 @@ internal sealed unsafe class MatrixRunner(Engine engine, Flow flow, KernelCall c
                 new ReadOnlySpan<float>(call.Stream(0), length).CopyTo(matrix.AsSpan((int)(at + within)));
             }
         }
-
-        return matrix;
     }
 }

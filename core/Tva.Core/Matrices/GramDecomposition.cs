@@ -21,6 +21,9 @@ internal sealed unsafe class GramDecomposition
     /// <summary>All min(m, n) singular values, from the largest.</summary>
     public double[] Values { get; }
 
+    /// <summary>‖X‖.</summary>
+    public double Norm => Math.Sqrt(square);
+
     /// <summary>x must stay where it is until the last use.</summary>
     public static GramDecomposition Run(float* x, int m, int n, int threads, CancellationToken cancel)
     {
@@ -86,6 +89,45 @@ internal sealed unsafe class GramDecomposition
         }
 
         return LowRankFactors.Of(left, right, m, n, Values[..rank], square);
+    }
+
+    /// <summary>UVᵀ = X·(V·Σ⁻¹·Vᵀ), or the same from the left, in float64 throughout; directions below a millionth of the largest are absent.</summary>
+    public float[] Polar()
+    {
+        var side = Math.Min(m, n);
+        var root = new double[(long)side * side];
+        for (var k = 0; k < side && Values[k] > 1e-6 * Values[0]; k++)
+        {
+            var v = vectors.AsSpan(k * side, side);
+            for (var i = 0; i < side; i++)
+            {
+                for (var j = 0; j < side; j++)
+                {
+                    root[(i * side) + j] += v[i] * v[j] / Values[k];
+                }
+            }
+        }
+
+        var result = new float[(long)m * n];
+        Lots.Run(m, threads, cancel, i =>
+        {
+            var row = new double[n];
+            for (var k = 0; k < side; k++)
+            {
+                // Row i of X·R, or of R·X.
+                var factor = n <= m ? x[((long)i * n) + k] : root[(i * side) + k];
+                for (var j = 0; j < n; j++)
+                {
+                    row[j] += factor * (n <= m ? root[(k * side) + j] : x[((long)k * n) + j]);
+                }
+            }
+
+            for (var j = 0; j < n; j++)
+            {
+                result[((long)i * n) + j] = (float)row[j];
+            }
+        });
+        return result;
     }
 
     /// <summary>XᵀX or XXᵀ of the smaller side, in rows of the given width; a strip of the larger side at a time in float64.</summary>

@@ -100,7 +100,7 @@ let private polar ctx (call: Call) =
             Value.Unknown Kind.Delta)
 
 let private tsvMerge ctx (call: Call) =
-    match Call.members ctx call 0 "F", Call.constant ctx call 1 "keep" 0.0 with
+    match Call.members ctx call 0 "F", Call.constant ctx call 1 "keep" 1.0 with
     | Some members, Some keep ->
         let tensors = members |> List.choose (function _, Value.Tensor t -> Some t | _ -> None)
         let span = call.Args[0].Value.Span
@@ -148,8 +148,8 @@ let all =
       row "polar" [ Call.required "x" Kind.Any ]
           "The polar factor U·Vᵀ of each matrix U·Σ·Vᵀ, the nearest with orthonormal rows or columns; directions of σ = 0 stay 0. What has one dimension stays."
           $"norm(polar({zoo}[\"*qkv*\"]))" Kind.Delta polar
-      row "tsv_merge" [ Call.required "F" Kind.Family; Call.optional "keep" Kind.Scalar "" ]
-          "Task singular vectors (arXiv 2412.00081): per matrix the leading singular triples of each member, a share `keep` of min(m, n) (1/T unless given), U and V of all made orthonormal, Û·diag(σ)·V̂ᵀ. Other tensors are averaged."
+      row "tsv_merge" [ Call.required "F" Kind.Family; Call.optional "keep" Kind.Scalar "1" ]
+          "Task singular vectors (arXiv 2412.00081): per matrix the leading keep·min(m, n)/T singular triples of each of the T members, U and V of all made orthonormal, Û·diag(σ)·V̂ᵀ. Other tensors are averaged."
           "norm(tsv_merge(family(\"zoo/tasks/*.safetensors\", model(\"zoo/base.safetensors\"))))" Kind.Delta tsvMerge
       row "matrices" [ Call.required "x" Kind.Tensor ] "The tensors of x that have two dimensions."
           $"norm({zoo}[matrices({zoo})])" Kind.Scope matrices ]
