@@ -35,7 +35,9 @@ module GramCache =
             | Keep -> Some "keep"
             | Drop -> Some "drop"
             | Late _
-            | Given _ -> None
+            | Given _
+            | Carried _
+            | Loop _ -> None
         let texts = nodes |> Seq.map text |> Array.ofSeq
         if texts |> Array.exists Option.isNone then None
         else
