@@ -131,7 +131,7 @@ let private round (ctx: Context) (call: Call) (f: Closure) depth (start: Value) 
             // What a vector starts from, what it gets besides carried ones, and what those are sums of.
             let support (n: Node) = spans.Support n
             let include' i (xs: Node list) =
-                let more = xs |> List.filter (fun x -> not (supports[i] |> List.exists (fun y -> y.Id = x.Id)))
+                let more = xs |> List.distinctBy _.Id |> List.filter (fun x -> not (supports[i] |> List.exists (fun y -> y.Id = x.Id)))
                 supports[i] <- supports[i] @ more
                 not more.IsEmpty
             let mutable grows = true
