@@ -53,7 +53,11 @@ type Spans(g: Graph, carried: int -> (Node * Node) list) =
 
     let constant (n: Node) = n.Inside = 0 && (Passes.simplify g n).Op.IsConst
 
-    /// A vector with plain numbers for coefficients: kept whole, so that task vectors come out as differences.
+    /// What a vector may have in it: a plain number, or one that varies and is known beforehand, such as a schedule. Taken for a coefficient,
+    /// that would keep a norm over the whole model from coming apart.
+    let settled (n: Node) = constant n || (n.Inside = 0 && n.Extent > Extent.All && not (restsOnReduction n))
+
+    /// A vector with settled numbers for coefficients: kept whole, so that task vectors come out as differences.
     let rec isPlain (n: Node) =
         match plain.TryGetValue n.Id with
         | true, p -> p
@@ -63,10 +67,10 @@ type Spans(g: Graph, carried: int -> (Node * Node) list) =
                 && (match n with
                     | _ when isNumber n -> false
                     | Call(("add" | "sub" | "neg"), args) -> args |> Array.forall isPlain
-                    | Call("mul", [| a; b |]) when isNumber a -> constant a && isPlain b
-                    | Call(("mul" | "div"), [| a; b |]) when isNumber b -> constant b && isPlain a
+                    | Call("mul", [| a; b |]) when isNumber a -> settled a && isPlain b
+                    | Call(("mul" | "div"), [| a; b |]) when isNumber b -> settled b && isPlain a
                     | Call("where", [| c; _; _ |]) when isNumber c -> false
-                    | { Op = Linear } -> pairs n |> List.forall (fun (k, x) -> constant k && isPlain x)
+                    | { Op = Linear } -> pairs n |> List.forall (fun (k, x) -> settled k && isPlain x)
                     | { Op = Restrict _ } -> isPlain n.Args[0]
                     | _ -> true)
             plain[n.Id] <- p
@@ -75,7 +79,7 @@ type Spans(g: Graph, carried: int -> (Node * Node) list) =
     /// A vector as a row over what it is a plain sum of.
     let rowOf (v: Node) =
         match v.Op with
-        | Linear -> Dictionary(dict [ for k, x in pairs v -> x.Id, (match k.Op with Const c -> c | _ -> nan) ])
+        | Linear -> Dictionary(dict [ for k, x in pairs v -> (match k.Op with Const c -> x.Id, c | _ -> (times k x).Id, 1.0) ])
         | _ -> Dictionary(dict [ v.Id, 1.0 ])
 
     /// Below this share of what it was computed from, a number is the rounding of a zero.
@@ -120,22 +124,21 @@ type Spans(g: Graph, carried: int -> (Node * Node) list) =
 
     /// What holds nothing carried, as numbers and vectors; a vector's last coefficient is 1, so that τ/8 and τ are one vector.
     let vectorsOf (n: Node) : (Node * Node) list =
-        let whole (v: Node) = [ one, v ]
         match Passes.simplify g n with
         | Number 0.0 -> []
         | s when isNumber s -> [ s, one ]
         | { Op = Linear } as s ->
-            let fixedOnes, rest = pairs s |> List.partition (fun (k, x) -> k.Op.IsConst && not (isNumber x))
+            let fixedOnes, rest = pairs s |> List.partition (fun (k, x) -> settled k && not (isNumber x))
             let together =
                 match fixedOnes with
                 | [] -> []
-                | [ k, x ] -> [ k, x ]
+                | [ { Op = Const _ } as k, x ] -> [ k, x ]
                 | many ->
-                    let scale = match (fst (List.last many)).Op with Const c -> c | _ -> 1.0
+                    let scale = if many |> List.forall (fun (k, _) -> k.Op.IsConst) then (match (fst (List.last many)).Op with Const c -> c | _ -> 1.0) else 1.0
                     [ g.Const scale,
                       Passes.simplify g (g.Make(Linear, [| for k, x in many do (match k.Op with Const c -> g.Const(c / scale) | _ -> k); x |], s.Origin)) ]
             together @ rest
-        | s -> whole s
+        | s -> [ one, s ]
 
     let fail n why = raise (LeavesSpan(n, why))
 
@@ -269,7 +272,6 @@ type Spans(g: Graph, carried: int -> (Node * Node) list) =
                 | Reduce _, _ when n.Inside <> 0 -> fail n "measures more than dot products tell"
                 | Reduce _, _ -> n
                 | Numel e, _ -> g.Make(Numel e, [||], n.Origin)
-                | Loop _, _ when n.Inside <> 0 -> fail n "is a `repeat` that depends on what another one carries"
                 | Loop _, _ -> n
                 | _, [||] -> n
                 | _, args ->

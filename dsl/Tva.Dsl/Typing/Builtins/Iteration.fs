@@ -73,6 +73,13 @@ let rec private form (value: Value) : string =
         many (entries |> List.map (fst >> name)) (List.map snd entries)
     | v -> Kind.article (match v with Value.Unknown k -> k | Value.Text _ -> Kind.Text | Value.Scope _ -> Kind.Scope | Value.Table _ -> Kind.Table | Value.Function _ -> Kind.Function | _ -> Kind.Any)
 
+let private partsOf value = match take value with Ok(parts, _) -> parts | Result.Error _ -> []
+
+let private insideAnother part =
+    match part with
+    | Part.Number(n, _) -> n.Inside <> 0
+    | Part.Vector t -> t.Node.Inside <> 0
+
 /// Over what a part's numbers hold, so far; and the vectors that a vector is a sum of, so far.
 type private Reach = { Over: Extent; Support: Node list }
 
@@ -96,7 +103,7 @@ let private places (parts: Part list) (reach: Reach list) =
                     next <- next + 1
                     Some x, next - 1 ] ]
 
-let private weightless ctx (call: Call) what (span: Span) (parts: Part list) =
+let private weightless ctx what (span: Span) (parts: Part list) =
     parts |> List.forall (function Part.Vector t -> wantDelta ctx what span t | Part.Number _ -> true)
 
 let private round (ctx: Context) (call: Call) (f: Closure) depth (start: Value) (parts: Part list) build (extra: Value list) (reach: Reach list) : Round =
@@ -115,7 +122,7 @@ let private round (ctx: Context) (call: Call) (f: Closure) depth (start: Value) 
         Wrong
     | result ->
         let nexts = match take result with Ok(ps, _) -> ps | Result.Error _ -> []
-        if not (weightless ctx call $"what `{f.Definition.Name.Text}` gives `repeat`" call.Args[0].Value.Span nexts) then Wrong
+        if not (weightless ctx $"what `{f.Definition.Name.Text}` gives `repeat`" call.Args[0].Value.Span nexts) then Wrong
         else
             let sums = Dictionary<int, (Node * Node) list>()
             let spans = Spans(g, fun i -> sums[i])
@@ -156,9 +163,6 @@ let private round (ctx: Context) (call: Call) (f: Closure) depth (start: Value) 
                     | Part.Vector t -> (let sum = spans.Sum t.Node in [ for x, _ in own -> coefficient sum (Option.get x) ])
                 let starts = List.map2 numbers parts place
                 let after = List.map2 numbers nexts place
-                for n in List.concat starts do
-                    if n.Inside <> 0 then
-                        raise (LeavesSpan(n, "is a `repeat` that depends on what another one carries"))
                 let over = List.map3 (fun (r: Reach) a b -> Seq.fold (fun e (n: Node) -> max e n.Extent) r.Over (Seq.append a b)) found starts after
                 if List.exists2 (fun (r: Reach) e -> e > r.Over) found over then
                     Wider(List.map2 (fun r e -> { r with Over = e }) found over)
@@ -170,11 +174,7 @@ let private round (ctx: Context) (call: Call) (f: Closure) depth (start: Value) 
 
 let private outcome (ctx: Context) (call: Call) depth rounds (parts: Part list) build (reach: Reach list) (starts: Node list) (nexts: Node list) (place: (Node * int) list list) =
     let g = graph ctx
-    // Another loop around this one must not reach into it.
     let args = [| for n in starts @ nexts -> simplify ctx n |]
-    for n in args do
-        if n.Inside &&& ~~~(1 <<< depth) <> 0 then
-            raise (LeavesSpan(n, "is in a `repeat` inside another that it depends on"))
     let result index over = g.Make(Loop { Depth = depth; Rounds = rounds; Output = index; Over = over }, args, call.Span)
     let made =
         [ for part, r, own in List.zip3 parts reach place ->
@@ -208,8 +208,12 @@ let private iterate (ctx: Context) (call: Call) (f: Closure) rounds (start: Valu
             report ctx
                 (Diagnostics.wrongKind "what `repeat` carries" "numbers and Deltas, or a List, Record or Family of them" (describe ctx odd) call.Args[2].Value.Span None)
         Call.unknown
-    | Ok(parts, _) when not (weightless ctx call "what `repeat` carries" call.Args[2].Value.Span parts) -> Call.unknown
+    | Ok(parts, _) when not (weightless ctx "what `repeat` carries" call.Args[2].Value.Span parts) -> Call.unknown
     | Ok(parts, _) when rounds = 0 || parts.IsEmpty -> start
+    // Only the arguments can depend on a loop around this one: a `def` sees nothing of what calls it.
+    | Ok(parts, _) when parts @ List.collect partsOf extra |> List.exists insideAnother ->
+        report ctx (Diagnostics.needsPass (quote (ctx.Program.TextOf call.Span)) "depends on what another `repeat` around it carries" call.Span)
+        Call.unknown
     | Ok(parts, build) ->
         let depth = ctx.Program.Loops
         ctx.Program.Loops <- depth + 1
@@ -229,9 +233,10 @@ let private iterate (ctx: Context) (call: Call) (f: Closure) rounds (start: Valu
                             Call.unknown
                     close 1 [ for p in parts -> { Over = (match p with Part.Number(n, _) -> (simplify ctx n).Extent | Part.Vector _ -> Extent.All); Support = [] } ]
             with LeavesSpan(node, why) ->
-                let known = node.Origin.Source >= 0 && (node.Origin.Source <> ctx.Program.Prelude || call.Span.Source = ctx.Program.Prelude)
-                let what = if known then quote (ctx.Program.TextOf node.Origin) else $"something in `{f.Definition.Name.Text}`"
-                report ctx (Diagnostics.needsPass what why (if known then node.Origin else call.Span))
+                // What stands in the prelude is shown at the call.
+                let shown = node.Origin.Source >= 0 && (node.Origin.Source <> ctx.Program.Prelude || call.Span.Source = ctx.Program.Prelude)
+                let what = if node.Origin.Source < 0 then $"something in `{f.Definition.Name.Text}`" else quote (ctx.Program.TextOf node.Origin)
+                report ctx (Diagnostics.needsPass what why (if shown then node.Origin else call.Span))
                 Call.unknown
         finally
             ctx.Program.Loops <- depth
