@@ -271,6 +271,13 @@ module Diagnostics =
     let notAScript path (size: int64) span =
         make 345 span $"{path} is no script: it has {size} bytes" (Some "a checkpoint is loaded with `model(\"...\")`")
 
+    let stateChanges (func: string) (before: string) (after: string) span =
+        make 346 span $"`repeat` carries {before}, and `{func}` gives {after}" (Some "what a round gives is what the next one takes, so both are of one form")
+
+    let needsPass (what: string) (why: string) span =
+        make 347 span $"each round would need another pass over the data: {what} {why}"
+            (Some "inside `repeat` a Delta may be scaled, added up and measured by `dot`, `norm` and `cosine`; other things are done to its members before or to its result")
+
     // The affine rule
 
     let private kindsHelp = "a Model has weight 1, a task vector (Delta) weight 0; `raw(m)` and `point(d)` cross over"

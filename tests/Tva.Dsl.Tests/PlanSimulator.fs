@@ -28,6 +28,18 @@ let simulate (plan: ExecutionPlan) (values: int -> string -> float[]) : Simulate
         | :? ComputedScalar as c ->
             let arg o = if o < 0 then 0.0 else scalar o t
             OpTable.All[c.Op].Host.Invoke(arg c.A, arg c.B, arg c.C)
+        | :? LoopScalar as l ->
+            let state = l.Loop.Starts |> Seq.map (fun s -> scalar s t) |> Array.ofSeq
+            for _ in 1 .. l.Loop.Rounds do
+                let r = Array.create l.Loop.Registers nan
+                Array.blit state 0 r 0 state.Length
+                for i in l.Loop.Inputs do
+                    r[i.Register] <- scalar i.Scalar t
+                for s in l.Loop.Steps do
+                    let arg o = if o < 0 then 0.0 else r[o]
+                    r[s.Target] <- OpTable.All[s.Op].Host.Invoke(arg s.A, arg s.B, arg s.C)
+                l.Loop.Next |> Seq.iteri (fun i register -> state[i] <- r[register])
+            state[l.State]
         | s -> failwith $"{s}"
     let run (kernel: ClassKernel) (t: int) =
         let n = int tensors[t].Shape.Elements

@@ -137,7 +137,7 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
         long held = 0;
         foreach (var scalar in plan.Scalars)
         {
-            held += scalar.Extent == Extent.Row ? (scalar is ComputedScalar ? rows * sizeof(double) : 0) : shape.Count(scalar.Extent) * 9L;
+            held += scalar.Extent == Extent.Row ? (scalar is ComputedScalar or LoopScalar ? rows * sizeof(double) : 0) : shape.Count(scalar.Extent) * 9L;
         }
 
         foreach (var result in plan.Results)

@@ -67,6 +67,12 @@ public sealed record ReducedScalar(Extent Extent, int Step, int Reduction) : Sca
 /// <param name="C">Third operand or -1.</param>
 public sealed record ComputedScalar(Extent Extent, int Op, int A, int B = -1, int C = -1) : ScalarDef(Extent);
 
+/// <summary>One of the states of a loop after its last round.</summary>
+/// <param name="Extent">The finest extent of the loop's operands.</param>
+/// <param name="Loop">The loop, the same object for all its states, so that it runs once for all of them.</param>
+/// <param name="State">Which one.</param>
+public sealed record LoopScalar(Extent Extent, ScalarLoop Loop, int State) : ScalarDef(Extent);
+
 /// <summary>Where a kernel's input stream comes from.</summary>
 public abstract record InputBinding;
 

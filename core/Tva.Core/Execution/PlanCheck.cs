@@ -75,6 +75,7 @@ internal static class PlanCheck
             ready[i] = plan.Scalars[i] switch
             {
                 ReducedScalar r => r.Step + 1,
+                LoopScalar l => l.Loop.Operands.Max(o => ready[o]),
                 ComputedScalar c => Math.Max(ready[c.A], Math.Max(c.B < 0 ? 0 : ready[c.B], c.C < 0 ? 0 : ready[c.C])),
                 _ => 0,
             };
@@ -105,6 +106,13 @@ internal static class PlanCheck
                 }
 
                 Require(c.A >= 0 && c.Extent != Extent.Element, $"scalar {index} has no operand");
+                break;
+            case LoopScalar l:
+                Require(
+                    l.State >= 0 && l.State < l.Loop.Starts.Count && l.Extent != Extent.Element
+                    && l.Loop.Operands.All(o => o >= 0 && o < index && plan.Scalars[o].Extent <= l.Extent),
+                    $"scalar {index} is no state of its loop, or the loop is computed from later or finer ones");
+                Require(l.Loop.Fault() is null, $"the loop of scalar {index} is wrong: {l.Loop.Fault()}");
                 break;
             default:
                 throw new ArgumentException($"scalar {index} is of an unknown kind");

@@ -36,7 +36,9 @@ module GramCache =
             | Drop -> Some "drop"
             | Matrix kind -> Some $"matrix {kind}"
             | Late _
-            | Given _ -> None
+            | Given _
+            | Carried _
+            | Loop _ -> None
         let texts = nodes |> Seq.map text |> Array.ofSeq
         if texts |> Array.exists Option.isNone then None
         else

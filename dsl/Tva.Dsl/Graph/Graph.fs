@@ -11,6 +11,17 @@ open Tva.Dsl
 [<ReferenceEquality>]
 type TensorNumbers = { ByName: IReadOnlyDictionary<string, float> }
 
+/// A computation done a number of times. Its arguments are what its n numbers are at the start, then what they become in a round,
+/// written over `Carried` nodes of its depth.
+type Loop =
+    { /// How many loops are around it: tells its numbers from theirs.
+      Depth: int
+      Rounds: int
+      /// Which of its numbers, after the last round, this node is.
+      Output: int
+      /// Over what that varies.
+      Over: Extent }
+
 /// What a node computes of its arguments.
 type Op =
     /// A number; as a tensor, that number everywhere.
@@ -41,6 +52,9 @@ type Op =
     | Late of number: int * extent: Extent
     /// A number for each tensor, known beforehand.
     | Given of TensorNumbers
+    /// A number of a loop as it is when a round begins; of extent Element a vector, which none of is left once the loop is made.
+    | Carried of depth: int * index: int * extent: Extent
+    | Loop of Loop
 
 /// A node; nodes are compared by identity, which hash-consing makes equality of meaning.
 [<ReferenceEquality>]
@@ -50,6 +64,8 @@ type Node =
       Args: Node[]
       /// Over what it varies: All for one number, Element for a tensor.
       Extent: Extent
+      /// The depths of loops whose numbers it is computed from and that it is inside of, as bits.
+      Inside: int
       /// Where it was first written, for messages.
       Origin: Span }
 
@@ -72,8 +88,17 @@ type Graph() =
         | Const _ -> Extent.All
         | Late(_, e) -> e
         | Given _ -> Extent.Tensor
+        | Carried(_, _, e) -> e
+        | Loop l -> l.Over
         | Apply _
         | Linear -> widest
+
+    let insideOf op (args: Node[]) =
+        let inner = (0, args) ||> Array.fold (fun bits a -> bits ||| a.Inside)
+        match op with
+        | Carried(depth, _, _) -> 1 <<< depth
+        | Loop l -> inner &&& ~~~(1 <<< l.Depth)
+        | _ -> inner
 
     /// The node of that meaning.
     member _.Make(op: Op, args: Node[], origin: Span) =
@@ -81,7 +106,7 @@ type Graph() =
         match nodes.TryGetValue key with
         | true, node -> node
         | _ ->
-            let node = { Id = nodes.Count; Op = op; Args = args; Extent = extentOf op args; Origin = origin }
+            let node = { Id = nodes.Count; Op = op; Args = args; Extent = extentOf op args; Inside = insideOf op args; Origin = origin }
             nodes[key] <- node
             node
 

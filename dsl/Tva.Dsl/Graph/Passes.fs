@@ -88,7 +88,9 @@ module Passes =
                   | Const _
                   | Source _
                   | Late _
-                  | Given _ -> n.Args.Length = 0
+                  | Given _
+                  | Carried _ -> n.Args.Length = 0
+                  | Loop l -> n.Args.Length % 2 = 0 && l.Output >= 0 && l.Output < n.Args.Length / 2
                   | Apply op -> n.Args.Length = Tva.Core.Ops.OpTable.All[op].Arity
                   | Linear -> n.Args.Length > 0 && n.Args.Length % 2 = 0
                   | Restrict _ -> n.Args.Length = 1
@@ -106,6 +108,10 @@ module Passes =
                   $"node {n.Id} ({n.Op}) has {n.Args.Length} arguments"
               if n.Op = Linear && arity && pairs n |> List.exists (fun (k, _) -> not (isNumber k)) then
                   $"node {n.Id} has a coefficient that varies by element"
+              if n.Op.IsCarried && n.Extent = Extent.Element then
+                  $"node {n.Id} is a vector that no loop has"
+              if n.Op.IsReduce && n.Inside <> 0 then
+                  $"node {n.Id} is a reduction inside a loop"
               if n.Op = Keep && arity && not (n.Args[1].Op.IsReduce || n.Args[1].Op.IsConst) then
                   $"node {n.Id} keeps by something that is no selection" ]
 

@@ -62,10 +62,20 @@ module Formula =
     /// Longer numbers get a name of their own.
     let private longNumber = 40
 
-    /// The text of each scalar; `r1.0` is reduction 0 of step 1.
+    /// The text of each scalar; `r1.0` is reduction 0 of step 1, `l1.0` number 0 of loop 1.
     let scalars (plan: ExecutionPlan) : Scalars =
         let texts = List<Term>()
         let definitions = List<string>()
+        let loops = Dictionary<ScalarLoop, int>(HashIdentity.Reference)
+        let loop (l: ScalarLoop) =
+            match loops.TryGetValue l with
+            | true, i -> i
+            | _ ->
+                loops[l] <- loops.Count
+                let starts = cut (String.Join(", ", [ for s in l.Starts -> texts[s].Text ]))
+                let numbers = if l.Starts.Count = 1 then "1 number" else $"{l.Starts.Count} numbers"
+                definitions.Add $"l{loops.Count - 1} = {l.Rounds} rounds of {numbers}, {l.Steps.Count} operations a round, from {starts}"
+                loops.Count - 1
         for def in plan.Scalars do
             let term =
                 match def with
@@ -74,6 +84,7 @@ module Formula =
                 | :? StaticScalar as s -> closed $"[{number (Seq.min s.Values)}..{number (Seq.max s.Values)} by tensor]"
                 | :? ReducedScalar as r -> closed $"r{r.Step}.{r.Reduction}"
                 | :? ComputedScalar as c -> shorten (apply c.Op [ for i in [ c.A; c.B; c.C ] do if i >= 0 then texts[i] ])
+                | :? LoopScalar as l -> closed $"l{loop l.Loop}.{l.State}"
                 | _ -> closed "?"
             if term.Text.Length > longNumber && def :? ComputedScalar then
                 definitions.Add $"s{texts.Count} = {term.Text}"

@@ -52,9 +52,14 @@ module Context =
 
     /// A number known now, if it is one.
     let known (ctx: Context) (node: Node) =
-        match (simplify ctx node).Op with
+        match node.Op with
         | Const v -> Some v
-        | _ -> None
+        // What a loop carries is told by its rounds alone, and simplifying a round while it is being written costs much.
+        | _ when node.Inside <> 0 -> None
+        | _ ->
+            match (simplify ctx node).Op with
+            | Const v -> Some v
+            | _ -> None
 
     let private near (a: float) b = abs (a - b) < 1e-6
 

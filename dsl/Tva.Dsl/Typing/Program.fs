@@ -123,6 +123,8 @@ type Program(permissions: Permissions) =
             String.Join(" ", text.Substring(first, last - first).Split([| ' '; '\n'; '\r'; '\t' |], StringSplitOptions.RemoveEmptyEntries))
 
     member _.Permissions = permissions
+    /// How many loops are around what is being checked.
+    member val Loops = 0 with get, set
     member _.Sources = sources
     member _.Diagnostics = diagnostics
     member _.Effects = effects
