@@ -34,6 +34,7 @@ module GramCache =
             | Reduce(kind, e) -> Some $"{kind} {e}"
             | Keep -> Some "keep"
             | Drop -> Some "drop"
+            | Rank e -> Some $"rank {e}"
             | Late _
             | Given _ -> None
         let texts = nodes |> Seq.map text |> Array.ofSeq

@@ -33,8 +33,10 @@ type Op =
     | Reduce of ReduceKind * Extent
     /// The first argument where the selection (second: a KeepLargest reduction of it) keeps it, else 0.
     | Keep
-    /// The first argument with each element zeroed with probability p (second), by the generator seeded with the third.
+    /// The first argument with each element zeroed with probability p (second, which may vary by element), by the generator seeded with the third.
     | Drop
+    /// The rank of each element among those of its row or tensor, 0 the least to 1 the largest.
+    | Rank of Extent
     /// A number that only a run can tell (what a command printed, a coefficient of a basis), and over what it varies; resolved before planning.
     | Late of number: int * extent: Extent
     /// A number for each tensor, known beforehand.
@@ -60,7 +62,8 @@ type Graph() =
         match op with
         | Source _
         | Keep
-        | Drop -> Extent.Element
+        | Drop
+        | Rank _ -> Extent.Element
         | Ramp
         | Choose _ -> max Extent.Tensor widest
         | Restrict _ -> max Extent.Tensor widest

@@ -98,6 +98,7 @@ module Passes =
                   | Reduce((ReduceKind.Dot | ReduceKind.KeepLargest | ReduceKind.Quantile), _) -> n.Args.Length = 2
                   | Reduce _ -> n.Args.Length = 1
                   | Keep -> n.Args.Length = 2
+                  | Rank _ -> n.Args.Length = 1
                   | Drop -> n.Args.Length = 3
               if not arity then
                   $"node {n.Id} ({n.Op}) has {n.Args.Length} arguments"

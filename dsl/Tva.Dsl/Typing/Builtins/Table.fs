@@ -20,4 +20,4 @@ let absent =
     dict
         [ for name in [ "advise"; "advised"; "conflicts"; "ood"; "forget" ] -> name, advice
           for name in
-              [ "karcher"; "della"; "della_linear"; "tsv_merge"; "iso_c"; "lowrank"; "geometric_median"; "awd"; "stack"; "prune_rows" ] -> name, merges ]
+              [ "karcher"; "tsv_merge"; "iso_c"; "lowrank"; "geometric_median"; "awd"; "stack"; "prune_rows" ] -> name, merges ]
