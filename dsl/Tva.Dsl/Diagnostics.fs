@@ -230,7 +230,7 @@ module Diagnostics =
         make 327 span $"{what} must be known before the run" (Some "it can't depend on data, on `evaluate` or on a parameter that varies")
 
     let outOfRange what (low: string) (high: string) (value: float) span =
-        make 328 span $"{what} is {value}, outside {low}..{high}" None
+        make 328 span $"{what} is {value:G12}, outside {low}..{high}" None
 
     let cannotCombine op a b span =
         make 330 span $"`{op}` can't combine {a} and {b}" None

@@ -130,6 +130,9 @@ let ``outputs of one script that read the same inputs share one pass`` () =
 [<InlineData("base + dare(tasks, 0.5, seed = 3)", 1)>]
 [<InlineData("base + dare(tasks, 0.5, rescale = \"l1\")", 2)>]
 [<InlineData("base + dare_ties(tasks, 0.5)", 1)>]
+[<InlineData("base + della(tasks, 0.5)", 2)>]
+[<InlineData("base + della(tasks, 0.5, rescale = \"density\")", 1)>]
+[<InlineData("base + della_linear(tasks, 0.5, rescale = \"none\")", 1)>]
 [<InlineData("base + perpendicular(A, B)", 2)>]
 [<InlineData("base + cosine(A, B) * A + norm(B) * B", 2)>]
 // ⟨A, A⟩, ⟨A, B⟩ and ⟨B, B⟩ tell the norm of any combination of A and B.
@@ -185,10 +188,12 @@ let ``an iteration is a pass for the Gram matrix and one to write`` (expression:
             | k -> Assert.Equal(members + 1, k.Inputs.Count)
 
 [<Fact>]
-let ``iterations over eight members are planned well under a second`` () =
-    for expression in [ "karcher(tasks)"; "geometric_median(tasks, by = \"tensor\")"; "sum(awd(tasks, by = \"layer\"))" ] do
-        let text = saved $"base + {expression}"
-        plan text |> ignore
-        let clock = Diagnostics.Stopwatch.StartNew()
-        plan text |> ignore
-        Assert.True(clock.Elapsed.TotalSeconds < 1.0, $"{expression}: {clock.Elapsed}")
+let ``ranks are computed once, from inputs that are read once`` () =
+    let text = "base + rank(abs(A)) * A + rank(abs(A)) * drop(A, 1 - rank(abs(A)), 3)"
+    Assert.Equal<string list>([ "base"; "digits" ], reads (saved text) |> List.sort)
+    let k = Assert.Single(kernels (saved text))
+    Assert.Single(k.Inputs, (fun (i: InputBinding) -> i :? RankInput)) |> ignore
+    use e = checkedText (saved text)
+    let explained = e.Explain()
+    Assert.Contains("rank(abs(digits - base))", explained)
+    Assert.Contains(", sorts 136,256 elements", explained)

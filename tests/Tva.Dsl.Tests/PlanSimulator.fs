@@ -41,16 +41,10 @@ let simulate (plan: ExecutionPlan) (values: int -> string -> float[]) : Simulate
                 l.Loop.Next |> Seq.iteri (fun i register -> state[i] <- r[register])
             state[l.State]
         | s -> failwith $"{s}"
-    let run (kernel: ClassKernel) (t: int) =
+    let execute (program: KernelProgram) (parameters: IReadOnlyList<ParameterBinding>) (inputs: IReadOnlyList<float[]>) (t: int) =
         let n = int tensors[t].Shape.Elements
-        let inputs =
-            [| for b in kernel.Inputs ->
-                   match b with
-                   | :? FileInput as f -> values f.Source tensors[t].Name
-                   | :? RandomInput as r -> (let seed = scalar r.Seed t in Array.init n (uniform seed tensors[t].Name))
-                   | b -> failwith $"{b}" |]
-        let streams = Array.init kernel.Program.Outputs.Count (fun _ -> Array.zeroCreate<float> n)
-        let code = kernel.Program.Instructions
+        let streams = Array.init program.Outputs.Count (fun _ -> Array.zeroCreate<float> n)
+        let code = program.Instructions
         let v = Array.zeroCreate<float> code.Count
         for e in 0 .. n - 1 do
             for i in 0 .. code.Count - 1 do
@@ -63,12 +57,12 @@ let simulate (plan: ExecutionPlan) (values: int -> string -> float[]) : Simulate
                     match c.Code with
                     | Code.Load -> inputs[c.Index][e]
                     | Code.Const -> float c.Value
-                    | Code.Param -> (match kernel.Parameters[c.Index] with :? ScalarParameter as p -> scalar p.Scalar t | p -> failwith $"{p}")
+                    | Code.Param -> (match parameters[c.Index] with :? ScalarParameter as p -> scalar p.Scalar t | p -> failwith $"{p}")
                     | Code.Apply ->
                         let arg o = if o < 0 then 0.0 else v[o]
                         OpTable.All[c.Index].Host.Invoke(arg c.A, arg c.B, arg c.C)
                     | Code.Keep ->
-                        match kernel.Parameters[c.Index] with
+                        match parameters[c.Index] with
                         | :? KeepParameter as k -> if (kept[struct (k.Step, k.Reduction)]).[t].[e] then v[c.A] else 0.0
                         | p -> failwith $"{p}"
                     | Code.Store ->
@@ -76,6 +70,17 @@ let simulate (plan: ExecutionPlan) (values: int -> string -> float[]) : Simulate
                         nan
                     | _ -> nan
         streams
+    let run (kernel: ClassKernel) (t: int) =
+        let n = int tensors[t].Shape.Elements
+        let inputs = List<float[]>()
+        for b in kernel.Inputs do
+            match b with
+            | :? FileInput as f -> inputs.Add(values f.Source tensors[t].Name)
+            | :? RandomInput as r -> (let seed = scalar r.Seed t in inputs.Add(Array.init n (uniform seed tensors[t].Name)))
+            | :? RankInput as r when r.Extent = Extent.Tensor ->
+                inputs.Add(rank (execute r.Program r.Parameters [| for i in r.Inputs -> inputs[i] |] t).[0])
+            | b -> failwith $"{b}"
+        execute kernel.Program kernel.Parameters inputs t
     for s in 0 .. plan.Steps.Count - 1 do
         let step = plan.Steps[s]
         let streams =

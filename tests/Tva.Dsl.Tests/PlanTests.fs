@@ -356,7 +356,7 @@ let rec private grow (w: Writer) (r: Random) depth numeric : Node =
         | 7 -> (let a, b = ten (), ten () in w.Op("tanh", w.Reduce(ReduceKind.Dot, extent (), [ a; b ])))
         | _ -> w.Only(scope (), num ())
     else
-        match r.Next 12 with
+        match r.Next 14 with
         | 0
         | 1 -> w.Add(ten (), ten ())
         | 2
@@ -367,6 +367,8 @@ let rec private grow (w: Writer) (r: Random) depth numeric : Node =
         | 7 -> w.Op("tanh", ten ())
         | 8 -> w.Trim(w.Op("tanh", ten ()), w.Num 0.4, (if r.Next 2 = 0 then Extent.All else Extent.Tensor))
         | 9 -> w.Drop(ten (), 0.5, float (r.Next 3))
+        | 12 -> w.Rank(w.Op("tanh", ten ()))
+        | 13 -> w.Drop(ten (), w.Op("abs", w.Op("tanh", ten ())), float (r.Next 3))
         | 10 -> w.Choose [ scope (), ten (); Everything, ten () ]
         | _ -> w.Add(ten (), num ())
 

@@ -15,7 +15,7 @@ internal sealed class Engine : IDisposable
         MatrixKernels = [.. plan.Steps.Select(step => step.Matrices.Select(op => op.Streams.Select(streams =>
             streams?.Select(k => new StepKernel(StepReductions.None, k, backend)).ToArray()).ToArray()).ToArray())];
         Matrices = new MatrixResults(plan);
-        Budget = Budget.Of(plan, Shape, Kernels, [.. AllKernels], options);
+        Budget = Budget.Of(plan, Shape, [.. Kernels, .. MatrixKernels.SelectMany(m => m).SelectMany(ByStream)], options);
         Keys = new BlockPool(Budget.KeyBytes);
         MatrixMemory = new MemoryShare(Budget.MatrixBytes);
         Reduced = new ReducedValues(plan, Shape, Reductions);
@@ -68,6 +68,10 @@ internal sealed class Engine : IDisposable
     public void Dispose() => Keys.Dispose();
 
     public StepKernel? KernelOf(int step, int tensor) => Plan.Tensors[tensor].Class is >= 0 and var c ? Kernels[step][c] : null;
+
+    /// <summary>The kernels of a matrix op's first stream by class, those of its second, and so on.</summary>
+    private static IEnumerable<StepKernel?[]> ByStream(StepKernel[]?[] classes) =>
+        Enumerable.Range(0, classes.Max(c => c?.Length ?? 0)).Select(i => classes.Select(c => i < c?.Length ? c[i] : null).ToArray());
 
     /// <summary>The streams of a matrix op for a tensor, or null.</summary>
     public StepKernel[]? MatrixOf(int step, int matrix, int tensor) =>

@@ -91,6 +91,17 @@ public sealed record RowInput(int Scalar) : InputBinding;
 /// <summary>What a <see cref="MatrixOp"/> of an earlier step made of the tensor. F32.</summary>
 public sealed record MatrixInput(int Step, int Matrix) : InputBinding;
 
+/// <summary>
+/// A value computed element by element, then replaced by its rank: (position − 1)/(n − 1) among the n of its row or tensor in ascending
+/// order, the lower index first among equals, NaN last; 1/2 where n is 1. −0 equals 0. F32.
+/// </summary>
+/// <param name="Program">What is ranked: one output, F32.</param>
+/// <param name="Inputs">Per input of that program: an earlier input of the same kernel, so that each is read once.</param>
+/// <param name="Parameters">A binding per parameter of that program.</param>
+/// <param name="Extent">Row or Tensor: what is sorted together and so is in memory at once.</param>
+public sealed record RankInput(
+    KernelProgram Program, IReadOnlyList<int> Inputs, IReadOnlyList<ParameterBinding> Parameters, Extent Extent) : InputBinding;
+
 /// <summary>What a kernel's parameter holds.</summary>
 public abstract record ParameterBinding;
 

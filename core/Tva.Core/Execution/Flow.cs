@@ -313,7 +313,7 @@ internal sealed class Flow
                 foreach (var t in group.Fed)
                 {
                     var kernel = engine.KernelOf(group.Step, t)!;
-                    var unit = engine.Budget.BlockElements(kernel);
+                    var unit = engine.Budget.BlockElements(kernel, plan.Tensors[t].Shape);
                     Add(new Job(JobKind.Rescan, group.Step, t, kernel, shape.Elements[t], unit) { Groups = [group] }, shape.Elements[t] * kernel.ReadBytes);
                 }
 

@@ -20,6 +20,10 @@ internal sealed unsafe class KernelCall : IDisposable
     private readonly nint[] inputBlocks;
     private readonly nint[] outputBlocks;
     private StepKernel kernel = null!;
+    private RankRows rows;
+    private byte* rankScratch;
+    private (long Start, long End) held;
+    private long lead;
 
     /// <param name="engine">The run.</param>
     /// <param name="flow">Its selections.</param>
@@ -29,7 +33,9 @@ internal sealed unsafe class KernelCall : IDisposable
         this.engine = engine;
         this.flow = flow;
         memory = arena.Pointer;
-        var most = engine.AllKernels.Select(k => Math.Max(k.InputSizes.Length, Math.Max(k.OutputSizes.Length, k.Kernel.Parameters.Count))).DefaultIfEmpty(0).Max() + 1;
+        var most = engine.AllKernels.Select(k => Math.Max(
+            Math.Max(k.InputSizes.Length, k.OutputSizes.Length),
+            Math.Max(k.Kernel.Parameters.Count, k.Ranks.Select(r => r.Binding.Parameters.Count).DefaultIfEmpty(0).Max()))).DefaultIfEmpty(0).Max() + 1;
         table = new Block(most * 3L * sizeof(byte*));
         inputs = (byte**)table.Pointer;
         outputs = inputs + most;
@@ -44,7 +50,7 @@ internal sealed unsafe class KernelCall : IDisposable
     public int* Spare => (int*)memory;
 
     /// <summary>An input's bytes for the whole block.</summary>
-    public byte* InputBlock(int input) => (byte*)inputBlocks[input];
+    public byte* InputBlock(int input) => (byte*)inputBlocks[input] + (lead * kernel.InputSizes[input]);
 
     /// <summary>The bytes to write for the whole block: an output's, or those of the input it copies.</summary>
     public byte* OutputBlock(int output) => kernel.CopyOf[output] is >= 0 and var input ? InputBlock(input) : (byte*)outputBlocks[output];
@@ -59,26 +65,29 @@ internal sealed unsafe class KernelCall : IDisposable
     public double* Lanes { get; private set; }
 
     /// <summary>Divides the buffer for a pass: inputs for a block, scratch as the kernel wants it, room for keys and for dots.</summary>
-    public void Arrange(StepKernel next, long blockElements)
+    public void Arrange(StepKernel next, int tensor, long blockElements)
     {
         var beside = PlanShape.Cell * sizeof(int);
         Lanes = (double*)(memory + beside);
-        Arrange(next, blockElements, next.ScratchElements, beside + next.Dots.LaneBytes);
+        Arrange(next, tensor, blockElements, next.ScratchElements, beside + next.Dots.LaneBytes);
     }
 
     /// <summary>
     /// Divides the buffer behind what is kept for others; element counts are made multiples of 64, so every stream is aligned and padded.
     /// </summary>
-    public void Arrange(StepKernel next, long blockElements, long scratchElements, long beside)
+    public void Arrange(StepKernel next, int tensor, long blockElements, long scratchElements, long beside)
     {
         kernel = next;
-        blockElements = (blockElements + 63) / 64 * 64;
-        scratchElements = (scratchElements + 63) / 64 * 64;
+        rows = RankRows.Of(next, engine.Plan.Tensors[tensor].Shape);
+        held = (0, 0);
+        var inputElements = Padded(rows.MostRegion(blockElements)) + (kernel.Ranks.Length > 0 ? 64 : 0);
+        blockElements = Padded(blockElements);
+        scratchElements = Padded(scratchElements);
         var at = memory + beside;
         for (var i = 0; i < kernel.InputSizes.Length; i++)
         {
             inputBlocks[i] = (nint)at;
-            at += (blockElements * kernel.InputSizes[i]) + Budget.Stagger;
+            at += (inputElements * kernel.InputSizes[i]) + Budget.Stagger;
         }
 
         for (var o = 0; o < kernel.OutputSizes.Length; o++)
@@ -86,30 +95,49 @@ internal sealed unsafe class KernelCall : IDisposable
             outputBlocks[o] = (nint)at;
             at += (kernel.OutputSizes[o] * (kernel.PerBlock(o) ? blockElements : kernel.Body is null ? 0 : scratchElements)) + Budget.Stagger;
         }
+
+        rankScratch = at;
+
+        static long Padded(long elements) => (elements + 63) / 64 * 64;
     }
 
-    /// <summary>Fills the inputs from an element of the tensor on.</summary>
+    /// <summary>Fills the inputs from an element of the tensor on; where ranks are among them, with the rest of the rows at both ends.</summary>
     public void Read(int tensor, long start, long count)
     {
+        var (first, end) = rows.Region(start, count);
+        lead = start - first;
+        if (kernel.Ranks.Length > 0 && first >= held.Start && end <= held.End)
+        {
+            lead = start - held.Start;
+            return;
+        }
+
+        held = (first, end);
+        count = end - first;
         for (var i = 0; i < kernel.InputSizes.Length; i++)
         {
-            var destination = InputBlock(i);
+            var destination = (byte*)inputBlocks[i];
             switch (kernel.Kernel.Inputs[i])
             {
                 case FileInput file:
-                    ReadFile(file.Source, tensor, start * kernel.InputSizes[i], destination, count * kernel.InputSizes[i]);
+                    ReadFile(file.Source, tensor, first * kernel.InputSizes[i], destination, count * kernel.InputSizes[i]);
                     break;
                 case RandomInput random:
                     var seed = (long)Math.Round(engine.Scalars.Get(random.Seed, tensor));
-                    FillRandom(Philox.Key(seed, engine.Plan.Tensors[tensor].Name), start, (float*)destination, count);
+                    FillRandom(Philox.Key(seed, engine.Plan.Tensors[tensor].Name), first, (float*)destination, count);
                     break;
                 case MatrixInput matrix:
-                    engine.Matrices[matrix.Step, matrix.Matrix, tensor].Fill(start, (float*)destination, count);
+                    engine.Matrices[matrix.Step, matrix.Matrix, tensor].Fill(first, (float*)destination, count);
                     break;
                 case RowInput row:
-                    Repeat(engine.Scalars.Rows(row.Scalar, tensor), engine.Plan.Tensors[tensor].Shape.RowLength, start, (float*)destination, count);
+                    Repeat(engine.Scalars.Rows(row.Scalar, tensor), engine.Plan.Tensors[tensor].Shape.RowLength, first, (float*)destination, count);
                     break;
             }
+        }
+
+        foreach (var rank in kernel.Ranks)
+        {
+            FillRanks(rank, tensor, first, (float*)inputBlocks[rank.Input], count);
         }
     }
 
@@ -138,9 +166,19 @@ internal sealed unsafe class KernelCall : IDisposable
             outputs[o] = (byte*)outputBlocks[o] + ((kernel.PerBlock(o) ? offset : scratch) * kernel.OutputSizes[o]);
         }
 
-        for (var p = 0; p < kernel.Kernel.Parameters.Count; p++)
+        Fill(kernel.Kernel.Parameters, tensor, start);
+        return kernel.Body(inputs, outputs, parameters, count) != 0;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => table.Dispose();
+
+    /// <summary>The parameters for elements of a tensor from <paramref name="start"/> on.</summary>
+    private void Fill(IReadOnlyList<ParameterBinding> bindings, int tensor, long start)
+    {
+        for (var p = 0; p < bindings.Count; p++)
         {
-            switch (kernel.Kernel.Parameters[p])
+            switch (bindings[p])
             {
                 case ScalarParameter scalar:
                     parameters[p] = (float)engine.Scalars.Get(scalar.Scalar, tensor);
@@ -152,12 +190,35 @@ internal sealed unsafe class KernelCall : IDisposable
                     break;
             }
         }
-
-        return kernel.Body(inputs, outputs, parameters, count) != 0;
     }
 
-    /// <inheritdoc/>
-    public void Dispose() => table.Dispose();
+    /// <summary>
+    /// What is ranked, some rows at a time, and their ranks while those are in the nearest cache. Whatever the code writes past the rows'
+    /// end is overwritten by the next, or lies in the padding.
+    /// </summary>
+    private void FillRanks(Rank rank, int tensor, long start, float* destination, long count)
+    {
+        var binding = rank.Binding;
+        var length = binding.Extent == Extent.Tensor ? rows.Elements : engine.Plan.Tensors[tensor].Shape.RowLength;
+        var some = Math.Max(1, PlanShape.Cell / length) * length;
+        for (long at = 0; at < count; at += some)
+        {
+            var n = Math.Min(some, count - at);
+            for (var i = 0; i < binding.Inputs.Count; i++)
+            {
+                var input = binding.Inputs[i];
+                inputs[i] = (byte*)inputBlocks[input] + (at * kernel.InputSizes[input]);
+            }
+
+            outputs[0] = (byte*)(destination + at);
+            Fill(binding.Parameters, tensor, start + at);
+            _ = rank.Body(inputs, outputs, parameters, (nint)n);
+            for (long row = 0; row < n; row += length)
+            {
+                Ranks.OfRow(destination + at + row, (int)length, rankScratch);
+            }
+        }
+    }
 
     private void ReadFile(int source, int tensor, long at, byte* destination, long bytes)
     {

@@ -77,11 +77,11 @@ internal sealed unsafe class MatrixRunner(Engine engine, Flow flow, KernelCall c
     private void Fill(Job job, StepKernel kernel, float[] matrix)
     {
         var elements = engine.Shape.Elements[job.Tensor];
-        var unit = engine.Budget.BlockElements(kernel);
+        var unit = engine.Budget.BlockElements(kernel, engine.Plan.Tensors[job.Tensor].Shape);
         for (long at = 0; at < elements && !flow.Scheduler.Failed; at += unit)
         {
             var count = Math.Min(unit, elements - at);
-            call.Arrange(kernel, unit);
+            call.Arrange(kernel, job.Tensor, unit);
             call.Read(job.Tensor, at, count);
             for (long within = 0; within < count; within += kernel.CallElements)
             {

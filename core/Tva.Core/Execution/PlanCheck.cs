@@ -126,8 +126,9 @@ internal static class PlanCheck
             kernel.Inputs.Count == program.Inputs.Count && kernel.Files.Count == program.Outputs.Count
             && kernel.Parameters.Count == program.Parameters && kernel.Feeds.Count == feeds,
             $"step {step}: a kernel's bindings don't match its program");
-        foreach (var input in kernel.Inputs)
+        for (var i = 0; i < kernel.Inputs.Count; i++)
         {
+            var input = kernel.Inputs[i];
             Require(
                 input switch
                 {
@@ -135,25 +136,17 @@ internal static class PlanCheck
                     RandomInput r => plan.Scalars[r.Seed].Extent is Extent.All or Extent.Tensor && ready[r.Seed] <= step,
                     MatrixInput m => m.Step < step && m.Matrix < plan.Steps[m.Step].Matrices.Count,
                     RowInput r => plan.Scalars[r.Scalar].Extent == Extent.Row && ready[r.Scalar] <= step,
+                    RankInput r => IsRank(kernel, i, r),
                     _ => false,
                 },
                 $"step {step}: {input} is not known before it");
+            if (input is RankInput rank)
+            {
+                VerifyParameters(plan, ready, step, rank.Parameters);
+            }
         }
 
-        for (var p = 0; p < kernel.Parameters.Count; p++)
-        {
-            Require(
-                kernel.Parameters[p] switch
-                {
-                    ScalarParameter s => plan.Scalars[s.Scalar].Extent < Extent.Row && ready[s.Scalar] <= step,
-                    KeepParameter k => k.Step < step && plan.Steps[k.Step].Reductions[k.Reduction].Kind == ReduceKind.KeepLargest
-                        && p + 1 < kernel.Parameters.Count && kernel.Parameters[p + 1] is KeepLimitParameter,
-                    KeepLimitParameter => p > 0 && kernel.Parameters[p - 1] is KeepParameter,
-                    _ => false,
-                },
-                $"step {step}: {kernel.Parameters[p]} is not known before it");
-        }
-
+        VerifyParameters(plan, ready, step, kernel.Parameters);
         foreach (var feed in kernel.Feeds)
         {
             foreach (var stream in (int[])[feed.A, feed.B])
@@ -162,6 +155,28 @@ internal static class PlanCheck
                     stream < 0 || (stream < program.Outputs.Count && program.Outputs[stream] == DType.F32 && kernel.Files[stream] < 0),
                     $"step {step}: a reduction is fed output {stream}, which is no scratch stream");
             }
+        }
+    }
+
+    private static bool IsRank(ClassKernel kernel, int index, RankInput rank) =>
+        rank.Extent is Extent.Row or Extent.Tensor && rank.Program.Outputs is [DType.F32]
+        && rank.Inputs.Count == rank.Program.Inputs.Count && rank.Parameters.Count == rank.Program.Parameters
+        && rank.Inputs.Select((input, k) => input >= 0 && input < index && kernel.Program.Inputs[input] == rank.Program.Inputs[k]).All(holds => holds);
+
+    private static void VerifyParameters(ExecutionPlan plan, int[] ready, int step, IReadOnlyList<ParameterBinding> parameters)
+    {
+        for (var p = 0; p < parameters.Count; p++)
+        {
+            Require(
+                parameters[p] switch
+                {
+                    ScalarParameter s => plan.Scalars[s.Scalar].Extent < Extent.Row && ready[s.Scalar] <= step,
+                    KeepParameter k => k.Step < step && plan.Steps[k.Step].Reductions[k.Reduction].Kind == ReduceKind.KeepLargest
+                        && p + 1 < parameters.Count && parameters[p + 1] is KeepLimitParameter,
+                    KeepLimitParameter => p > 0 && parameters[p - 1] is KeepParameter,
+                    _ => false,
+                },
+                $"step {step}: {parameters[p]} is not known before it");
         }
     }
 

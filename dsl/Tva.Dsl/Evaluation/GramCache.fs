@@ -35,6 +35,7 @@ module GramCache =
             | Keep -> Some "keep"
             | Drop -> Some "drop"
             | Matrix kind -> Some $"matrix {kind}"
+            | Rank e -> Some $"rank {e}"
             | Late _
             | Given _
             | Carried _

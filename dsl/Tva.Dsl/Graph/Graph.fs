@@ -44,10 +44,12 @@ type Op =
     | Reduce of ReduceKind * Extent
     /// The first argument where the selection (second: a KeepLargest reduction of it) keeps it, else 0.
     | Keep
-    /// The first argument with each element zeroed with probability p (second), by the generator seeded with the third.
+    /// The first argument with each element zeroed with probability p (second, which may vary by element), by the generator seeded with the third.
     | Drop
     /// Tensors made of whole tensors taken as matrices; the arguments are the tensors and, where the kind takes one, a number.
     | Matrix of MatrixKind
+    /// The rank of each element among those of its row or tensor, 0 the least to 1 the largest.
+    | Rank of Extent
     /// A number that only a run can tell (what a command printed, a coefficient of a basis), and over what it varies; resolved before planning.
     | Late of number: int * extent: Extent
     /// A number for each tensor, known beforehand.
@@ -79,7 +81,8 @@ type Graph() =
         | Source _
         | Keep
         | Matrix _
-        | Drop -> Extent.Element
+        | Drop
+        | Rank _ -> Extent.Element
         | Ramp
         | Choose _ -> max Extent.Tensor widest
         | Restrict _ -> max Extent.Tensor widest

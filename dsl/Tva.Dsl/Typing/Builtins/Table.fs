@@ -20,4 +20,4 @@ let absent =
     dict
         [ for name in [ "advise"; "advised"; "conflicts"; "ood"; "forget" ] -> name, advice
           for name in
-              [ "della"; "della_linear"; "stack"; "prune_rows" ] -> name, merges ]
+              [ "stack"; "prune_rows" ] -> name, merges ]

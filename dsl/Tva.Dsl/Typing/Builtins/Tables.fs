@@ -95,6 +95,22 @@ let private oneOf ctx (call: Call) =
         Value.Unknown Kind.Text
     | v -> v
 
+/// A number that must lie in a range; what a `def` says of its options. One that is not known yet passes.
+let private within ctx (call: Call) =
+    let bound i name = Call.constant ctx call i name 0.0
+    match call.Args[0].Value, bound 1 "low", bound 2 "high", Call.text ctx call 3 "what" "the number" with
+    | { Value = Value.Scalar n; Span = span } as a, Some low, Some high, Some what ->
+        match known ctx n with
+        | Some v when not (v >= low && v <= high) ->
+            report ctx (Diagnostics.outOfRange what (string low) (string high) v span)
+            Value.Unknown Kind.Scalar
+        | _ -> a.Value
+    | { Value = Value.Unknown _ }, _, _, _ -> Value.Unknown Kind.Scalar
+    | a, Some _, Some _, Some _ ->
+        report ctx (Diagnostics.wrongKind "`within`" "a number" (describe ctx a.Value) a.Span None)
+        Value.Unknown Kind.Scalar
+    | _ -> Value.Unknown Kind.Scalar
+
 /// The first column's value in the row whose last column is highest; the earlier row among equals.
 let private best ctx (call: Call) =
     match call.Args[0].Value.Value with
@@ -123,4 +139,7 @@ let all =
           "The def f for each value of a range, the def score on each result." "" Kind.Table sweep
       row "one_of" [ Call.required "text" Kind.Text; Call.required "choices" Kind.List ] "The text, which must be one of the choices: for the options of a `def`."
           "one_of(\"row\", [\"row\", \"tensor\"])" Kind.Text oneOf
+      row "within" [ Call.required "x" Kind.Any; Call.required "low" Kind.Scalar; Call.required "high" Kind.Scalar; Call.required "what" Kind.Text ]
+          "The number, which must lie in low..high if it is known beforehand: for the options of a `def`; `what` names it in the message."
+          "within(0.5, 0, 1, \"the share\")" Kind.Scalar within
       row "best" [ Call.required "table" Kind.Table ] "The value with the highest score." "" Kind.Scalar best ]
