@@ -379,6 +379,16 @@ module Diagnostics =
     let isBasis (path: string) span =
         make 517 span $"\"{path}\" is a basis, not a model" (Some "`family(path, base)` reads it, with its members by name")
 
+    let isAdapter (path: string) span =
+        make 518 span $"\"{path}\" is a low-rank adapter, not a model" (Some "`delta(path, base)` is what it changes; `base + delta(path, base)` is the model with it")
+
+    let adapterModules (baseModel: string) (path: string) (modules: string list) span =
+        make 519 span $"{path} changes {modules.Length} modules that {baseModel} lacks: {Suggest.listing modules}"
+            (Some "load the model that it was made for; `delta(path, base, extra = \"drop\")` leaves them out")
+
+    let adapterElsewhere (baseModel: string) (path: string) (modules: string list) span =
+        make 507 span $"{path} is an adapter for another model than {baseModel}: it changes {Suggest.listing modules}" (Some "load the model that it was made for")
+
     // Permissions and devices
 
     let needsPermission what flag span =

@@ -36,7 +36,11 @@ module Batch =
     /// The source whose tensor list a number is over: a Model it is computed from, before anything has cancelled out.
     let private referenceOf (program: Program) (node: Node) =
         let sources = sourcesOf [ node ]
-        sources |> List.tryFind program.Models.Contains |> Option.orElse (List.tryHead sources)
+        let origin i = match program.Origins.TryGetValue i with | true, o -> Some o | _ -> None
+        sources
+        |> List.tryFind program.Models.Contains
+        |> Option.orElse (List.tryPick origin sources)
+        |> Option.orElse (List.tryHead sources)
 
     /// The least source with the same tensors, so that equal lists meet in one group.
     let private canonical (program: Program) (source: int) =

@@ -224,6 +224,9 @@ type Program(permissions: Permissions) =
     /// Sources that hold differences: atoms, saved task vectors.
     member _.Vectors = vectors
 
+    /// Of a source that has only some of a model's tensors, the source of that model.
+    member val Origins = Dictionary<int, int>() with get
+
     /// Sources loaded as Models: their tensor lists govern.
     member _.Models = models
 
