@@ -213,24 +213,7 @@ public sealed class AdapterCheckpoint : Checkpoint
     private Factors Load(AdapterTensor change)
     {
         var module = change.Module ?? throw new ArgumentException($"{change.Base.Name} has no factors");
-        var (down, up) = (StoredNumbers.ReadAll(Layout.File, module.Down), StoredNumbers.ReadAll(Layout.File, module.Up));
-        return change.Kind is AdapterKind.Linear or AdapterKind.Convolution
-            ? new Factors(up, down, module.Rank, module.Scale)
-            : new Factors(Transposed(down, module.Rank), Transposed(up, up.Length / module.Rank), module.Rank, module.Scale);
-    }
-
-    private static float[] Transposed(float[] values, int rows)
-    {
-        var columns = values.Length / rows;
-        var result = new float[values.Length];
-        for (var i = 0; i < rows; i++)
-        {
-            for (var j = 0; j < columns; j++)
-            {
-                result[(j * rows) + i] = values[(i * columns) + j];
-            }
-        }
-
-        return result;
+        var factors = Layout.FactorsOf(module);
+        return change.Kind is AdapterKind.Linear or AdapterKind.Convolution ? factors : factors.Transposed();
     }
 }

@@ -104,6 +104,18 @@ public sealed class AdapterLayout
             : throw new FaultException($"{file.Path}: holds no tensors of an adapter");
     }
 
+    /// <summary>‖scale · B·A‖ of a module, from its factors.</summary>
+    /// <exception cref="FaultException">The file can't be read.</exception>
+    public double NormOf(AdapterModule module)
+    {
+        ArgumentNullException.ThrowIfNull(module);
+        var factors = FactorsOf(module);
+        return Math.Sqrt(Math.Max(0, factors.Dot(factors)));
+    }
+
+    /// <summary>scale · B·A, neither transposed.</summary>
+    internal Factors FactorsOf(AdapterModule m) => new(StoredNumbers.ReadAll(File, m.Up), StoredNumbers.ReadAll(File, m.Down), m.Rank, m.Scale);
+
     private static string? ConfigOf(Checkpoint file)
     {
         // Only of the file that PEFT names; other files may lie in the folder too.

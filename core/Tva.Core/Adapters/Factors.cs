@@ -31,6 +31,9 @@ public sealed record Factors(float[] Left, float[] Right, int Rank, double Scale
         return Scale * other.Scale * LowRank.Dot(Left, Right, Rank, other.Left, other.Right, other.Rank);
     }
 
+    /// <summary>The same matrix the other way round: scale · Rᵀ·Lᵀ.</summary>
+    public Factors Transposed() => new(Turned(Right, Rank), Turned(Left, Rows), Rank, Scale);
+
     /// <summary>
     /// Elements of the matrix, row by row, from <paramref name="first"/> on. Each is a chain of fused multiply-adds over the rank in its order,
     /// then one product with the scale: the same bits wherever a range begins and on every machine.
@@ -54,6 +57,21 @@ public sealed record Factors(float[] Left, float[] Right, int Rank, double Scale
             One((int)row, (int)column, scale, rest[..count]);
             at += count;
         }
+    }
+
+    private static float[] Turned(float[] values, int rows)
+    {
+        var columns = values.Length / rows;
+        var result = new float[values.Length];
+        for (var i = 0; i < rows; i++)
+        {
+            for (var j = 0; j < columns; j++)
+            {
+                result[(j * rows) + i] = values[(i * columns) + j];
+            }
+        }
+
+        return result;
     }
 
     private void Several(int row, float scale, Span<float> destination)

@@ -28,6 +28,9 @@ type PlannedGroup =
       Saves: SaveRequest list
       Numbers: Node list }
 
+    /// Whether everything is known already.
+    member g.NeedsNoRun = g.Planned.Plan.Steps.Count = 0 && g.Planned.Plan.Results.Count = 0 && g.Saves.IsEmpty
+
 module Batch =
 
     let private sourcesOf (nodes: Node seq) =

@@ -67,6 +67,7 @@ type Runner(program: Program, work: Work) =
         bases.Require(kept |> List.collect (fun s -> s.Saves |> List.map _.Value.Node))
         let saves = models @ (kept |> List.collect _.Saves)
         let numbers = (batch |> List.collect (Gather.needs program)) @ (kept |> List.collect BasisSaving.numbers)
+        work.Require(bases.Bind, (saves |> List.map _.Value.Node) @ numbers)
         let unknown = numbers |> List.filter (fun n -> not (bound n).Op.IsConst)
         let results = List<RunResult>()
         let mutable finished = false
@@ -74,7 +75,7 @@ type Runner(program: Program, work: Work) =
             let values = Dictionary<int, float[]>()
             let tags = Dictionary<int, string list>()
             for group in Batch.plan program bases.Bind saves unknown do
-                let result = if group.Planned.Plan.Steps.Count = 0 && group.Saves.IsEmpty then None else Some(work.Run(group, purpose group))
+                let result = if group.NeedsNoRun then None else Some(work.Run(group, purpose group))
                 Option.iter results.Add result
                 for number, n in List.zip group.Planned.Scalars group.Numbers do
                     let found = work.Read(group, result, number)
@@ -141,6 +142,7 @@ type Runner(program: Program, work: Work) =
     /// Measures models with commands; those that have to be written first are written together.
     let evaluate (evaluations: (int * TensorValue * string * string) list) =
         bases.Require(evaluations |> List.map (fun (_, value, _, _) -> value.Node))
+        work.Require(bases.Bind, evaluations |> List.map (fun (_, value, _, _) -> value.Node))
         let nodeOf (value: TensorValue) = (bound value.Node).Id
         let missing =
             evaluations

@@ -9,7 +9,10 @@ open Tva.Dsl
 
 /// A number for each tensor of a list, by name; equal only to itself.
 [<ReferenceEquality>]
-type TensorNumbers = { ByName: IReadOnlyDictionary<string, float> }
+type TensorNumbers =
+    { ByName: IReadOnlyDictionary<string, float>
+      /// Tensor, or Layer where it is the same within each.
+      Extent: Extent }
 
 /// What a node computes of its arguments.
 type Op =
@@ -68,7 +71,7 @@ type Graph() =
         | Reduce(_, e) -> e
         | Const _ -> Extent.All
         | Late(_, e) -> e
-        | Given _ -> Extent.Tensor
+        | Given numbers -> numbers.Extent
         | Apply _
         | Linear -> widest
 

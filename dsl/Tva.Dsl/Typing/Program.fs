@@ -224,6 +224,9 @@ type Program(permissions: Permissions) =
     /// Sources that hold differences: atoms, saved task vectors.
     member _.Vectors = vectors
 
+    /// Inner products of adapters, from their factors.
+    member val Products = Tva.Core.Adapters.FactorProducts() with get
+
     /// Of a source that has only some of a model's tensors, the source of that model.
     member val Origins = Dictionary<int, int>() with get
 
