@@ -224,6 +224,9 @@ type Program(permissions: Permissions) =
     /// Sources that hold differences: atoms, saved task vectors.
     member _.Vectors = vectors
 
+    /// Whether a source is a low-rank adapter.
+    member _.IsLowRank(source: int) = source >= 0 && sources[source].Checkpoint :? Tva.Core.Adapters.AdapterCheckpoint
+
     /// Inner products of adapters, from their factors.
     member val Products = Tva.Core.Adapters.FactorProducts() with get
 

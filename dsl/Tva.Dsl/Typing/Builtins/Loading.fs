@@ -21,7 +21,8 @@ let private isWritten (ctx: Context) span (path: string) =
     let isWritten =
         ctx.Program.Effects |> Seq.exists (function
             | Effect.Save(_, other, _, _, _)
-            | Effect.SaveBasis(_, other, _, _, _) -> other = target || target.StartsWith(other + string Path.DirectorySeparatorChar)
+            | Effect.SaveBasis(_, other, _, _, _)
+            | Effect.SaveAdapter(_, other, _, _, _, _) -> other = target || target.StartsWith(other + string Path.DirectorySeparatorChar)
             | _ -> false)
     if isWritten then
         report ctx (Diagnostics.readsOutput path span)
