@@ -10,7 +10,7 @@ open Tva.Dsl.Tests.Scripts
 type Stored = string * int list * float32[]
 
 /// A safetensors file by its definition: length, header, data.
-let put (path: string) (tensors: Stored list) =
+let putWith (path: string) (metadata: (string * string) list) (tensors: Stored list) =
     Directory.CreateDirectory(string (Path.GetDirectoryName path)) |> ignore
     let mutable at = 0
     let entries =
@@ -19,7 +19,10 @@ let put (path: string) (tensors: Stored list) =
               at <- at + 4 * values.Length
               let dims = String.Join(",", shape)
               $"\"{name}\":{{\"dtype\":\"F32\",\"shape\":[{dims}],\"data_offsets\":[{first},{at}]}}" ]
-    let header = Encoding.UTF8.GetBytes("{" + String.Join(",", entries) + "}")
+    let text (s: string) = System.Text.Json.JsonSerializer.Serialize s
+    let told = [ for k, v in metadata -> $"{text k}:{text v}" ]
+    let meta = if told.IsEmpty then [] else [ "\"__metadata__\":{" + String.Join(",", told) + "}" ]
+    let header = Encoding.UTF8.GetBytes("{" + String.Join(",", meta @ entries) + "}")
     use file = File.Create path
     let write (bytes: byte[]) = file.Write(bytes, 0, bytes.Length)
     write (BitConverter.GetBytes(int64 header.Length))
@@ -27,6 +30,8 @@ let put (path: string) (tensors: Stored list) =
     for _, _, values in tensors do
         for v in values do
             write (BitConverter.GetBytes v)
+
+let put path tensors = putWith path [] tensors
 
 let config (folder: string) (json: string) =
     Directory.CreateDirectory folder |> ignore

@@ -126,6 +126,23 @@ let ``single files in other tools' styles`` (down: string, up: string, alpha: st
     put (temp.File "style.safetensors") ([ b; a ] @ [ if alpha <> "" then alpha, [], [| 3.0f |] ])
     isMerged (merge temp "1" "style.safetensors") 1.0 (Map [ "model.layers.0.q.weight", product (if alpha = "" then 1.0 else 1.5) b a ])
 
+[<Theory>]
+[<InlineData("transformer.", "transformer.", 3.0)>]
+[<InlineData("", "", 3.0)>]
+[<InlineData("transformer.", "unet.", 1.0)>]
+let ``diffusers keeps alpha in the header`` (prefix: string, told: string, scale: float) =
+    use temp = new TempFolder()
+    putBase (temp.File "base.safetensors")
+    let b, a = stored 6 $"{prefix}layers.0.q.lora_B.weight" [ 8; 2 ], stored 6 $"{prefix}layers.0.q.lora_A.weight" [ 2; 8 ]
+    let write json = putWith (temp.File "style.safetensors") [ "lora_adapter_metadata", json ] [ b; a ]
+    write $"{{\"{told}r\": 2, \"{told}lora_alpha\": 6}}"
+    isMerged (merge temp "1" "style.safetensors") 1.0 (Map [ "model.layers.0.q.weight", product scale b a ])
+    let wrong json = write json; (Assert.Single (run temp.Path (heading + "delta(\"style.safetensors\", base)")).Diagnostics).Message
+    Assert.Contains("is no JSON", wrong "{")
+    Assert.Contains("one object", wrong "[]")
+    if told = prefix then
+        Assert.Contains("its header says 3", wrong $"{{\"{told}r\": 3}}")
+
 [<Fact>]
 let ``norms, cosines and tables read the factors alone`` () =
     use temp = new TempFolder()

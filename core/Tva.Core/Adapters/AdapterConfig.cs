@@ -40,10 +40,9 @@ public sealed class AdapterConfig
     private readonly List<(Func<string, bool> Matches, double Value)> ranks;
     private readonly List<(Func<string, bool> Matches, double Value)> alphas;
 
-    private AdapterConfig(JsonFile json)
+    private AdapterConfig(string path, JsonElement root)
     {
-        Path = json.Path;
-        var root = json.Root;
+        Path = path;
         var type = Text(root, "peft_type");
         if (type is not null && type != "LORA")
         {
@@ -104,7 +103,36 @@ public sealed class AdapterConfig
     public static AdapterConfig Read(string path)
     {
         using var json = JsonFile.Open(path, MaxBytes);
-        return new AdapterConfig(json);
+        return new AdapterConfig(json.Path, json.Root);
+    }
+
+    /// <summary>
+    /// What diffusers keeps of the configuration in a single file's header, as <c>lora_adapter_metadata</c>: the same keys, behind the name of the
+    /// pipeline's part where there are several. Null where it tells no rank.
+    /// </summary>
+    /// <param name="path">The file, for messages.</param>
+    /// <param name="text">The metadata's value, JSON.</param>
+    /// <param name="part">The pipeline's part, or empty.</param>
+    /// <exception cref="FaultException">As for <see cref="Read"/>.</exception>
+    internal static AdapterConfig? OfHeader(string path, string text, string part)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(text);
+            if (document.RootElement.ValueKind != JsonValueKind.Object)
+            {
+                throw new FaultException($"{path}: its lora_adapter_metadata holds {document.RootElement.ValueKind}, and should hold one object");
+            }
+
+            var prefix = part.Length == 0 ? "" : part + ".";
+            var own = document.RootElement.EnumerateObject().Where(e => e.Name.StartsWith(prefix, StringComparison.Ordinal))
+                .GroupBy(e => e.Name[prefix.Length..], StringComparer.Ordinal).ToDictionary(g => g.Key, g => g.Last().Value);
+            return own.ContainsKey("r") ? new AdapterConfig(path, JsonSerializer.SerializeToElement(own)) : null;
+        }
+        catch (JsonException e)
+        {
+            throw new FaultException($"{path}: its lora_adapter_metadata is no JSON: {e.Message}", e);
+        }
     }
 
     /// <summary>The rank of a module, by PEFT's rule: the first pattern that matches all of its name, or all after a dot.</summary>

@@ -46,7 +46,7 @@ internal static class AdapterKeys
     ];
 
     /// <summary>Parts of a pipeline, each of which has a prefix of its own.</summary>
-    private static readonly string[] Pipelines = ["unet", "text_encoder", "text_encoder_2", "transformer", "te1", "te2"];
+    private static readonly string[] Pipelines = ["unet", "text_encoder", "text_encoder_2", "transformer", "diffusion_model"];
 
     private static readonly string[] FlatPrefixes =
         ["lora_unet_", "lora_te1_", "lora_te2_", "lora_te3_", "lora_te_", "lora_transformer_", "lora_prior_unet_", "lora_prior_te_", "lycoris_"];

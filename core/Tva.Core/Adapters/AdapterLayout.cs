@@ -98,7 +98,10 @@ public sealed class AdapterLayout
             throw new FaultException($"{file.Path}: has {Quoted.Name(twice.Key)} twice, as {Quoted.List([.. twice.Select(t => t.Item2.Name)])}");
         }
 
-        var modules = parts.Values.Select(p => Module(file, config, p)).ToArray();
+        var header = file.Metadata.GetValueOrDefault("lora_adapter_metadata");
+        var configs = parts.Values.Select(p => p.Values.First().Key.Group).Distinct()
+            .ToDictionary(g => g, g => config ?? (header is null ? null : AdapterConfig.OfHeader(file.Path, header, g)));
+        var modules = parts.Values.Select(p => Module(file, configs[p.Values.First().Key.Group], p)).ToArray();
         return modules.Length + whole.Count > 0
             ? new AdapterLayout(file, config, modules, whole)
             : throw new FaultException($"{file.Path}: holds no tensors of an adapter");
@@ -143,7 +146,7 @@ public sealed class AdapterLayout
         var rank = down.Info.Shape.Dims[0];
         if (config is not null && config.RankOf(down.Key.Module) is var said && said != rank)
         {
-            throw new FaultException($"{file.Path}: {Quoted.Name(down.Info.Name)} has rank {rank}, and {AdapterConfig.FileName} says {said}; are they of one adapter?");
+            throw new FaultException($"{file.Path}: {Quoted.Name(down.Info.Name)} has rank {rank}, and {(file.Path == config.Path ? "its header" : AdapterConfig.FileName)} says {said}; are they of one adapter?");
         }
 
         if (rank > int.MaxValue)
@@ -151,15 +154,7 @@ public sealed class AdapterLayout
             throw new FaultException($"{file.Path}: {Quoted.Name(down.Info.Name)} has rank {rank}, which is no low rank");
         }
 
-        double scale = 1;
-        if (config is not null)
-        {
-            scale = config.ScaleOf(down.Key.Module);
-        }
-        else if (parts.TryGetValue(AdapterPart.Alpha, out var alpha))
-        {
-            scale = One(file, alpha.Info) / rank;
-        }
+        var scale = parts.TryGetValue(AdapterPart.Alpha, out var alpha) ? One(file, alpha.Info) / rank : config?.ScaleOf(down.Key.Module) ?? 1;
 
         var bias = parts.TryGetValue(AdapterPart.UpBias, out var found) ? found.Info : null;
         if (bias is not null && !bias.Shape.Equals(new Shape(up.Info.Shape.Dims[0])))

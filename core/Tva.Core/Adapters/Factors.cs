@@ -74,6 +74,8 @@ public sealed record Factors(float[] Left, float[] Right, int Rank, double Scale
         return result;
     }
 
+    // Most files are too small for the JIT to come back to it.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Several(int row, float scale, Span<float> destination)
     {
         var (columns, rank) = (Columns, Rank);
@@ -115,6 +117,7 @@ public sealed record Factors(float[] Left, float[] Right, int Rank, double Scale
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void One(int row, int column, float scale, Span<float> destination)
     {
         var (columns, rank) = (Columns, Rank);

@@ -285,10 +285,11 @@ type Program(permissions: Permissions) =
     /// The same for the tensors of a that are algebra: atoms have no others.
     member p.FloatingMismatches(a: int, b: int) = p.Differences(a, b, _.DType.IsFloating())
 
-    /// Bytes that a stored atom takes in its file.
+    /// Bytes that a stored atom or an adapter takes in its file.
     member p.StoredBytes(atom: TensorValue) =
-        match atom.Node.Op with
-        | Op.Source i -> sources[i].Checkpoint.Tensors |> Seq.sumBy sources[i].Checkpoint.StoredBytes
+        match atom.Node with
+        | { Op = Op.Source i }
+        | { Op = Restrict _; Args = [| { Op = Op.Source i } |] } -> sources[i].Checkpoint.Tensors |> Seq.sumBy sources[i].Checkpoint.StoredBytes
         | _ -> 0L
 
     /// The layers of a set as (name, layer) pairs, for what varies by layer.
