@@ -392,6 +392,32 @@ module Diagnostics =
     let isBasis (path: string) span =
         make 517 span $"\"{path}\" is a basis, not a model" (Some "`family(path, base)` reads it, with its members by name")
 
+    let isAdapter (path: string) span =
+        make 518 span $"\"{path}\" is a low-rank adapter, not a model" (Some "`delta(path, base)` is what it changes; `base + delta(path, base)` is the model with it")
+
+    let adapterModules (baseModel: string) (path: string) (modules: string list) span =
+        make 519 span $"{path} changes {modules.Length} modules that {baseModel} lacks: {Suggest.listing modules}"
+            (Some "load the model that it was made for; `delta(path, base, extra = \"drop\")` leaves them out")
+
+    let adapterElsewhere (baseModel: string) (path: string) (modules: string list) span =
+        make 507 span $"{path} is an adapter for another model than {baseModel}: it changes {Suggest.listing modules}" (Some "load the model that it was made for")
+
+    let adapterForm path span =
+        make 520 span $"\"{path}\" is no folder for an adapter" (Some "an adapter is two files: name a folder, such as \"loras/both\"")
+
+    let adapterFolderInUse path span =
+        make 521 span $"\"{path}\" is a folder with other things in it" (Some "an adapter takes a folder of its own: name a new one")
+
+    let notLowRank (what: string) span =
+        make 522 span $"{what} is no sum of low-rank adapters, so it has no factors to keep"
+            (Some "adapters read with `delta(path, base)` stay low-rank while they are scaled, added and restricted; save other task vectors as checkpoints: leave `as` out")
+
+    let nothingLowRank (what: string) span =
+        make 523 span $"{what} changes nothing, and there is no adapter without modules" None
+
+    let rankOfAdapter span =
+        make 524 span "`rank` is of adapters" (Some "`as = \"lora\"` saves one")
+
     // Permissions and devices
 
     let needsPermission what flag span =

@@ -28,6 +28,9 @@ type PlannedGroup =
       Saves: SaveRequest list
       Numbers: Node list }
 
+    /// Whether everything is known already.
+    member g.NeedsNoRun = g.Planned.Plan.Steps.Count = 0 && g.Planned.Plan.Results.Count = 0 && g.Saves.IsEmpty
+
 module Batch =
 
     let private sourcesOf (nodes: Node seq) =
@@ -36,7 +39,11 @@ module Batch =
     /// The source whose tensor list a number is over: a Model it is computed from, before anything has cancelled out.
     let private referenceOf (program: Program) (node: Node) =
         let sources = sourcesOf [ node ]
-        sources |> List.tryFind program.Models.Contains |> Option.orElse (List.tryHead sources)
+        let origin i = match program.Origins.TryGetValue i with | true, o -> Some o | _ -> None
+        sources
+        |> List.tryFind program.Models.Contains
+        |> Option.orElse (List.tryPick origin sources)
+        |> Option.orElse (List.tryHead sources)
 
     /// The least source with the same tensors, so that equal lists meet in one group.
     let private canonical (program: Program) (source: int) =

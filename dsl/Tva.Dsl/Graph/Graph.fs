@@ -9,7 +9,10 @@ open Tva.Dsl
 
 /// A number for each tensor of a list, by name; equal only to itself.
 [<ReferenceEquality>]
-type TensorNumbers = { ByName: IReadOnlyDictionary<string, float> }
+type TensorNumbers =
+    { ByName: IReadOnlyDictionary<string, float>
+      /// Tensor, or Layer where it is the same within each.
+      Extent: Extent }
 
 /// A computation done a number of times. Its arguments are what its n numbers are at the start, then what they become in a round,
 /// written over `Carried` nodes of its depth.
@@ -90,7 +93,7 @@ type Graph() =
         | Reduce(_, e) -> e
         | Const _ -> Extent.All
         | Late(_, e) -> e
-        | Given _ -> Extent.Tensor
+        | Given numbers -> numbers.Extent
         | Carried(_, _, e) -> e
         | Loop l -> l.Over
         | Apply _
