@@ -197,7 +197,7 @@ type Expressions(program: Program) =
         for a in args do
             let value = { Value = this.Eval(ctx, a.Value); Span = a.Value.Span; Text = program.TextOf a.Value.Span }
             match a.Name with
-            | None when next < names.Length ->
+            | None when next < (if variadic then 1 else names.Length) ->
                 slots[next] <- Some value
                 next <- next + 1
             | None when variadic -> rest.Add value
@@ -285,7 +285,7 @@ type Expressions(program: Program) =
                     let value =
                         match kind, value with
                         | Kind.Scalar, Value.Record entries ->
-                            match Arithmetic.recordNumber ctx span entries with
+                            match recordNumber ctx span entries with
                             | Some n -> Value.Scalar n
                             | None -> Value.Unknown Kind.Scalar
                         | Kind.Scope, Value.Text g -> Value.Scope(TensorScope.Glob g)
