@@ -47,13 +47,18 @@ let text (layers: int option) (c: Coefficient) =
         if c.Cases.IsEmpty then schedule layers c.Else
         else
             let entries = (c.Cases |> List.map entry) @ [ $"else: {schedule layers c.Else}" ]
-            "{ " + String.Join(", ", entries) + " }"
+            let oneLine = "{ " + String.Join(", ", entries) + " }"
+            if oneLine.Length <= 90 then oneLine else "{\n  " + String.Join(",\n  ", entries) + "\n}"
 
 /// One for each member: a single one where all are the same.
 let texts (layers: int option) (cs: Coefficient list) =
     match cs |> List.map (text layers) |> List.distinct with
     | [ one ] -> one
-    | _ -> "[" + String.Join(", ", cs |> List.map (text layers)) + "]"
+    | _ ->
+        let items = cs |> List.map (text layers)
+        let oneLine = "[" + String.Join(", ", items) + "]"
+        if oneLine.Length <= 90 then oneLine
+        else "[\n  " + String.Join(",\n  ", items |> List.map (fun i -> i.Replace("\n", "\n  "))) + "\n]"
 
 /// The settings of a name in the order in which mergekit looks for them, from a source's own to the document's, as one coefficient.
 /// None: nothing is said, and there is no default.

@@ -66,7 +66,7 @@ let private weights (script: Script) (i: Inputs) (members: Source list) =
             script.Report(Diagnostics.configMissing s.Span $"{i.Method.Name} of {s.Model}" "weight" "under `parameters` of the model, or of all")
             constant 1.0)
 
-let private factor (i: Inputs) (c: Coefficient) = if known c = Some 1.0 then "" else text i.LayerCount c + " * "
+let private factor (script: Script) (i: Inputs) (c: Coefficient) = if known c = Some 1.0 then "" else script.Value("lambda" + i.Suffix, text i.LayerCount c) + " * "
 
 /// `, name = value` where it isn't what the function has by default.
 let private unless (fallback: string) name (value: string) = if value = fallback then "" else $", {name} = {value}"
@@ -78,7 +78,7 @@ let private vectors (script: Script) (i: Inputs) (baseText: string) (tasks: stri
     let name = i.Method.Name
     let elects = List.contains name [ "ties"; "dare_ties"; "della"; "breadcrumbs_ties" ]
     let w = weights script i members
-    let W = texts i.LayerCount w
+    let W = script.Value("weights" + i.Suffix, texts i.LayerCount w)
     let perModel name = members |> List.map (fun s -> (each script i name s).Value)
     let density = perModel "density"
     let normalize = isOn script i "normalize"
@@ -87,7 +87,7 @@ let private vectors (script: Script) (i: Inputs) (baseText: string) (tasks: stri
     if known (global' script i "int8_mask") <> Some 0.0 then
         script.Comment "int8_mask has no effect here: it is how mergekit saves memory"
     let whole = density |> List.forall (fun d -> numbers d |> List.forall (fun v -> v >= 1.0))
-    let D = texts i.LayerCount density
+    let D = script.Value("density" + i.Suffix, texts i.LayerCount density)
     let how = if rescale then "l1" else "none"
     let normalized = unless (if List.contains name [ "ties"; "della" ] then "true" else "false") "normalize" (if normalize then "true" else "false")
     let weighted' = unless "1" "weights" W
@@ -104,7 +104,7 @@ let private vectors (script: Script) (i: Inputs) (baseText: string) (tasks: stri
         elif total |> List.forall Option.isSome && abs (total |> List.sumBy Option.get) < 1e-8 then
             script.Comment "the weights cancel, so nothing is divided"
             x
-        else x + " / sum(" + list (w |> List.map (text i.LayerCount)) + ")"
+        else x + " / sum(" + (if W.StartsWith "weights" then W else list (w |> List.map (text i.LayerCount))) + ")"
     let plain (x: string) = if elects then election x else divided (sum x)
     let stretched (x: string) =
         script.Add rescaled
@@ -125,7 +125,7 @@ let private vectors (script: Script) (i: Inputs) (baseText: string) (tasks: stri
         | "della"
         | "della_linear" ->
             random ()
-            let E = texts i.LayerCount (perModel "epsilon")
+            let E = script.Value("epsilon" + i.Suffix, texts i.LayerCount (perModel "epsilon"))
             let epsilon = unless "0.15" "epsilon" E
             let scale = if rescale then "" else ", rescale = \"none\""
             if name = "della" then $"della({tasks}, density = {D}{epsilon}{weighted'}{scale}{normalized})"
@@ -143,14 +143,14 @@ let private vectors (script: Script) (i: Inputs) (baseText: string) (tasks: stri
                         script.Inexpressible(span i, "gamma 0 drops no outliers here, and everything in mergekit", "a gamma above 0 is the same in both")
                         g
                     | _ -> g) density (perModel "gamma")
-            let G = texts i.LayerCount gamma
+            let G = script.Value("gamma" + i.Suffix, texts i.LayerCount gamma)
             let crumbs = $"crumbs({tasks}, density = {D}" + unless "0.01" "gamma" G + ")"
             if rescale then stretched crumbs
             elif name = "breadcrumbs_ties" && normalize then election crumbs
             else
                 let gamma = unless "0.01" "gamma" G
                 divided $"{name}({tasks}, density = {D}{gamma}{weighted'})"
-    $"{baseText} + {factor i lambda}{merged}"
+    $"{baseText} + {factor script i lambda}{merged}"
 
 /// The expression of a merge. What it needs before (models, families) is added to the script.
 let expression (script: Script) (i: Inputs) : string =
@@ -190,7 +190,7 @@ let expression (script: Script) (i: Inputs) : string =
             let body = String.Join(",\n", entries |> List.map (fun e -> "  " + e))
             script.Add($"{name} = family({{\n{body}\n}}, {baseText})")
         name)
-    let value name = text i.LayerCount (global' script i name)
+    let value name = script.Value(name + i.Suffix, text i.LayerCount (global' script i name))
     let single' name = number (single script i name)
     let members (sources: Source list) = list (sources |> List.map operand)
     match i.Method.Name with
@@ -202,7 +202,7 @@ let expression (script: Script) (i: Inputs) : string =
             script.Inexpressible(s.Span, "base_model has no weight, and mergekit's linear stops there", "the base is left out; give it a weight, or remove base_model")
         let normalize = isOn script i "normalize"
         let xs = members weighted
-        let W = texts i.LayerCount (weights script i weighted)
+        let W = script.Value("weights" + i.Suffix, texts i.LayerCount (weights script i weighted))
         $"average({xs}" + (if normalize && not (W.StartsWith '[') && not (W.StartsWith '{') then "" else unless "1" "weights" W)
         + unless "true" "normalize" (if normalize then "true" else "false") + ")"
     | "slerp" ->
@@ -225,7 +225,7 @@ let expression (script: Script) (i: Inputs) : string =
             script.Inexpressible(span i, "normalize_weights false", "TVA's multislerp divides the weights by their sum")
         if single script i "eps" <> 1e-8 then
             script.Inexpressible(span i, "eps other than 1e-8", "TVA's multislerp has 1e-8")
-        let W = unless "1" "weights" (texts i.LayerCount w)
+        let W = unless "1" "weights" (script.Value("weights" + i.Suffix, texts i.LayerCount w))
         match others, i.Base with
         | [ one ], _ -> operand one
         | _, Some _ -> $"{origin.Value} + multislerp({family.Value}{W})"
@@ -258,7 +258,7 @@ let expression (script: Script) (i: Inputs) : string =
     | "passthrough" ->
         let s = i.Sources.Head
         let scale = (each script i "scale" s).Value
-        if known scale = Some 1.0 then operand s else $"point({text i.LayerCount scale} * raw({operand s}))"
+        if known scale = Some 1.0 then operand s else $"""point({script.Value("scale" + i.Suffix, text i.LayerCount scale)} * raw({operand s}))"""
     | _ ->
         let F = family.Value
         vectors script i origin.Value F others

@@ -61,12 +61,20 @@ type Script(folders: Folders, report: Diagnostic -> unit) =
     /// What a script can't say: a comment and a warning.
     member s.Inexpressible(span, what: string, help: string) =
         report (Diagnostics.configInexpressible span what help)
-        s.Comment $"not as in mergekit: {what}"
+        s.Comment $"not as in mergekit: {what}; {help}"
 
     member _.Add(statement: string) =
         lines.AddRange comments
         comments.Clear()
         lines.Add statement
+
+    /// A value where it stands, or a name for it where it would make a long line.
+    member s.Value(wanted: string, text: string) =
+        if text.Length <= 40 then text
+        else
+            let name = names.Fresh wanted
+            s.Add $"{name} = {text}"
+            name
 
     member _.Blank() = if lines.Count > 0 && lines[lines.Count - 1] <> "" then lines.Add ""
 

@@ -54,7 +54,8 @@ let private fail (first: Mark) (last: Mark) (what: string) : Node = raise (YamlE
 
 /// The documents of a text, as far as they can be read.
 let documents (source: SourceText) (report: Diagnostic -> unit) : Node list =
-    let parser = Parser(new StringReader(source.Text))
+    let scanner = Scanner(new StringReader(source.Text), true)
+    let parser = Parser(scanner)
     let clamp (m: Mark) = Math.Clamp(int m.Index, 0, source.Text.Length)
     let between (first: Mark) (last: Mark) =
         let start = clamp first
@@ -127,5 +128,11 @@ let documents (source: SourceText) (report: Diagnostic -> unit) : Node list =
         let said = if message.StartsWith "(Line" then message.Substring(message.IndexOf "): " + 3) else message
         let span = between e.Start e.Start
         report (Diagnostics.configSyntax span (if said = "" then "it can't be read" else string (Char.ToLowerInvariant said[0]) + said.Substring 1))
+    // What the library says of some broken texts.
+    | :? InvalidOperationException
+    | :? ArgumentException
+    | :? IndexOutOfRangeException ->
+        let mark = scanner.CurrentPosition
+        report (Diagnostics.configSyntax (between mark mark) "it can't be read from here")
     | TooDeep mark -> report (Diagnostics.configSyntax (between mark mark) "it is nested too deeply")
     List.ofSeq found
