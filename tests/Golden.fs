@@ -11,6 +11,9 @@ open Xunit
 /// Methods of the reference that this build has no function for.
 let absent = [ "karcher" ]
 
+/// Functions of the language that this build has not, of those that imported scripts may use.
+let absentFunctions = [ "karcher"; "stack"; "della"; "della_linear" ]
+
 let private toFloats (t: TensorInfo) (bytes: byte[]) =
     match t.DType with
     | DType.F32 -> Array.init (bytes.Length / 4) (fun i -> float (BitConverter.ToSingle(bytes, 4 * i)))

@@ -228,6 +228,29 @@ let ``slices that are the whole network are merged whole`` () =
     Assert.Equal<Map<string, float[]>>(expected, merge ("merge_method: linear\nslices:\n" + sources 0 1 + sources 1 4))
 
 [<Fact>]
+let ``weights of a mean that vary by layer are divided by their sum there`` () =
+    use temp = new TempFolder()
+    let first, second = [ None, [ 0.25; 1.0; 0.5 ] ], [ Some "qkv", [ 2.0; 0.5 ]; None, [ 0.75 ] ]
+    let text =
+        String.Join(
+            "\n",
+            [ "merge_method: linear"
+              "models:"
+              for name, w in [ "digits", first; "letters", second ] do
+                  $"  - model: tasks/{name}.safetensors"
+                  "    parameters:"
+                  yield! setting "      " "weight" w ]
+        )
+    let _, out = merged temp zoo text
+    let a, b = values (Path.Combine(zoo, "tasks/digits.safetensors")), values (Path.Combine(zoo, "tasks/letters.safetensors"))
+    let expected =
+        a |> Map.map (fun tensor x ->
+            let t = position 4 tensor
+            let v, w = evaluate first tensor t, evaluate second tensor t
+            Array.map2 (fun x y -> (v * x + w * y) / (v + w)) x b[tensor])
+    near 1e-6 expected (values out)
+
+[<Fact>]
 let ``merges of several documents go on with each other`` () =
     use temp = new TempFolder()
     let text =

@@ -28,7 +28,8 @@ let private fits (report: Diagnostic -> unit) (m: Method) (c: Config) (origin: R
         let besides = if m.Base = Required then " besides the base" else ""
         match m.Base, origin with
         | Required, None ->
-            report (Diagnostics.configMissing c.Span m.Name "base_model" "the model that the others are measured from")
+            if not c.HasBase then
+                report (Diagnostics.configMissing c.Span m.Name "base_model" "the model that the others are measured from")
             false
         | _ when count < m.Least -> wrong $"{m.Name} takes at least {models m.Least}{besides}, and here are {count}" "add models"
         | _ when count > m.Most ->
@@ -91,6 +92,7 @@ let private ofModule (script: Script) (m: Method) (c: Config) (part: Module) (su
     if not (complete && good) || part.Slices.IsEmpty then None
     else
     let first, last = part.Slices.Head, List.last part.Slices
+    let cut (a, b) = if b = a + 1 then $"layers({a})" else $"layers({a}..{b - 1})"
     let rangeOf (s: Slice) = s.Sources.Head.Layers.Value
     let straight =
         part.Slices |> List.forall (fun s -> layers s |> List.distinct |> List.length = 1)
@@ -124,13 +126,13 @@ let private ofModule (script: Script) (m: Method) (c: Config) (part: Module) (su
     let number = Dictionary<Slice, int>(HashIdentity.Reference)
     let pieces =
         part.Slices |> List.mapi (fun k s ->
-            let a, b = rangeOf s
+            let (a, b) as range = rangeOf s
             let scaled =
                 m.Name = "passthrough"
                 && (Coefficients.resolve ignore (s.Sources.Head.Parameters :: around s) "scale" (Some 1.0)).Value |> Coefficients.known <> Some 1.0
             if m.Name = "passthrough" && not scaled then
                 let name = script.Model s.Sources.Head.Model
-                { Text = $"{name}[layers({a}..{b - 1})]"; WholeText = name; Slice = s }
+                { Text = $"{name}[{cut range}]"; WholeText = name; Slice = s }
             else
                 let text = Merge.expression script (inputs s (Some(b - a)) true $"{suffix}_{k + 1}")
                 let name = script.Names.Fresh $"slice{suffix}_{k + 1}"
@@ -175,13 +177,11 @@ let private ordered (report: Diagnostic -> unit) (configs: Config list) =
     go configs [], (fun (name: string) -> configs |> List.exists (fun c -> (uses c).Contains name))
 
 let private vocabulary (script: Script) (c: Config) =
-    for key, said, span in c.Vocabulary do
-        let what, help =
-            match key, said with
-            | "chat_template", _ -> "chat_template", "TVA writes tensors; copy the tokenizer's files and set the template there"
-            | _, "base" -> $"{key}: base", "TVA writes tensors; copy the tokenizer's files from the base"
-            | _ -> $"{key}: {said}", "TVA writes tensors and doesn't move embeddings between vocabularies: the models must share one; copy the tokenizer's files"
-        script.Inexpressible(span, what, help)
+    for key, span in c.Vocabulary do
+        let help =
+            if key = "chat_template" then "TVA writes tensors; set the template where the tokenizer's files go"
+            else "TVA writes tensors and moves no embeddings between vocabularies: the models must share one; copy the tokenizer's files"
+        script.Inexpressible(span, $"`{key}` is not carried over", help)
 
 /// The script of some configurations, saved under `target`.
 let script (file: string) (folders: Folders) (report: Diagnostic -> unit) (target: string) (configs: Config list) : string =

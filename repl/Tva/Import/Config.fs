@@ -70,11 +70,13 @@ type Config =
       Method: string
       MethodSpan: Span
       Base: Reference option
+      /// `base_model` is written, though it may be no model.
+      HasBase: bool
       /// One of no name, unless the document has `modules`.
       Modules: Module list
       Parameters: Parameters
       DType: string option
       OutDType: string option
-      /// What is about tokenizers and templates: keys with what they say.
-      Vocabulary: (string * string * Span) list
+      /// What is about tokenizers and templates: keys with their places.
+      Vocabulary: (string * Span) list
       Span: Span }

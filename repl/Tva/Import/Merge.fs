@@ -28,6 +28,7 @@ let private span (i: Inputs) = i.MethodSpan
 let private operand (script: Script) (i: Inputs) (s: Source) =
     let name = script.Model s.Model
     match s.Layers with
+    | Some(first, last) when i.Cut && last = first + 1 -> $"stack({name}[layers({first})])"
     | Some(first, last) when i.Cut -> $"stack({name}[layers({first}..{last - 1})])"
     | _ -> name
 
@@ -202,9 +203,11 @@ let expression (script: Script) (i: Inputs) : string =
             script.Inexpressible(s.Span, "base_model has no weight, and mergekit's linear stops there", "the base is left out; give it a weight, or remove base_model")
         let normalize = isOn script i "normalize"
         let xs = members weighted
-        let W = script.Value("weights" + i.Suffix, texts i.LayerCount (weights script i weighted))
-        $"average({xs}" + (if normalize && not (W.StartsWith '[') && not (W.StartsWith '{') then "" else unless "1" "weights" W)
-        + unless "true" "normalize" (if normalize then "true" else "false") + ")"
+        let w = weights script i weighted
+        // Equal weights cancel.
+        let equal = normalize && (List.distinct w).Length = 1 && numbers w.Head |> List.forall ((<>) 0.0)
+        let W = if equal then "" else unless "1" "weights" (script.Value("weights" + i.Suffix, texts i.LayerCount w))
+        $"average({xs}{W}" + unless "true" "normalize" (if normalize then "true" else "false") + ")"
     | "slerp" ->
         let a = origin.Value
         $"""slerp({a}, {operand others.Head}, {value "t"})"""

@@ -301,10 +301,10 @@ let private document (report: Report) (node: Node) : Config option =
             let vocabulary =
                 [ for key in [ "tokenizer_source"; "tokenizer"; "chat_template" ] do
                       match under key es with
-                      | Some e -> key, (match e.Value.Form with Scalar(t, _) -> t | _ -> "..."), e.KeySpan
+                      | Some e -> key, e.KeySpan
                       | None -> () ]
             match vocabulary with
-            | ("tokenizer_source", _, _) :: ("tokenizer", _, span) :: _ ->
+            | ("tokenizer_source", _) :: ("tokenizer", span) :: _ ->
                 report (Diagnostics.configSense span "`tokenizer_source` and `tokenizer` stand here both" "keep one of them")
             | _ -> ()
             let first = { node.Span with End = node.Span.Start }
@@ -319,6 +319,7 @@ let private document (report: Report) (node: Node) : Config option =
                       Method = name
                       MethodSpan = e.Value.Span
                       Base = under "base_model" es |> Option.bind (fun e -> reference report "base_model" e.Value)
+                      HasBase = (under "base_model" es).IsSome
                       Modules = modules
                       Parameters = parameters
                       DType = fst dtypes

@@ -70,7 +70,7 @@ type Script(folders: Folders, report: Diagnostic -> unit) =
 
     /// A value where it stands, or a name for it where it would make a long line.
     member s.Value(wanted: string, text: string) =
-        if text.Length <= 40 then text
+        if text.Length <= 32 then text
         else
             let name = names.Fresh wanted
             s.Add $"{name} = {text}"
