@@ -200,6 +200,21 @@ let ``adapters are added to their model, or are task vectors over the base`` () 
     Assert.Contains("merged = base + ties(tasks, density = 0.5)\n", ran.Out)
 
 [<Fact>]
+let ``modules are parts of one model by their names, and a setting for all has no effect at one model`` () =
+    use temp = folder ()
+    let text =
+        "merge_method: slerp\nbase_model: a.safetensors\nmodules:\n  blocks:\n    models: [{model: b.safetensors, parameters: {t: 0.1}}]\n"
+        + "  ln:\n    slices:\n      - sources: [{model: a.safetensors, layer_range: [0, 4]}, {model: b.safetensors, layer_range: [0, 4]}]\n        parameters: {t: 0.9}\n"
+        + "parameters: {t: 0.4}\n"
+    temp.Write("merge.yml", text) |> ignore
+    let ran = import temp [ "merge.yml" ]
+    Assert.Equal(0, ran.Status)
+    Assert.Contains("blocks = slerp(base, b, 0.4)\nln = slerp(base, b, 0.9)\nmerged = blocks[not \"ln.*\"] + ln[\"ln.*\"]\n", ran.Out)
+    Assert.Contains("merge.yml:5:54: warning TVA0911: `t` has no effect at a model", ran.Error)
+    Assert.Contains("warning TVA0910: modules are taken to be", ran.Error)
+    Assert.Equal(0, (Command.runIn temp.Path ran.Out [ "check"; "-" ]).Status)
+
+[<Fact>]
 let ``names are readable, each once, and no words of the language`` () =
     use temp = folder ()
     let models = [ "org/ties"; "x/model.safetensors"; "y/model.safetensors"; "x"; "7B-chat"; "not"; "Ünïcode" ]

@@ -37,10 +37,13 @@ let private fits (report: Diagnostic -> unit) (m: Method) (c: Config) (origin: R
             wrong $"{m.Name} takes {models m.Most}{besides}, and here are {count}{named}" "leave out the others, or choose another method"
         | _ -> true
 
-/// Settings that the method doesn't have.
-let private checkNames (report: Diagnostic -> unit) (m: Method) (levels: Parameters list) =
+/// Settings that the method doesn't have, or has for all models alone.
+let private checkNames (report: Diagnostic -> unit) (m: Method) (levels: Parameters list) (sources: Parameters list) =
     let own = m.Parameters |> List.map _.Name
-    for s in List.concat levels |> List.distinctBy _.Span do
+    for s in List.concat sources |> List.distinctBy _.Span do
+        if m.Parameters |> List.exists (fun p -> p.Name = s.Name && not p.PerModel) then
+            report (Diagnostics.configIgnored s.Span $"`{s.Name}` has no effect at a model: it is one for all" "write it under the slice's or the document's `parameters`")
+    for s in List.concat (levels @ sources) |> List.distinctBy _.Span do
         if List.contains s.Name own then ()
         elif List.contains s.Name parameterNames then
             report (Diagnostics.configIgnored s.Span $"{m.Name} has no `{s.Name}`: it has no effect" $"{m.Name} takes {Suggest.listing own}")
@@ -65,11 +68,15 @@ type private Piece = { Text: string; WholeText: string; Slice: Slice }
 
 /// The expression of a module.
 let private ofModule (script: Script) (m: Method) (c: Config) (part: Module) (suffix: string) : string option =
-    let origin (s: Slice) = s.Base |> Option.orElse c.Base
+    let origin (s: Slice) =
+        match s.Base |> Option.orElse c.Base with
+        // mergekit measures from a base that it has the tensors of.
+        | Some b when m.Name = "multislerp" && not part.Whole && not (s.Sources |> List.exists (fun x -> x.Model = b)) -> None
+        | b -> b
     let around (s: Slice) = [ s.Parameters; part.Parameters; c.Parameters ]
     let inputs (s: Slice) count cut suffix : Merge.Inputs =
         { Method = m; MethodSpan = c.MethodSpan; Sources = s.Sources; Base = origin s; Around = around s; LayerCount = count; Cut = cut; Suffix = suffix }
-    checkNames script.Report m (List.concat [ for s in part.Slices -> around s @ (s.Sources |> List.map _.Parameters) ] |> List.distinct)
+    checkNames script.Report m (part.Slices |> List.collect around) (part.Slices |> List.collect (fun s -> s.Sources |> List.map _.Parameters))
     if part.Whole then
         let s = part.Slices.Head
         let withBase =
@@ -83,7 +90,7 @@ let private ofModule (script: Script) (m: Method) (c: Config) (part: Module) (su
     let complete = part.Slices |> List.forall (fun s -> not s.Sources.IsEmpty && layers s |> List.forall Option.isSome)
     let hasBase (s: Slice) =
         match origin s with
-        | Some b when m.Base = Required && not (s.Sources |> List.exists (fun x -> x.Model = b)) ->
+        | Some b when m.Base <> Member && not (s.Sources |> List.exists (fun x -> x.Model = b)) ->
             script.Report(Diagnostics.configSense s.Span $"the base {b} is none of the slice's sources, and mergekit needs it there" "add it with its layer_range")
             false
         | _ -> true
