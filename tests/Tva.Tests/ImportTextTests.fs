@@ -210,7 +210,7 @@ let ``modules are parts of one model by their names, and a setting for all has n
     let ran = import temp [ "merge.yml" ]
     Assert.Equal(0, ran.Status)
     Assert.Contains("blocks = slerp(base, b, 0.4)\nln = slerp(base, b, 0.9)\nmerged = blocks[not \"ln.*\"] + ln[\"ln.*\"]\n", ran.Out)
-    Assert.Contains("merge.yml:5:54: warning TVA0911: `t` has no effect at a model", ran.Error)
+    Assert.Contains("merge.yml:5:50: warning TVA0911: `t` has no effect at a model", ran.Error)
     Assert.Contains("warning TVA0910: modules are taken to be", ran.Error)
     Assert.Equal(0, (Command.runIn temp.Path ran.Out [ "check"; "-" ]).Status)
 
