@@ -51,7 +51,8 @@ module Suggest =
         let shown = names |> List.truncate 8
         String.Join(", ", shown) + (if names.Length > 8 then $", ... ({names.Length} in all)" else "")
 
-/// Makers of diagnostics: 01xx characters, 02xx grammar, 03xx names and kinds, 04xx affine rule, 05xx checkpoints, 06xx permissions and devices.
+/// Makers of diagnostics: 01xx characters, 02xx grammar, 03xx names and kinds, 04xx affine rule, 05xx checkpoints, 06xx permissions and devices,
+/// 09xx configurations of other tools.
 module Diagnostics =
 
     let private make code span message help =
@@ -422,3 +423,40 @@ module Diagnostics =
 
     let needsPermission what flag span =
         make 601 span $"{what} is not allowed" (Some $"the text asks to leave the algebra; if you trust it, run with {flag}")
+
+    // Configurations of other tools
+
+    let configSyntax span (what: string) = make 901 span $"this is no YAML: {what}" None
+
+    let configKey span (place: string) (key: string) known =
+        let help =
+            match Suggest.nearest key known with
+            | Some k -> $"did you mean `{k}`?"
+            | None -> $"{place} takes {Suggest.listing known}"
+        make 902 span $"{place} has no {code key}" (Some help)
+
+    let configTwice span (key: string) = make 903 span $"{code key} stands here twice" (Some "keep one of them")
+
+    let configType span (what: string) (wanted: string) (found: string) =
+        make 904 span $"{code what} is {wanted}, and this is {found}" None
+
+    let configMissing span (place: string) (key: string) help = make 905 span $"{place} needs {code key}" (Some help)
+
+    let configChoice span (what: string) (value: string) known =
+        let help =
+            match Suggest.nearest value known with
+            | Some k -> $"did you mean {k}?"
+            | None -> $"choose among {Suggest.listing known}"
+        make 906 span $"there is no {what} {code value}" (Some help)
+
+    /// What can't be a merge at all, there or here.
+    let configSense span (what: string) help = make 907 span what (Some help)
+
+    /// What the other tool does and a script can't; the script has it as a comment.
+    let configInexpressible span (what: string) help = warn 910 span what (Some help)
+
+    /// What stands in the configuration and has no effect, there or here.
+    let configIgnored span (what: string) help = warn 911 span what (Some help)
+
+    /// What the configuration alone does not tell.
+    let configAssumed span (what: string) help = warn 912 span what (Some help)

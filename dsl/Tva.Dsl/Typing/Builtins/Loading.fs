@@ -279,7 +279,8 @@ let private family ctx (call: Call) =
                         match item with
                         | Value.Text path -> fromPath (stem (full ctx path)) path
                         | Value.Tensor t when wantDelta ctx "`family`" what.Span t -> Some($"m{i + 1}", t)
-                        | Value.Tensor _ -> None
+                        | Value.Tensor _
+                        | Value.Unknown _ -> None
                         | v ->
                             report ctx (Diagnostics.wrongKind "`family`" "paths or Deltas" (describe ctx v) what.Span None)
                             None)
@@ -294,7 +295,8 @@ let private family ctx (call: Call) =
                         match value with
                         | Value.Text path -> fromPath name path
                         | Value.Tensor t when wantDelta ctx "`family`" what.Span t -> Some(name, t)
-                        | Value.Tensor _ -> None
+                        | Value.Tensor _
+                        | Value.Unknown _ -> None
                         | v ->
                             report ctx (Diagnostics.wrongKind "`family`" "paths or Deltas" (describe ctx v) what.Span None)
                             None)

@@ -53,7 +53,7 @@ let private lowrank ctx (call: Call) =
             | _ :: Value.Unknown _ :: _ -> Value.Unknown Kind.Delta
             | [ Value.Tensor t; Value.Scalar n ] -> f t n a.Span
             | [ Value.Tensor t; Value.Record entries ] ->
-                match Arithmetic.recordNumber ctx a.Span entries with
+                match recordNumber ctx a.Span entries with
                 | Some n -> f t n a.Span
                 | None -> Value.Unknown Kind.Delta
             | Value.Tensor _ :: v :: _ ->
