@@ -411,7 +411,7 @@ module Diagnostics =
 
     let notLowRank (what: string) span =
         make 522 span $"{what} is no sum of low-rank adapters, so it has no factors to keep"
-            (Some "adapters read with `delta(path, base)` stay low-rank while they are scaled, added and restricted; save other task vectors as checkpoints: leave `as` out")
+            (Some "adapters read with `delta(path, base)` stay low-rank while they are scaled, added and restricted; of other task vectors say which rank to keep: `as = \"lora\", rank = 16`")
 
     let nothingLowRank (what: string) span =
         make 523 span $"{what} changes nothing, and there is no adapter without modules" None

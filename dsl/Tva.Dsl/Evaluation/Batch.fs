@@ -94,6 +94,20 @@ module Batch =
                   | null -> t.DType
                   | u -> u.DType |]
 
+    let private sources (program: Program) = program.Sources |> Seq.map _.Checkpoint |> Array.ofSeq
+
+    /// The plan of one low-rank matrix whose factors are wanted for themselves.
+    let factors (program: Program) (reference: int) (node: Node) : PlannedGroup =
+        let request =
+            { Graph = program.Graph
+              Sources = sources program
+              Reference = reference
+              Vectors = program.Vectors
+              Outputs = []
+              Scalars = []
+              Factors = [ node ] }
+        { Planned = Plan.make request; Reference = reference; Saves = []; Numbers = [] }
+
     /// One plan per tensor list, with late numbers bound. Numbers that are known already need none and are left out.
     let plan (program: Program) (bind: Node -> Node) (saves: SaveRequest list) (numbers: Node list) : PlannedGroup list =
         let groups = Dictionary<int, List<SaveRequest> * List<Node>>()
@@ -127,7 +141,7 @@ module Batch =
                         Stack = s.Stack }: OutputRequest)
               let request =
                   { Graph = program.Graph
-                    Sources = program.Sources |> Seq.map _.Checkpoint |> Array.ofSeq
+                    Sources = sources program
                     Reference = reference
                     Vectors = program.Vectors
                     Outputs = outputs

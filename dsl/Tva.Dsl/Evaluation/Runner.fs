@@ -118,6 +118,7 @@ type Runner(program: Program, work: Work) =
                     let title = if message = "" then $"assert {text}" else $"{message}\n  assert {text}"
                     raise (AssertionException(String.Join("\n", title :: shown)))
                 | _ -> ()
+            let decomposed = adapters |> List.map (fun s -> s, AdapterSaving.decompose program work s)
             for r in results do
                 work.During(saves, r.Commit)
             for s in models do
@@ -128,9 +129,9 @@ type Runner(program: Program, work: Work) =
                 let bytes = Directory.GetFiles s.Folder |> Seq.filter (fun f -> f.Contains s.Id || f.EndsWith Bases.BasisFolder.FileName) |> Seq.sumBy (fun f -> FileInfo(f).Length)
                 work.Tell(Event.Saved(s.Folder, bytes))
                 note |> Option.iter (fun text -> work.Tell(Event.Noted text))
-            for s in adapters do
+            for s, content in decomposed do
                 let found (n: Node) = List.zip (label n) (List.ofArray (lookup n))
-                let bytes, errors = AdapterSaving.finish program s found work.Settings.Threads work.Cancellation
+                let bytes, errors = AdapterSaving.finish program s content found work.Settings.Threads work.Cancellation
                 work.Tell(Event.Saved(s.Folder, bytes))
                 if s.Rank.IsSome then
                     work.Tell(Event.Truncated(s.Folder, [ for e in errors -> e.Module, e.Rank, e.RelativeError ]))

@@ -86,17 +86,18 @@ let private saveAdapter ctx (call: Call) =
         let inside (file: string) = (Path.GetFullPath file).StartsWith(full + string Path.DirectorySeparatorChar)
         let isAdapter = File.Exists(Path.Combine(full, AdapterConfig.FileName))
         match LowRankForm.terms p.Graph p.IsLowRank (simplify ctx t.Node) with
-        | None -> report ctx (Diagnostics.notLowRank (quote source.Text) source.Span)
+        | None when rank.IsNone -> report ctx (Diagnostics.notLowRank (quote source.Text) source.Span)
+        | None when not (Matrices.hasMatrix ctx t) -> report ctx (Diagnostics.noMatrix "save as lora" source.Span)
         | Some [] -> report ctx (Diagnostics.nothingLowRank (quote source.Text) source.Span)
-        | Some _ when full.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) || File.Exists full ->
+        | _ when full.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) || File.Exists full ->
             report ctx (Diagnostics.adapterForm path span)
-        | Some _ when Directory.Exists full && not isAdapter && not (Seq.isEmpty (Directory.EnumerateFileSystemEntries full)) ->
+        | _ when Directory.Exists full && not isAdapter && not (Seq.isEmpty (Directory.EnumerateFileSystemEntries full)) ->
             report ctx (Diagnostics.adapterFolderInUse path span)
-        | Some _ when p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists inside) ->
+        | _ when p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists inside) ->
             report ctx (Diagnostics.outputIsInput path span)
-        | Some _ when p.Effects |> Seq.exists (function Effect.SaveAdapter(_, other, _, _, _, _) -> other = full | _ -> false) ->
+        | _ when p.Effects |> Seq.exists (function Effect.SaveAdapter(_, other, _, _, _, _) -> other = full | _ -> false) ->
             report ctx (Diagnostics.outputTwice path span)
-        | Some _ -> p.Do(Effect.SaveAdapter(t, full, rank, defaultArg dtype DType.F32, p.Provenance source.Text, call.Span))
+        | _ -> p.Do(Effect.SaveAdapter(t, full, rank, defaultArg dtype DType.F32, p.Provenance source.Text, call.Span))
     | _ -> ()
     Value.Unit
 
@@ -137,7 +138,7 @@ let all =
     [ row "save" "out"
           [ Call.required "x" Kind.Any; Call.required "path" Kind.Text; Call.optional "dtype" Kind.Text ""; Call.optional "shard" Kind.Text ""
             Call.optional "as" Kind.Text "\"checkpoint\""; Call.optional "rank" Kind.Scalar "" ]
-          "Writes x as a safetensors file; stored as the base is, tensor by tensor, unless `dtype` says otherwise. A Basis becomes a folder that `family(path, base)` reads back, its atoms stored as \"f32\", \"bf16\" or \"int8\" (a scale for each row). `as = \"lora\"` writes a sum of low-rank adapters as one, a folder as PEFT has it: exactly, its ranks added up, or with `rank` the best approximation of that rank, by QR of the factors and a small SVD."
+          "Writes x as a safetensors file; stored as the base is, tensor by tensor, unless `dtype` says otherwise. A Basis becomes a folder that `family(path, base)` reads back, its atoms stored as \"f32\", \"bf16\" or \"int8\" (a scale for each row). `as = \"lora\"` writes a LoRA, a folder as PEFT has it: a sum of low-rank adapters exactly, its ranks added up, or with `rank` the best approximation of that rank; any other Delta by a truncated SVD of each module's weight, other tensors kept whole. What each module loses is told."
 
           "model(\"zoo/base.safetensors\") |> save(\"out/copy.safetensors\", dtype = \"bf16\")" Kind.Unit save
       row "evaluate" "outside" [ Call.required "x" Kind.Tensor; Call.required "command" Kind.Text ]
