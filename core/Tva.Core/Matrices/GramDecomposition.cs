@@ -21,6 +21,9 @@ internal sealed unsafe class GramDecomposition
     /// <summary>All min(m, n) singular values, from the largest.</summary>
     public double[] Values { get; }
 
+    /// <summary>‖X‖.</summary>
+    public double Norm => Math.Sqrt(square);
+
     /// <summary>x must stay where it is until the last use.</summary>
     public static GramDecomposition Run(float* x, int m, int n, int threads, CancellationToken cancel)
     {

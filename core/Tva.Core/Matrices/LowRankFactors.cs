@@ -13,6 +13,21 @@ namespace Tva.Core.Matrices;
 public sealed record LowRankFactors(
     float[] Left, float[] Right, int Rows, int Columns, int Rank, double[] SingularValues, double Error, double Energy, double Norm)
 {
+    /// <summary>The first triples alone.</summary>
+    /// <param name="rank">How many; at most <see cref="Rank"/>.</param>
+    public LowRankFactors Take(int rank)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(rank, Rank);
+        ArgumentOutOfRangeException.ThrowIfLessThan(rank, 1);
+        var left = new float[(long)Rows * rank];
+        for (var i = 0; i < Rows; i++)
+        {
+            Array.Copy(Left, (long)i * Rank, left, (long)i * rank, rank);
+        }
+
+        return Of(left, Right[..(rank * Columns)], Rows, Columns, SingularValues[..rank], Norm * Norm);
+    }
+
     /// <summary>With error and energy from ‖X‖².</summary>
     internal static LowRankFactors Of(float[] left, float[] right, int m, int n, double[] singular, double square)
     {

@@ -75,7 +75,12 @@ public static unsafe class MatrixProduct
     public static void Multiply(
         float* a, bool aTransposed, float* b, bool bTransposed, float* c, int m, int inner, int n, int threads, CancellationToken cancel = default)
     {
-        var product = new Product(a, aTransposed, b, bTransposed, c, m, inner, n);
+        Multiply(new Product(a, aTransposed, b, bTransposed, c, m, inner, n), threads, cancel);
+    }
+
+    /// <summary>One product in the widest vectors there are.</summary>
+    internal static void Multiply(Product product, int threads, CancellationToken cancel)
+    {
         switch (CpuKernel.Width)
         {
             case 512: Run<V512>(product, threads, cancel); break;
@@ -106,10 +111,39 @@ public static unsafe class MatrixProduct
         using var scratch = new Scratch(((long)rows * (Inner + Pad)) + (Inner * (rows + Pad)) + ((long)Inner * columns) + ((long)rows * columns));
         Lots.Run(checked((int)(Count(p.Rows, rows) * across)), threads, cancel, tile =>
         {
-            var block = scratch.Take();
             var (row, column) = ((int)(tile / across) * rows, (int)(tile % across) * columns);
+            if (p.Symmetric && column + columns <= row)
+            {
+                return;
+            }
+
+            var block = scratch.Take();
             Fill<V>(p, row, Math.Min(rows, p.Rows - row), column, Math.Min(columns, p.Columns - column), (float*)block.Pointer);
             scratch.Give(block);
+        });
+        if (p.Symmetric)
+        {
+            Mirror(p.C, p.Rows, threads, cancel);
+        }
+    }
+
+    /// <summary>The lower triangle from the upper one, square by square for the cache's sake.</summary>
+    private static void Mirror(float* c, int n, int threads, CancellationToken cancel)
+    {
+        const int Square = 64;
+        Lots.Run((int)Count(n, Square), threads, cancel, strip =>
+        {
+            var (top, bottom) = (strip * Square, Math.Min((strip + 1) * Square, n));
+            for (var left = 0; left < bottom; left += Square)
+            {
+                for (var i = top; i < bottom; i++)
+                {
+                    for (var j = left; j < Math.Min(left + Square, i); j++)
+                    {
+                        c[((long)i * n) + j] = c[((long)j * n) + i];
+                    }
+                }
+            }
         });
     }
 
@@ -218,7 +252,17 @@ public static unsafe class MatrixProduct
     }
 
     /// <summary>The operands of one product, for lambdas, which hold no pointers' spans.</summary>
-    internal readonly struct Product(float* a, bool aTransposed, float* b, bool bTransposed, float* c, int rows, int inner, int columns)
+    /// <param name="a">op(a) is rows×inner.</param>
+    /// <param name="aTransposed">Whether the memory holds its transpose.</param>
+    /// <param name="b">op(b) is inner×columns.</param>
+    /// <param name="bTransposed">Whether the memory holds its transpose.</param>
+    /// <param name="c">rows×columns.</param>
+    /// <param name="rows">Of c.</param>
+    /// <param name="inner">The inner index.</param>
+    /// <param name="columns">Of c.</param>
+    /// <param name="symmetric">Whether the product is known to be: half of it is then the mirror of the other, to the same bits.</param>
+    internal readonly struct Product(
+        float* a, bool aTransposed, float* b, bool bTransposed, float* c, int rows, int inner, int columns, bool symmetric = false)
     {
         public readonly float* A = a;
         public readonly float* B = b;
@@ -228,5 +272,6 @@ public static unsafe class MatrixProduct
         public readonly int Rows = rows;
         public readonly int Inner = inner;
         public readonly int Columns = columns;
+        public readonly bool Symmetric = symmetric;
     }
 }

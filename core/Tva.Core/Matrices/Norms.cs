@@ -20,6 +20,17 @@ internal static unsafe class Norms
         return sums.Sum();
     }
 
+    /// <summary>y = factor·x.</summary>
+    public static void Scale(float* x, double factor, float* y, long count, int threads, CancellationToken cancel) =>
+        Lots.Run((int)((count + Part - 1) / Part), threads, cancel, part =>
+        {
+            var first = (long)part * Part;
+            for (var i = first; i < Math.Min(first + Part, count); i++)
+            {
+                y[i] = (float)(x[i] * factor);
+            }
+        });
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static double Dot(float* x, float* y, int count)
     {

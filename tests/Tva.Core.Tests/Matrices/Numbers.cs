@@ -42,24 +42,41 @@ internal static class Numbers
         var rows = new double[k][];
         for (var i = 0; i < k; i++)
         {
-            rows[i] = [.. Enumerable.Range(0, n).Select(j => (double)drawn[(i * n) + j])];
-            for (var round = 0; round < 2; round++)
+            var row = rows[i] = new double[n];
+            for (var j = 0; j < n; j++)
             {
-                for (var other = 0; other < i; other++)
+                row[j] = drawn[(i * n) + j];
+            }
+
+            // Twice, for rounding's sake; then the norm.
+            for (var other = 0; other < 2 * i; other++)
+            {
+                var dot = Dot(row, rows[other % i]);
+                for (var j = 0; j < n; j++)
                 {
-                    var dot = rows[i].Zip(rows[other], (x, y) => x * y).Sum();
-                    for (var j = 0; j < n; j++)
-                    {
-                        rows[i][j] -= dot * rows[other][j];
-                    }
+                    row[j] -= dot * rows[other % i][j];
                 }
             }
 
-            var norm = Math.Sqrt(rows[i].Sum(x => x * x));
-            rows[i] = [.. rows[i].Select(x => x / norm)];
+            var norm = Math.Sqrt(Dot(row, row));
+            for (var j = 0; j < n; j++)
+            {
+                row[j] /= norm;
+            }
         }
 
         return rows;
+    }
+
+    private static double Dot(double[] a, double[] b)
+    {
+        var sum = 0.0;
+        for (var i = 0; i < a.Length; i++)
+        {
+            sum += a[i] * b[i];
+        }
+
+        return sum;
     }
 
     /// <summary>Σ_k σ_k u_k v_kᵀ with u and v drawn, rounded to float32.</summary>

@@ -32,7 +32,7 @@ public class TruncatedSvdTests
         }
     }
 
-    /// <summary>Beyond them the loss is near the least: what torch.svd_lowrank leaves over it at its default is up to 4 in 100.</summary>
+    /// <summary>Beyond them the loss is near the least: what torch.svd_lowrank leaves over it at its default is 3 in 100 at the last size.</summary>
     [Theory]
     [InlineData(420, 300, 16)]
     [InlineData(300, 420, 10)]
@@ -46,7 +46,7 @@ public class TruncatedSvdTests
             var factors = TruncatedSvd.ByRank(x, m, n, rank, 2, cancel: Numbers.Stop);
             var least = Math.Sqrt(singular.Skip(rank).Sum(s => s * s) / singular.Sum(s => s * s));
             var error = Numbers.Error(x, factors.Left, factors.Right, m, n, rank);
-            Assert.InRange(error, least - 1e-5, (least * 1.02) + 1e-5);
+            Assert.InRange(error, least - 1e-5, (least * 1.025) + 1e-5);
             Assert.Equal(error, factors.Error, 1e-3);
             Assert.Equal(1 - (error * error), factors.Energy, 1e-5);
             Orthonormal(factors);
@@ -95,6 +95,33 @@ public class TruncatedSvdTests
             var x = Numbers.Draw((long)m * n, 1);
             x[^2] = bad;
             Assert.Throws<MatrixNotFiniteException>(() => TruncatedSvd.ByRank(x, m, n, 4, 2, cancel: Numbers.Stop));
+        }
+    }
+
+    /// <summary>The least rank, whether all values are found at once or step by step.</summary>
+    [Theory]
+    [InlineData(60, 45)]
+    [InlineData(320, 290)]
+    public void EnergyGivesTheLeastRank(int m, int n)
+    {
+        var singular = Enumerable.Range(0, Math.Min(m, n)).Select(k => k < 40 ? Math.Pow(0.9, k) : 0).ToArray();
+        var x = Numbers.OfSpectrum(m, n, singular, 11);
+        foreach (var energy in new[] { 1e-9, 0.19, 0.5, 0.9, 0.99, 0.999 })
+        {
+            var factors = TruncatedSvd.ByEnergy(x, m, n, energy, 2, cancel: Numbers.Stop);
+            var least = Enumerable.Range(1, n).First(r => singular.Take(r).Sum(s => s * s) >= energy * singular.Sum(s => s * s) * (1 - 1e-6));
+            Assert.Equal(least, factors.Rank);
+            Assert.Equal(m * least, factors.Left.Length);
+            Assert.Equal(least * n, factors.Right.Length);
+            Check(x, singular, factors, least, 1e-5);
+            Assert.Equal(factors.Error, Numbers.Error(x, factors.Left, factors.Right, m, n, least), 1e-3);
+        }
+
+        Assert.InRange(TruncatedSvd.ByEnergy(x, m, n, 1, 2, cancel: Numbers.Stop).Rank, 30, 40);
+        Assert.Equal(1, TruncatedSvd.ByEnergy(new float[m * n], m, n, 0.9, 2, cancel: Numbers.Stop).Rank);
+        foreach (var wrong in new[] { 0, -1, 1.01, double.NaN })
+        {
+            Assert.Throws<ArgumentOutOfRangeException>(() => TruncatedSvd.ByEnergy(x, m, n, wrong, 2, cancel: Numbers.Stop));
         }
     }
 
