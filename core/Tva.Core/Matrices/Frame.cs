@@ -55,9 +55,10 @@ internal static class Frame
 
     /// <summary>
     /// An orthonormal basis of what z (n×l) has beside the earlier orthonormal blocks, each n×l too. Columns that hold nothing new
-    /// beyond rounding come out as zeros.
+    /// beyond rounding come out as zeros. Where that is not to be exact, columns that were nearly dependent are still only nearly
+    /// orthonormal.
     /// </summary>
-    public static double[] Orthonormal(double[] z, IReadOnlyList<double[]> earlier, int l, int n, int threads, CancellationToken cancel)
+    public static double[] Orthonormal(double[] z, IReadOnlyList<double[]> earlier, int l, int n, bool exact, int threads, CancellationToken cancel)
     {
         var least = new double[l];
         for (var i = 0; i < z.Length; i++)
@@ -66,7 +67,7 @@ internal static class Frame
         }
 
         // Twice: the first round leaves what rounding makes of nearly dependent columns, the second has independent ones.
-        for (var round = 0; round < 2; round++)
+        for (var round = 0; round < (exact ? 2 : 1); round++)
         {
             foreach (var block in earlier)
             {
