@@ -6,7 +6,7 @@ namespace Tva.Core.Matrices;
 /// <summary>
 /// A symmetric float64 matrix in, its eigenvalues and eigenvectors out: reduced to a tridiagonal one, then by implicit QL steps (Golub,
 /// Van Loan: Matrix Computations, 8.3), whose rotations are collected and done by columns. MathNet's takes 1 s where n is 512, this one
-/// a tenth, and uses threads.
+/// less than 0.15 s, and uses threads.
 /// </summary>
 internal sealed unsafe class SymmetricEigen
 {

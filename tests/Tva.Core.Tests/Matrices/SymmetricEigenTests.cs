@@ -17,10 +17,10 @@ public class SymmetricEigenTests
     {
         Func<int, double>[] spectra =
             [k => k + 1, k => k / 5, k => k % 3 - 1, k => Math.Pow(10, -k % 40), k => Math.Sin(k), k => k == 0 ? 1e-150 : 0, _ => 1e60, _ => 0];
-        foreach (var spectrum in spectra)
+        var q = Numbers.Orthonormal(n, n, 12);
+        foreach (var spectrum in spectra.Take(n > 200 ? 2 : spectra.Length))
         {
             var wanted = Enumerable.Range(0, n).Select(spectrum).OrderDescending().ToArray();
-            var q = Numbers.Orthonormal(n, n, 12);
             var a = new double[n * n];
             for (var k = 0; k < n; k++)
             {
