@@ -9,7 +9,7 @@ using Tva.Core.Execution;
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- copy OUT INPUT...     [--block 65536] [--threads N]
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- read INPUT...
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- gram BASE TASK...     [--repeat 5] [--memory BYTES] [--threads N]
-// And how near matrix products come to the most this processor can multiply and add, and what low-rank approximation takes.
+// And how near matrix products come to the most this processor can multiply and add, and what low-rank approximation (rank 0: the polar factor) takes.
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- matmul                [--repeat 5] [--threads N]
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- lowrank F32_FILE      --rows M --columns N [--rank 16] [--repeat 5] [--threads N]
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- expand ROWS COLUMNS RANK   [--repeat 5]
