@@ -104,15 +104,6 @@ let private count ctx (call: Call) =
 let private size ctx (call: Call) =
     Call.orUnknown (Call.members ctx call 0 "members") (fun ms -> Value.Scalar(number ctx (float ms.Length)))
 
-/// Members that must be so many at least; what a `def` says of its family.
-let private several ctx (call: Call) =
-    match Call.members ctx call 0 "members", Call.constant ctx call 1 "least" 2.0 with
-    | Some ms, Some least when float ms.Length < least ->
-        report ctx (Diagnostics.tooFewMembers (int least) ms.Length call.Args[0].Value.Span)
-        Call.unknown
-    | Some _, Some _ -> call.Args[0].Value.Value
-    | _ -> Call.unknown
-
 /// `x.name` with a name that is a value: what a `def` over families and tables needs.
 let private memberNamed ctx (call: Call) =
     match Call.text ctx call 1 "name" "" with
@@ -138,6 +129,4 @@ let all =
       row "max" [ members; second ] "The greatest member, element by element; `max(a, b)` of two values. NaN wins." Kind.Any (extreme "max" FromTable.Max)
       row "count" [ Call.required "cond" Kind.Any ] "How many members are not 0 (conditions that hold), element by element." Kind.Any count
       row "member" [ Call.required "x" Kind.Any; Call.required "name" Kind.Text ] "The member of that name, of a family, a record or a table: `x.name` where the name is a value." Kind.Any memberNamed
-      { row "several" [ members; Call.optional "least" Kind.Scalar "2" ] "The members as they are; an error where there are fewer than `least`." Kind.Any several with
-          Example = $"size(several({zoo}))" }
       row "size" [ members ] "The number of members, T." Kind.Scalar size ]
