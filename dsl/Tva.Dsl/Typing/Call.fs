@@ -41,7 +41,10 @@ type Builtin =
             | Some "" -> p.Name + "?"
             | Some d -> $"{p.Name} = {d}"
             | None -> p.Name
-        let all = (b.Parameters |> List.map one) @ (if b.Variadic then [ "..." ] else [])
+        let all =
+            match b.Parameters |> List.map one with
+            | first :: options when b.Variadic -> first :: "..." :: options
+            | all -> all
         b.Name + "(" + System.String.Join(", ", all) + ")"
 
 module Call =

@@ -192,12 +192,14 @@ type Expressions(program: Program) =
     member private this.Bind(ctx, func: string, signature, names: string list, variadic, args: Arg list, span: Span) =
         let slots: Argument option[] = Array.create names.Length None
         let rest = ResizeArray<Argument>()
+        // A variadic function takes what comes after its first parameter by position; its options only by name.
+        let positions = if variadic then 1 else names.Length
         let mutable next = 0
         let mutable ok = true
         for a in args do
             let value = { Value = this.Eval(ctx, a.Value); Span = a.Value.Span; Text = program.TextOf a.Value.Span }
             match a.Name with
-            | None when next < names.Length ->
+            | None when next < positions ->
                 slots[next] <- Some value
                 next <- next + 1
             | None when variadic -> rest.Add value
@@ -216,7 +218,6 @@ type Expressions(program: Program) =
         if ok then Some(slots, List.ofSeq rest) else None
 
     member private this.CallBuiltin(ctx, builtin: Builtin, args, callee: Ident, span) =
-        // A variadic function takes what comes after its first parameter by position; its options only by name.
         let names = builtin.Parameters |> List.map _.Name
         match this.Bind(ctx, builtin.Name, builtin.Signature, names, builtin.Variadic, args, span) with
         | None -> Value.Unknown builtin.Result
