@@ -42,9 +42,8 @@ type Builtin =
             | Some d -> $"{p.Name} = {d}"
             | None -> p.Name
         let all =
-            match b.Parameters |> List.map one with
-            | first :: options when b.Variadic -> first :: "..." :: options
-            | all -> all
+            let required, options = b.Parameters |> List.partition (fun p -> b.Variadic && p.Default.IsNone)
+            (required |> List.map one) @ (if b.Variadic then [ "..." ] else []) @ (options |> List.map one)
         b.Name + "(" + System.String.Join(", ", all) + ")"
 
 module Call =

@@ -189,17 +189,15 @@ type Expressions(program: Program) =
             unknown
 
     /// Arguments in the order of the parameters, with what is left over; None when they don't fit.
-    member private this.Bind(ctx, func: string, signature, names: string list, variadic, args: Arg list, span: Span) =
+    member private this.Bind(ctx, func: string, signature, names: string list, byPosition, variadic, args: Arg list, span: Span) =
         let slots: Argument option[] = Array.create names.Length None
         let rest = ResizeArray<Argument>()
-        // A variadic function takes what comes after its first parameter by position; its options only by name.
-        let positions = if variadic then 1 else names.Length
         let mutable next = 0
         let mutable ok = true
         for a in args do
             let value = { Value = this.Eval(ctx, a.Value); Span = a.Value.Span; Text = program.TextOf a.Value.Span }
             match a.Name with
-            | None when next < positions ->
+            | None when next < byPosition ->
                 slots[next] <- Some value
                 next <- next + 1
             | None when variadic -> rest.Add value
@@ -219,7 +217,9 @@ type Expressions(program: Program) =
 
     member private this.CallBuiltin(ctx, builtin: Builtin, args, callee: Ident, span) =
         let names = builtin.Parameters |> List.map _.Name
-        match this.Bind(ctx, builtin.Name, builtin.Signature, names, builtin.Variadic, args, span) with
+        // A variadic function takes its options only by name: what comes after the others by position is more of the same.
+        let byPosition = if builtin.Variadic then builtin.Parameters |> List.filter _.Default.IsNone |> List.length else names.Length
+        match this.Bind(ctx, builtin.Name, builtin.Signature, names, byPosition, builtin.Variadic, args, span) with
         | None -> Value.Unknown builtin.Result
         | Some(slots, rest) ->
             match List.tryFind (fun (i, p: Parameter) -> p.Default.IsNone && slots[i].IsNone) (List.indexed builtin.Parameters) with
@@ -231,7 +231,7 @@ type Expressions(program: Program) =
 
     member private this.CallDefinition(ctx, closure, args, span) =
         let d = closure.Definition
-        match this.Bind(ctx, d.Name.Text, Trees.signature d, d.Params |> List.map _.Name.Text, false, args, span) with
+        match this.Bind(ctx, d.Name.Text, Trees.signature d, d.Params |> List.map _.Name.Text, d.Params.Length, false, args, span) with
         | None -> unknown
         | Some(slots, _) -> this.Invoke(ctx, closure, slots |> Array.map (Option.map _.Value) |> List.ofArray, span)
 
