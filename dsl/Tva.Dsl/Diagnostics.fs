@@ -51,7 +51,8 @@ module Suggest =
         let shown = names |> List.truncate 8
         String.Join(", ", shown) + (if names.Length > 8 then $", ... ({names.Length} in all)" else "")
 
-/// Makers of diagnostics: 01xx characters, 02xx grammar, 03xx names and kinds, 04xx affine rule, 05xx checkpoints, 06xx permissions and devices.
+/// Makers of diagnostics: 01xx characters, 02xx grammar, 03xx names and kinds, 04xx affine rule, 05xx checkpoints, 06xx permissions and devices,
+/// 09xx configurations of other tools.
 module Diagnostics =
 
     let private make code span message help =
@@ -392,6 +393,32 @@ module Diagnostics =
     let isBasis (path: string) span =
         make 517 span $"\"{path}\" is a basis, not a model" (Some "`family(path, base)` reads it, with its members by name")
 
+    let isAdapter (path: string) span =
+        make 518 span $"\"{path}\" is a low-rank adapter, not a model" (Some "`delta(path, base)` is what it changes; `base + delta(path, base)` is the model with it")
+
+    let adapterModules (baseModel: string) (path: string) (modules: string list) span =
+        make 519 span $"{path} changes {modules.Length} modules that {baseModel} lacks: {Suggest.listing modules}"
+            (Some "load the model that it was made for; `delta(path, base, extra = \"drop\")` leaves them out")
+
+    let adapterElsewhere (baseModel: string) (path: string) (modules: string list) span =
+        make 507 span $"{path} is an adapter for another model than {baseModel}: it changes {Suggest.listing modules}" (Some "load the model that it was made for")
+
+    let adapterForm path span =
+        make 520 span $"\"{path}\" is no folder for an adapter" (Some "an adapter is two files: name a folder, such as \"loras/both\"")
+
+    let adapterFolderInUse path span =
+        make 521 span $"\"{path}\" is a folder with other things in it" (Some "an adapter takes a folder of its own: name a new one")
+
+    let notLowRank (what: string) span =
+        make 522 span $"{what} is no sum of low-rank adapters, so it has no factors to keep"
+            (Some "adapters read with `delta(path, base)` stay low-rank while they are scaled, added and restricted; of other task vectors say which rank to keep: `as = \"lora\", rank = 16`")
+
+    let nothingLowRank (what: string) span =
+        make 523 span $"{what} changes nothing, and there is no adapter without modules" None
+
+    let rankOfAdapter span =
+        make 524 span "`rank` is of adapters" (Some "`as = \"lora\"` saves one")
+
     // Stacks of layers
 
     let stackNoLayers (path: string) span =
@@ -426,3 +453,40 @@ module Diagnostics =
 
     let needsPermission what flag span =
         make 601 span $"{what} is not allowed" (Some $"the text asks to leave the algebra; if you trust it, run with {flag}")
+
+    // Configurations of other tools
+
+    let configSyntax span (what: string) = make 901 span $"this is no YAML: {what}" None
+
+    let configKey span (place: string) (key: string) known =
+        let help =
+            match Suggest.nearest key known with
+            | Some k -> $"did you mean `{k}`?"
+            | None -> $"{place} takes {Suggest.listing known}"
+        make 902 span $"{place} has no {code key}" (Some help)
+
+    let configTwice span (key: string) = make 903 span $"{code key} stands here twice" (Some "keep one of them")
+
+    let configType span (what: string) (wanted: string) (found: string) =
+        make 904 span $"{code what} is {wanted}, and this is {found}" None
+
+    let configMissing span (place: string) (key: string) help = make 905 span $"{place} needs {code key}" (Some help)
+
+    let configChoice span (what: string) (value: string) known =
+        let help =
+            match Suggest.nearest value known with
+            | Some k -> $"did you mean {k}?"
+            | None -> $"choose among {Suggest.listing known}"
+        make 906 span $"there is no {what} {code value}" (Some help)
+
+    /// What can't be a merge at all, there or here.
+    let configSense span (what: string) help = make 907 span what (Some help)
+
+    /// What the other tool does and a script can't; the script has it as a comment.
+    let configInexpressible span (what: string) help = warn 910 span what (Some help)
+
+    /// What stands in the configuration and has no effect, there or here.
+    let configIgnored span (what: string) help = warn 911 span what (Some help)
+
+    /// What the configuration alone does not tell.
+    let configAssumed span (what: string) help = warn 912 span what (Some help)

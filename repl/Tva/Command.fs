@@ -115,6 +115,7 @@ let private perform (host: Host) (report: Report) (request: Request) =
     | Task.Eval text -> evaluate host report request run { Name = "<eval>"; Folder = host.Folder; Text = text }
     | Task.Inspect path -> Inspect.run host report (optionsOf request) path request.Norms
     | Task.Ops name -> Ops.run report name
+    | Task.Import config -> Import.Command.run host report config request.Out request.Force request.Strict
 
 let rec private isCancelled (e: exn) =
     match e with

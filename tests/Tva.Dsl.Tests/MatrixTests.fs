@@ -194,3 +194,30 @@ let ``mistakes are found before anything is read`` (expression: string) (expecte
     let ran = run "." (heading + "A = tasks.digits\nx = " + expression)
     Assert.Contains(expected, String.Join("\n", [ for d in ran.Diagnostics -> d.Message + string d.Help ]))
     Assert.Empty ran.Events
+
+[<Fact>]
+let ``any task vector is saved as an adapter that reads back as its low-rank form`` () =
+    use temp = new TempFolder()
+    let ran = runOk temp.Path (heading + "save(tasks.digits, \"lora\", as = \"lora\", rank = 4)")
+    let back = runOk temp.Path (heading + "delta(\"lora\", base) |> save(\"x.safetensors\")") |> fun _ -> read (temp.File "x.safetensors")
+    let matrices = asMatrices digits.Value
+    let isModule (name: string) = shapes.Value[name].Length >= 2 && name.EndsWith ".weight"
+    for KeyValue(name, values) in back do
+        let expected = if isModule name then (leading 4 matrices[name]).ToRowMajorArray() else digits.Value[name]
+        let most = expected |> Array.map abs |> Array.max
+        Array.iter2 (fun (e: float) g -> Assert.Equal(e, g, 2e-5 * most + 1e-7)) expected values
+    let errors = ran.Events |> List.pick (function Event.Truncated(_, errors) -> Some errors | _ -> None)
+    Assert.Equal(shapes.Value.Keys |> Seq.filter isModule |> Seq.length, errors.Length)
+    for name, rank, error in errors do
+        let x = matrices[name + ".weight"]
+        let kept = leading 4 x
+        Assert.Equal(min 4 (min x.RowCount x.ColumnCount), rank)
+        Assert.Equal((x - kept).FrobeniusNorm() / x.FrobeniusNorm(), error, 1e-4)
+
+[<Fact>]
+let ``an adapter of a restricted task vector has the modules of the scope`` () =
+    use temp = new TempFolder()
+    runOk temp.Path (heading + "save(0.5 * tasks.digits[\"*.qkv.weight\"], \"lora\", as = \"lora\", rank = 2, dtype = \"bf16\")") |> ignore
+    use c = Tva.Core.Checkpoints.Checkpoint.Open(temp.File "lora/adapter_model.safetensors")
+    Assert.All(c.Tensors, fun t -> Assert.Contains(".qkv.lora_", t.Name))
+    Assert.Equal(2 * (shapes.Value.Keys |> Seq.filter _.EndsWith(".qkv.weight") |> Seq.length), c.Tensors.Count)

@@ -113,6 +113,26 @@ let ``a ramp goes from the first layer to the last`` () =
     equal 1e-6 (a.Value |> Map.map (fun name v -> v |> Array.map (fun x -> factor name * x))) (result "ramp(0, 1) * A")
 
 [<Fact>]
+let ``tensors of no layer take what a ramp says for outside`` () =
+    let factor (name: string) =
+        match name.Split '.' |> Array.tryFind (fun p -> p |> Seq.forall Char.IsDigit) with
+        | Some n -> float n / 3.0
+        | None -> 0.25
+    equal 1e-6 (a.Value |> Map.map (fun name v -> v |> Array.map (fun x -> factor name * x))) (result "ramp(0, 1, outside = 0.25) * A")
+
+[<Fact>]
+let ``records are coefficients in a list and of any function`` () =
+    let factor (name: string) = if name.Contains "qkv" then 0.5 else 0.25
+    let expected = a.Value |> Map.map (fun name v -> Array.map2 (fun x y -> factor name * x + 2.0 * y) v b.Value.[name])
+    let record = "{ \"*qkv*\": 0.5, else: 0.25 }"
+    equal 1e-6 expected (result $"sum([{record}, 2] * family(A, B))")
+    equal 1e-6 expected (result $"weighted(family(A, B), [{record}, 2])")
+    let kept = a.Value |> Map.map (fun name v ->
+        let threshold = (v |> Array.map abs |> Array.sortDescending)[int (factor name * float v.Length) - 1]
+        v |> Array.map (fun x -> if abs x >= threshold then x else 0.0))
+    equal 0.0 kept (result $"trim(A, {record})")
+
+[<Fact>]
 let ``a record of globs is a coefficient`` () =
     let factor (name: string) = if name.Contains ".qkv." then 0.4 elif name.Contains ".fc" then 0.7 else 0.5
     let text = "{ \"*.qkv.*\": 0.4, \"*.fc*\": 0.7, else: 0.5 } * A"

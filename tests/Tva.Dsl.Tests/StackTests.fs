@@ -70,7 +70,7 @@ let private expressions =
     [ "0.5 * base + 0.5 * d"
       "slerp(base, d, 0.3)"
       "base + ramp(0, 0.3, 1) * A"
-      "base + ramp(0.2, 1.5) * A - ramp(0, 0.7) * B"
+      "base + ramp(0.2, 1.5) * A"
       "base + { \"blocks.1.*\": 0.5, \"*.qkv.*\": 0.25, else: 1 } * A"
       "base + { \"*.qkv.*\": ramp(0, 1), else: 0.5 } * A"
       "base + A[\"*.fc.*\" and layers(1..2)] + B[not match(\"blocks\\\\.[12]\")]"

@@ -133,3 +133,22 @@ let ``the README's scripts on bases run as written`` () =
         Assert.True(File.Exists(Path.Combine(folder, "out/twisted.safetensors")))
     finally
         Directory.Delete(folder, true)
+
+[<Fact>]
+let ``the README's import of a mergekit configuration runs as written and makes the script it shows`` () =
+    let readme = File.ReadAllText(Repository.path "README.md")
+    let section = readme.Substring(readme.IndexOf "## Coming from mergekit")
+    let blocks = section.Split "```"
+    use temp = new TempFolder()
+    for file in Directory.EnumerateFiles(Path.Combine(examples, "zoo"), "*.safetensors", SearchOption.AllDirectories) do
+        let copy = temp.File(Path.Combine("examples/zoo", Path.GetRelativePath(Path.Combine(examples, "zoo"), file)))
+        Directory.CreateDirectory(Path.GetDirectoryName copy |> Unchecked.nonNull) |> ignore
+        File.Copy(file, copy)
+    File.Copy(Path.Combine(examples, "mergekit.yml"), temp.File "examples/mergekit.yml")
+    for line in blocks[1].Split('\n', StringSplitOptions.RemoveEmptyEntries) do
+        let words = line.Split ' ' |> List.ofArray
+        Assert.Equal("tva", words.Head)
+        let ran = Command.runIn temp.Path "" words.Tail
+        Assert.True((ran.Status = 0), ran.Error)
+    Assert.Equal(blocks[3].Trim('\n') + "\n", File.ReadAllText(temp.File "examples/out/mergekit.tva"))
+    Assert.True(File.Exists(temp.File "examples/out/mergekit.safetensors"))

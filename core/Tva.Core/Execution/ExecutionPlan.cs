@@ -49,7 +49,7 @@ public enum ReduceKind : byte
 public abstract record ScalarDef(Extent Extent);
 
 /// <summary>Known beforehand.</summary>
-/// <param name="Extent">All (one value) or Tensor (a value per plan tensor).</param>
+/// <param name="Extent">All (one value), Layer (a value per layer, in the order of their first tensors) or Tensor (a value per plan tensor).</param>
 /// <param name="Values">The values.</param>
 public sealed record StaticScalar(Extent Extent, double[] Values) : ScalarDef(Extent);
 

@@ -59,10 +59,10 @@ internal sealed class Flow
                 for (var s = 0; s < plan.Steps.Count; s++)
                 {
                     var kernel = engine.KernelOf(s, t);
-                    Interlocked.Add(ref bytesPlanned, kernel is null ? 0 : shape.Elements[t] * (kernel.ReadBytes + kernel.WrittenBytes));
+                    Interlocked.Add(ref bytesPlanned, kernel is null ? 0 : BytesRead(kernel, t) + (shape.Elements[t] * kernel.WrittenBytes));
                     for (var m = 0; m < plan.Steps[s].Matrices.Count; m++)
                     {
-                        Interlocked.Add(ref bytesPlanned, shape.Elements[t] * (engine.MatrixOf(s, m, t)?.Sum(k => (long)k.ReadBytes) ?? 0));
+                        Interlocked.Add(ref bytesPlanned, engine.MatrixOf(s, m, t)?.Sum(k => BytesRead(k, t)) ?? 0);
                     }
                 }
             }
@@ -125,6 +125,12 @@ internal sealed class Flow
             }
         }
     }
+
+    /// <summary>What a kernel reads of a tensor, counted as stored: an adapter's factors are far less than what they expand to.</summary>
+    private long BytesRead(StepKernel kernel, int tensor) =>
+        (shape.Elements[tensor] * kernel.ReadBytes)
+        - kernel.Kernel.Inputs.OfType<FileInput>().Select(f => (plan.Sources[f.Source], plan.Tensors[tensor].Sources[f.Source]!))
+            .Sum(x => x.Item2.Bytes - x.Item1.StoredBytes(x.Item2));
 
     private void Add(Job job, long bytes)
     {
@@ -214,7 +220,7 @@ internal sealed class Flow
         else
         {
             var kernel = engine.KernelOf(step, tensor);
-            Interlocked.Add(ref bytesPlanned, kernel is null ? 0 : -shape.Elements[tensor] * kernel.ReadBytes);
+            Interlocked.Add(ref bytesPlanned, kernel is null ? 0 : -BytesRead(kernel, tensor));
             Passed(step, tensor, null);
         }
     }

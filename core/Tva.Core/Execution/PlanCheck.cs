@@ -90,7 +90,13 @@ internal static class PlanCheck
         {
             case StaticScalar s:
                 Require(
-                    (s.Extent == Extent.All && s.Values.Length == 1) || (s.Extent == Extent.Tensor && s.Values.Length == plan.Tensors.Count),
+                    s.Values.Length == s.Extent switch
+                    {
+                        Extent.All => 1,
+                        Extent.Layer => plan.Tensors.Select(t => t.Layer).Distinct().Count(),
+                        Extent.Tensor => plan.Tensors.Count,
+                        _ => -1,
+                    },
                     $"scalar {index} has {s.Values.Length} values");
                 break;
             case ReducedScalar r:

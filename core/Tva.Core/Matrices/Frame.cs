@@ -1,14 +1,13 @@
-using Tva.Core.Bases;
-
 namespace Tva.Core.Matrices;
 
 /// <summary>
 /// Thin float64 matrices (row-major, the number of columns a multiple of <see cref="Tile.Columns"/>) in; their inner products,
-/// combinations and orthonormal bases out. Sums over rows run over parts of fixed length, in order.
+/// combinations and orthonormal bases out. Sums over rows are cut at places that follow from the sizes alone.
 /// </summary>
 internal static class Frame
 {
-    private const int Part = 1024;
+    private const int Part = 256;
+    private const int MostRuns = 16;
 
     // A column within so much of the others' span is rounding noise of float32, squared.
     private const double Lost = 1e-14;
@@ -17,23 +16,30 @@ internal static class Frame
     private const double Held = 1e-20;
 
     /// <summary>aᵀb (l×k) of a n×l and b n×k.</summary>
-    public static double[] Inner(double[] a, int l, double[] b, int k, int n, int threads, CancellationToken cancel)
+    public static unsafe double[] Inner(double[] a, int l, double[] b, int k, int n, int threads, CancellationToken cancel)
     {
         var parts = (n + Part - 1) / Part;
-        var sums = new double[parts][];
-        Lots.Run(parts, threads, cancel, part =>
+        var runs = Math.Clamp(parts, 1, MostRuns);
+        var sums = new double[runs][];
+        Lots.Run(runs, threads, cancel, run =>
         {
-            var (row, rows) = (part * Part, Math.Min(Part, n - (part * Part)));
-            var sum = new double[l * k];
-            RowProduct.Multiply(
-                new Matrix(a, row * l, 1, l), new Matrix(b, row * k, k, 1), new Matrix(sum, 0, k, 1), l, rows, k);
-            sums[part] = sum;
-        });
-        for (var part = 1; part < parts; part++)
-        {
-            for (var i = 0; i < l * k; i++)
+            var sum = sums[run] = new double[(long)l * k];
+            fixed (double* x = a, y = b, c = sum)
             {
-                sums[0][i] += sums[part][i];
+                var first = (int)((long)parts * run / runs);
+                for (var part = first; part < (int)((long)parts * (run + 1) / runs); part++)
+                {
+                    cancel.ThrowIfCancellationRequested();
+                    var row = (long)part * Part;
+                    WideTile.Multiply(x + (row * l), 1, l, y + (row * k), k, c, k, l, (int)Math.Min(Part, n - row), k, part > first);
+                }
+            }
+        });
+        for (var run = 1; run < runs; run++)
+        {
+            for (var i = 0L; i < sums[0].LongLength; i++)
+            {
+                sums[0][i] += sums[run][i];
             }
         }
 
@@ -41,23 +47,26 @@ internal static class Frame
     }
 
     /// <summary>a·w (n×k) of a n×l and w l×k.</summary>
-    public static double[] Combine(double[] a, int l, double[] w, int k, int n, int threads, CancellationToken cancel)
+    public static unsafe double[] Combine(double[] a, int l, double[] w, int k, int n, int threads, CancellationToken cancel)
     {
         var product = new double[(long)n * k];
         Lots.Run((n + Part - 1) / Part, threads, cancel, part =>
         {
-            var (row, rows) = (part * Part, Math.Min(Part, n - (part * Part)));
-            RowProduct.Multiply(
-                new Matrix(a, row * l, l, 1), new Matrix(w, 0, k, 1), new Matrix(product, row * k, k, 1), rows, l, k);
+            fixed (double* x = a, y = w, c = product)
+            {
+                var row = (long)part * Part;
+                WideTile.Multiply(x + (row * l), l, 1, y, k, c + (row * k), k, (int)Math.Min(Part, n - row), l, k, false);
+            }
         });
         return product;
     }
 
     /// <summary>
     /// An orthonormal basis of what z (n×l) has beside the earlier orthonormal blocks, each n×l too. Columns that hold nothing new
-    /// beyond rounding come out as zeros.
+    /// beyond rounding come out as zeros. Where that is not to be exact, columns that were nearly dependent are still only nearly
+    /// orthonormal.
     /// </summary>
-    public static double[] Orthonormal(double[] z, IReadOnlyList<double[]> earlier, int l, int n, int threads, CancellationToken cancel)
+    public static double[] Orthonormal(double[] z, IReadOnlyList<double[]> earlier, int l, int n, bool exact, int threads, CancellationToken cancel)
     {
         var least = new double[l];
         for (var i = 0; i < z.Length; i++)
@@ -66,7 +75,7 @@ internal static class Frame
         }
 
         // Twice: the first round leaves what rounding makes of nearly dependent columns, the second has independent ones.
-        for (var round = 0; round < 2; round++)
+        for (var round = 0; round < (exact ? 2 : 1); round++)
         {
             foreach (var block in earlier)
             {

@@ -45,7 +45,7 @@ internal sealed unsafe class GramDecomposition
             }
         }
 
-        var (values, vectors) = SymmetricEigen.Decompose(packed, side, threads, cancel);
+        var (values, vectors) = SymmetricEigen.Decompose(packed, side, side, threads, cancel);
         return new(x, m, n, Array.ConvertAll(values, v => Math.Sqrt(Math.Max(v, 0))), vectors, square, threads, cancel);
     }
 

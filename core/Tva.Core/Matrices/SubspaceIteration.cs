@@ -39,7 +39,7 @@ internal static unsafe class SubspaceIteration
         var v = new List<double[]>();
         for (var step = 0; ; step++)
         {
-            var block = Frame.Orthonormal(z, v, l, n, threads, cancel);
+            var block = Frame.Orthonormal(z, v, l, n, krylov || step == steps, threads, cancel);
             var (product, back) = products.Apply(block, step < steps);
             if (krylov || step == steps)
             {
@@ -84,8 +84,8 @@ internal static unsafe class SubspaceIteration
         }
 
         var gram = Frame.Inner(wide, width, wide, width, m, threads, cancel);
-        var (values, vectors) = SymmetricEigen.Decompose(gram, width, threads, cancel);
-        var kept = Array.ConvertAll(vectors[..(rank * width)], value => (float)value);
+        var (values, vectors) = SymmetricEigen.Decompose(gram, width, rank, threads, cancel);
+        var kept = Array.ConvertAll(vectors, value => (float)value);
         var (left, right) = (new float[(long)m * rank], new float[(long)rank * n]);
         MatrixProduct.MultiplyRightTransposed(joined, kept, left, m, width, rank, threads, cancel);
         MatrixProduct.MultiplyRightTransposed(kept, basis, right, rank, width, n, threads, cancel);

@@ -67,6 +67,16 @@ type Runner(program: Program, work: Work) =
         bases.Require(kept |> List.collect (fun s -> s.Saves |> List.map _.Value.Node))
         let saves = models @ (kept |> List.collect _.Saves)
         let numbers = (batch |> List.collect (Gather.needs program)) @ (kept |> List.collect BasisSaving.numbers)
+        let asked =
+            batch |> List.choose (function
+                | Effect.SaveAdapter(value, path, rank, dtype, expression, _) -> Some(value, path, rank, dtype, expression)
+                | _ -> None)
+        bases.Require(asked |> List.map (fun (value, _, _, _, _) -> value.Node))
+        work.Require(bases.Bind, (saves |> List.map _.Value.Node) @ (asked |> List.map (fun (value, _, _, _, _) -> value.Node)) @ numbers)
+        let adapters =
+            asked |> List.map (fun (value, path, rank, dtype, expression) ->
+                AdapterSaving.prepare program (bound value.Node) value path rank dtype expression)
+        let numbers = numbers @ (adapters |> List.collect AdapterSaving.numbers)
         let unknown = numbers |> List.filter (fun n -> not (bound n).Op.IsConst)
         let results = List<RunResult>()
         let mutable finished = false
@@ -74,7 +84,7 @@ type Runner(program: Program, work: Work) =
             let values = Dictionary<int, float[]>()
             let tags = Dictionary<int, string list>()
             for group in Batch.plan program bases.Bind saves unknown do
-                let result = if group.Planned.Plan.Steps.Count = 0 && group.Saves.IsEmpty then None else Some(work.Run(group, purpose group))
+                let result = if group.NeedsNoRun then None else Some(work.Run(group, purpose group))
                 Option.iter results.Add result
                 for number, n in List.zip group.Planned.Scalars group.Numbers do
                     let found = work.Read(group, result, number)
@@ -108,6 +118,7 @@ type Runner(program: Program, work: Work) =
                     let title = if message = "" then $"assert {text}" else $"{message}\n  assert {text}"
                     raise (AssertionException(String.Join("\n", title :: shown)))
                 | _ -> ()
+            let decomposed = adapters |> List.map (fun s -> s, AdapterSaving.decompose program work s)
             for r in results do
                 work.During(saves, r.Commit)
             for s in models do
@@ -122,6 +133,12 @@ type Runner(program: Program, work: Work) =
                 let bytes = Directory.GetFiles s.Folder |> Seq.filter (fun f -> f.Contains s.Id || f.EndsWith Bases.BasisFolder.FileName) |> Seq.sumBy (fun f -> FileInfo(f).Length)
                 work.Tell(Event.Saved(s.Folder, bytes))
                 note |> Option.iter (fun text -> work.Tell(Event.Noted text))
+            for s, content in decomposed do
+                let found (n: Node) = List.zip (label n) (List.ofArray (lookup n))
+                let bytes, errors = AdapterSaving.finish program s content found work.Settings.Threads work.Cancellation
+                work.Tell(Event.Saved(s.Folder, bytes))
+                if s.Rank.IsSome then
+                    work.Tell(Event.Truncated(s.Folder, [ for e in errors -> e.Module, e.Rank, e.RelativeError ]))
             finished <- true
         finally
             for r in results do
@@ -145,6 +162,7 @@ type Runner(program: Program, work: Work) =
     /// Measures models with commands; those that have to be written first are written together.
     let evaluate (evaluations: (int * TensorValue * string * string) list) =
         bases.Require(evaluations |> List.map (fun (_, value, _, _) -> value.Node))
+        work.Require(bases.Bind, evaluations |> List.map (fun (_, value, _, _) -> value.Node))
         let nodeOf (value: TensorValue) = (bound value.Node).Id
         let missing =
             evaluations

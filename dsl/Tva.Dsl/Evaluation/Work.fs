@@ -37,7 +37,14 @@ type Work(program: Program, settings: RunSettings, onEvent: Event -> unit, cance
             let error = sqrt (if total > 0.0 then lost / total else 0.0)
             onEvent (Event.Noted $"lowrank: {matrices} at {rank}, relative error {Formula.number error}, at most {Formula.number worst.Error} ({planned.Plan.Tensors[worst.Tensor].Name})")
 
+    let traces = Traces program
+
     member _.Settings = settings
+    /// What is known of adapters from their factors.
+    member _.Traces = traces
+
+    /// Makes the inner products of adapters known that these nodes rest on.
+    member _.Require(bind: Node -> Node, nodes: Node list) = traces.Require(bind, nodes, settings.Threads, onEvent, cancellation)
     member _.Tell(e: Event) = onEvent e
     member _.Cancellation = cancellation
 
@@ -84,8 +91,9 @@ type Work(program: Program, settings: RunSettings, onEvent: Event -> unit, cance
     /// The values of numbers, with their labels, by node; one pass for all of them.
     member this.Numbers(bind: Node -> Node, numbers: Node list, what: string) : Dictionary<int, (string * float) list> =
         let found = Dictionary<int, (string * float) list>()
+        this.Require(bind, numbers)
         for group in Batch.plan program bind [] numbers do
-            let result = if group.Planned.Plan.Steps.Count = 0 then None else Some(this.Run(group, what))
+            let result = if group.NeedsNoRun then None else Some(this.Run(group, what))
             try
                 for number, n in List.zip group.Planned.Scalars group.Numbers do
                     found[n.Id] <- this.Read(group, result, number)

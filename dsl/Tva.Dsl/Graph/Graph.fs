@@ -9,7 +9,10 @@ open Tva.Dsl
 
 /// A number for each tensor of a list, by name; equal only to itself.
 [<ReferenceEquality>]
-type TensorNumbers = { ByName: IReadOnlyDictionary<string, float> }
+type TensorNumbers =
+    { ByName: IReadOnlyDictionary<string, float>
+      /// Tensor, or Layer where it is the same within each.
+      Extent: Extent }
 
 /// What tensors of a list were called before, by name; equal only to itself.
 [<ReferenceEquality>]
@@ -95,7 +98,7 @@ type Graph() =
         | Reduce(_, e) -> e
         | Const _ -> Extent.All
         | Late(_, e) -> e
-        | Given _ -> Extent.Tensor
+        | Given numbers -> numbers.Extent
         | Carried(_, _, e) -> e
         | Loop l -> l.Over
         | Apply _

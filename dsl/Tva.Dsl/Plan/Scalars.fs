@@ -204,6 +204,10 @@ type Scalars(set: IReadOnlyList<TensorInfo>, planned: int[], slot: Node -> struc
 
     and ofValues (n: Node) (v: float[]) =
         if n.Extent = Extent.All then number (if v.Length > 0 then v[0] else 0.0)
+        elif n.Extent = Extent.Layer then
+            // The engine numbers layers in the order in which they come.
+            let first = planned |> Array.mapi (fun t i -> set[i].Layer, v[t]) |> Array.distinctBy fst
+            add (StaticScalar(Extent.Layer, Array.map snd first))
         else add (StaticScalar(Extent.Tensor, v))
 
     /// c₀x₀ + c₁x₁ + ...; a coefficient that is one over an integer divides, so that 3/10 is 0.3.

@@ -81,7 +81,7 @@ module Call =
         match call.Args[i] with
         | None -> Some(Context.number ctx fallback)
         | Some { Value = Value.Scalar n } -> Some n
-        | Some { Value = Value.Record entries; Span = span } -> Arithmetic.recordNumber ctx span entries
+        | Some { Value = Value.Record entries; Span = span } -> recordNumber ctx span entries
         | Some { Value = Value.Unknown _ } -> None
         | Some a ->
             wrong ctx call name Kind.Scalar a

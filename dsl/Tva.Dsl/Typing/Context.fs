@@ -191,8 +191,43 @@ module Context =
         | Value.Range r -> Some(rangeValues r |> List.map (fun v -> None, Value.Scalar(number ctx v)))
         | _ -> None
 
+    /// A record as a number that varies by tensor: its keys are globs over tensor names.
+    let recordNumber (ctx: Context) span (entries: (RecordKey * Value) list) =
+        let pick (key, value) =
+            match key, value with
+            | Glob g, Value.Scalar n -> Some(TensorScope.Glob g.Text, n)
+            | Key k, Value.Scalar n -> Some(TensorScope.Glob k.Text, n)
+            | Else _, Value.Scalar n -> Some(Everything, n)
+            | _ -> None
+        let picked = entries |> List.map pick
+        if picked |> List.exists Option.isNone then
+            report ctx (Diagnostics.cannotCompute "a record used as a coefficient holds numbers only" span None)
+            None
+        else
+            let picked = picked |> List.map Option.get
+            if not (picked |> List.exists (fun (s, _) -> s = Everything)) then
+                report ctx
+                    (Diagnostics.cannotCompute "a record used as a coefficient must say what holds for the other tensors" span
+                        (Some "add `else: 1` (or another number) as its last entry"))
+                None
+            else
+                let first, last = picked |> List.partition (fun (s, _) -> s <> Everything)
+                let ordered = first @ last
+                Some((graph ctx).Make(Choose(List.map fst ordered), ordered |> List.map snd |> Array.ofList, span))
+
+    /// Records become numbers where a number is wanted, those in a list too.
+    let rec settle (ctx: Context) span value =
+        match value with
+        | Value.Record entries ->
+            match recordNumber ctx span entries with
+            | Some n -> Value.Scalar n
+            | None -> Value.Unknown Kind.Any
+        | Value.List items when items |> List.exists _.IsRecord -> Value.List(items |> List.map (settle ctx span))
+        | v -> v
+
     /// Applies a function member by member: families by name, lists and ranges by position, everything else to each.
     let lift (ctx: Context) what span (args: Value list) (f: Value list -> Value) =
+        let args = args |> List.map (settle ctx span)
         let hasMembers = args |> List.map (members ctx)
         if hasMembers |> List.forall Option.isNone then f args
         else

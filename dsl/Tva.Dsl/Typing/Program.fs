@@ -246,6 +246,15 @@ type Program(permissions: Permissions) =
     /// Sources that hold differences: atoms, saved task vectors.
     member _.Vectors = vectors
 
+    /// Whether a source is a low-rank adapter.
+    member _.IsLowRank(source: int) = source >= 0 && sources[source].Checkpoint :? Tva.Core.Adapters.AdapterCheckpoint
+
+    /// Inner products of adapters, from their factors.
+    member val Products = Tva.Core.Adapters.FactorProducts() with get
+
+    /// Of a source that has only some of a model's tensors, the source of that model.
+    member val Origins = Dictionary<int, int>() with get
+
     /// Sources loaded as Models: their tensor lists govern.
     member _.Models = models
 
@@ -347,10 +356,11 @@ type Program(permissions: Permissions) =
     /// The same for the tensors of a that are algebra: atoms have no others.
     member p.FloatingMismatches(a: int, b: int) = p.Differences(a, b, _.DType.IsFloating())
 
-    /// Bytes that a stored atom takes in its file.
+    /// Bytes that a stored atom or an adapter takes in its file.
     member p.StoredBytes(atom: TensorValue) =
-        match atom.Node.Op with
-        | Op.Source i -> sources[i].Checkpoint.Tensors |> Seq.sumBy sources[i].Checkpoint.StoredBytes
+        match atom.Node with
+        | { Op = Op.Source i }
+        | { Op = Restrict _; Args = [| { Op = Op.Source i } |] } -> sources[i].Checkpoint.Tensors |> Seq.sumBy sources[i].Checkpoint.StoredBytes
         | _ -> 0L
 
     /// The layers of a set as (name, layer) pairs, for what varies by layer.

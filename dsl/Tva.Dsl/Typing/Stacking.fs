@@ -99,7 +99,7 @@ module Stacking =
                         // A number is asked for at every tensor of the stack; at others' it is not used.
                         for t in program.Tensors part.Stack do
                             numbers.TryAdd(t.Name, 0.0) |> ignore
-                        [ Names(rest |> List.map fst), g.Make(Given { ByName = numbers }, [||], ramp.Origin) ]
+                        [ Names(rest |> List.map fst), g.Make(Given { ByName = numbers; Extent = Extent.Tensor }, [||], ramp.Origin) ]
                 else
                     rest |> List.groupBy snd |> List.map (fun (n, members) -> Names(members |> List.map fst), n)
             match whole @ others with
@@ -127,7 +127,7 @@ module Stacking =
                     renamed[t.Name] <- 0.0
                 for t, name in part.Renamed do
                     renamed[name] <- (match numbers.ByName.TryGetValue t.Name with | true, v -> v | _ -> 0.0)
-                g.Make(Given { ByName = renamed }, [||], n.Origin)
+                g.Make(Given { ByName = renamed; Extent = numbers.Extent }, [||], n.Origin)
             | Numel Extent.All -> g.Const(own |> Seq.filter _.DType.IsFloating() |> Seq.sumBy (fun t -> float t.Shape.Elements))
             | Reduce(_, Extent.All) -> leave n "a number over the whole model" "take it over tensors (by = \"tensor\") or layers, or save the part first and stack what is saved"
             | Late(_, extent) when extent > Extent.All ->

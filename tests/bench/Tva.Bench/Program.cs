@@ -9,9 +9,10 @@ using Tva.Core.Execution;
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- copy OUT INPUT...     [--block 65536] [--threads N]
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- read INPUT...
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- gram BASE TASK...     [--repeat 5] [--memory BYTES] [--threads N]
-// And how near matrix products come to the most this processor can multiply and add, and what low-rank approximation takes.
+// And how near matrix products come to the most this processor can multiply and add, and what low-rank approximation (rank 0: the polar factor) takes.
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- matmul                [--repeat 5] [--threads N]
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- lowrank F32_FILE      --rows M --columns N [--rank 16] [--repeat 5] [--threads N]
+//   dotnet run -c Release --project tests/bench/Tva.Bench -- expand ROWS COLUMNS RANK   [--repeat 5]
 var files = args.Skip(1).TakeWhile(a => !a.StartsWith("--", StringComparison.Ordinal)).ToList();
 long Option(string name, long otherwise)
 {
@@ -33,10 +34,10 @@ if (args is ["matmul", ..] or ["lowrank", _, ..])
     return 0;
 }
 
-if (args.Length < 2 || args[0] is not ("copy" or "read" or "gram"))
+if (args.Length < 2 || args[0] is not ("copy" or "read" or "gram" or "expand"))
 {
     Console.Error.WriteLine(
-        "usage: copy OUT INPUT... | read INPUT... | gram BASE TASK... | matmul | lowrank FILE   [--block BYTES] [--threads N] [--repeat N] [--memory BYTES]");
+        "usage: copy OUT INPUT... | read INPUT... | gram BASE TASK... | expand ROWS COLUMNS RANK | matmul | lowrank FILE   [--block BYTES] [--threads N] [--repeat N] [--memory BYTES]");
     return 2;
 }
 
@@ -51,6 +52,14 @@ if (args[0] == "gram")
         $"{{\"job\":\"gram\",\"tasks\":{files.Count - 1},\"seconds\":{pass:F3},\"GB_per_s\":{bytes / pass:F2},"
         + $"\"read_seconds\":{read:F3},\"read_GB_per_s\":{bytes / read:F2},\"ratio\":{Median(runs.Select(r => r.Pass / r.Read)):F2},"
         + $"\"peak_MB\":{Process.GetCurrentProcess().PeakWorkingSet64 / 1e6:F0}}}"));
+    return 0;
+}
+
+if (args[0] == "expand")
+{
+    var sizes = files.Select(f => int.Parse(f, CultureInfo.InvariantCulture)).ToArray();
+    var rate = Median(Expanding.Run(sizes[0], sizes[1], sizes[2], (int)Option("--repeat", 5)));
+    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{{\"job\":\"expand\",\"rank\":{sizes[2]},\"GB_per_s_per_core\":{rate:F2}}}"));
     return 0;
 }
 

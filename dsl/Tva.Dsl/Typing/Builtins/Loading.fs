@@ -4,6 +4,7 @@ module Tva.Dsl.Typing.Builtins.Loading
 open System
 open System.IO
 open Tva.Core
+open Tva.Core.Adapters
 open Tva.Core.Bases
 open Tva.Core.Tensors
 open Tva.Dsl
@@ -20,7 +21,8 @@ let private isWritten (ctx: Context) span (path: string) =
     let isWritten =
         ctx.Program.Effects |> Seq.exists (function
             | Effect.Save(_, other, _, _, _)
-            | Effect.SaveBasis(_, other, _, _, _) -> other = target || target.StartsWith(other + string Path.DirectorySeparatorChar)
+            | Effect.SaveBasis(_, other, _, _, _)
+            | Effect.SaveAdapter(_, other, _, _, _, _) -> other = target || target.StartsWith(other + string Path.DirectorySeparatorChar)
             | _ -> false)
     if isWritten then
         report ctx (Diagnostics.readsOutput path span)
@@ -32,7 +34,7 @@ let private openSource (ctx: Context) span (path: string) =
         elif BasisFolder.IsBasis(full ctx path) then
             report ctx (Diagnostics.isBasis path span)
             None
-        else Some(ctx.Program.Open(full ctx path, path))
+        else Some(ctx.Program.Open(AdapterLayout.FileOf(full ctx path), path))
     with :? FaultException as e ->
         report ctx (Diagnostics.cannotOpen e.Message span)
         None
@@ -61,6 +63,9 @@ let private model ctx (call: Call) =
     match Call.text ctx call 0 "path" "", parseDType ctx call 1 with
     | Some path, Some dtype when not ctx.Abstract || path <> "" ->
         match openSource ctx call.Args[0].Value.Span path with
+        | Some i when AdapterLayout.IsAdapter ctx.Program.Sources[i].Checkpoint ->
+            report ctx (Diagnostics.isAdapter path call.Args[0].Value.Span)
+            Value.Unknown Kind.Model
         | Some i ->
             ctx.Program.Models.Add i |> ignore
             Value.Tensor
@@ -70,9 +75,33 @@ let private model ctx (call: Call) =
         | None -> Value.Unknown Kind.Model
     | _ -> Value.Unknown Kind.Model
 
-/// The model at `path` minus `b`; a file that holds a task vector is taken as it is.
+/// A low-rank adapter over the base; zero wherever it has no factors.
+let private adapter (ctx: Context) span (path: string) (set: TensorSet) (file: int) extra =
+    let p = ctx.Program
+    try
+        let origin = p.Sources[set.Reference]
+        let checkpoint = AdapterCheckpoint.Over(AdapterLayout.Read p.Sources[file].Checkpoint, origin.Checkpoint)
+        let unplaced = List.ofSeq checkpoint.Unplaced
+        if checkpoint.Tensors.Count = 0 then
+            report ctx (Diagnostics.adapterElsewhere origin.Path path unplaced span)
+            None
+        elif not unplaced.IsEmpty && extra <> "drop" then
+            report ctx (Diagnostics.adapterModules origin.Path path unplaced span)
+            None
+        else
+            let i = p.Add(checkpoint, path)
+            p.Vectors.Add i |> ignore
+            p.Origins[i] <- set.Reference
+            let names = [ for t in p.Sources[i].Checkpoint.Tensors -> t.Name ]
+            Some { Node = (graph ctx).Make(Restrict(Names names), [| sourceNode ctx span i |], span); Weight = number ctx 0.0; Set = Some set }
+    with :? FaultException as e ->
+        report ctx (Diagnostics.cannotOpen e.Message span)
+        None
+
+/// The model at `path` minus `b`; a file that holds a task vector is taken as it is, and so is a low-rank adapter.
 let private deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing extra =
     match openSource ctx span path, b.Set with
+    | Some i, Some set when AdapterLayout.IsAdapter ctx.Program.Sources[i].Checkpoint -> adapter ctx span path set i extra
     | Some i, Some set ->
         let p = ctx.Program
         let gone, more, reshaped = p.Mismatches(set.Reference, i)
@@ -250,7 +279,8 @@ let private family ctx (call: Call) =
                         match item with
                         | Value.Text path -> fromPath (stem (full ctx path)) path
                         | Value.Tensor t when wantDelta ctx "`family`" what.Span t -> Some($"m{i + 1}", t)
-                        | Value.Tensor _ -> None
+                        | Value.Tensor _
+                        | Value.Unknown _ -> None
                         | v ->
                             report ctx (Diagnostics.wrongKind "`family`" "paths or Deltas" (describe ctx v) what.Span None)
                             None)
@@ -265,7 +295,8 @@ let private family ctx (call: Call) =
                         match value with
                         | Value.Text path -> fromPath name path
                         | Value.Tensor t when wantDelta ctx "`family`" what.Span t -> Some(name, t)
-                        | Value.Tensor _ -> None
+                        | Value.Tensor _
+                        | Value.Unknown _ -> None
                         | v ->
                             report ctx (Diagnostics.wrongKind "`family`" "paths or Deltas" (describe ctx v) what.Span None)
                             None)
@@ -310,7 +341,7 @@ let all =
       row "delta"
           [ Call.required "path" Kind.Text; Call.required "base" Kind.Model
             Call.optional "missing" Kind.Text "\"error\""; Call.optional "extra" Kind.Text "\"error\"" ]
-          false "The task vector θ − θ₀ of the checkpoint at a path. `missing = \"zero\"` takes absent tensors as unchanged, `extra = \"drop\"` leaves surplus ones out."
+          false "The task vector θ − θ₀ of the checkpoint at a path, or that of a low-rank adapter: a PEFT folder (adapter_config.json) or a single file with PEFT's, diffusers' or kohya's keys. `missing = \"zero\"` takes absent tensors as unchanged, `extra = \"drop\"` leaves surplus ones out."
           "delta(\"zoo/tasks/digits.safetensors\", model(\"zoo/base.safetensors\"))" Kind.Delta delta
       row "family" [ Call.required "glob or list or record" Kind.Any ] true
           "Several task vectors over one base, by glob, list or record of paths, or from Deltas; `f.name` is a member. The folder of a basis is read as one, saved by tva or by the published code."

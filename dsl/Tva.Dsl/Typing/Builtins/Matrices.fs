@@ -14,15 +14,26 @@ let private floating (ctx: Context) (set: TensorSet) =
 let private hasScope (node: Node) =
     reachable [ node ] |> Seq.exists (fun n -> match n.Op with Restrict _ | Choose _ -> true | _ -> false)
 
-/// Reports where not one of these tensors is a matrix that the values have anything in.
-let private someMatrix ctx (call: Call) (t: TensorValue) (matrices: TensorInfo list) =
+/// Whether one of these tensors, of two dimensions or more, has anything in it.
+let private anyOf ctx (t: TensorValue) (matrices: TensorInfo list) =
     let tensors = lazy (ctx.Program.SetTensors t.Set.Value)
     let isThere (m: TensorInfo) = (Passes.simplifyFor (graph ctx) tensors.Value m t.Node).Op <> Const 0.0
-    if matrices.IsEmpty || (hasScope t.Node && (simplify ctx t.Node).Op <> Const 0.0 && not (matrices |> List.exists isThere)) then
+    not matrices.IsEmpty && (not (hasScope t.Node) || (simplify ctx t.Node).Op = Const 0.0 || matrices |> List.exists isThere)
+
+let private deep (t: TensorInfo) = t.Shape.Dims.Count >= 2
+
+/// Whether a Delta has anything in a tensor of two dimensions or more.
+let hasMatrix ctx (t: TensorValue) =
+    match t.Set with
+    | Some set -> floating ctx set |> List.filter deep |> anyOf ctx t
+    | None -> true
+
+/// Reports where not one of these tensors is a matrix that the values have anything in.
+let private someMatrix ctx (call: Call) (t: TensorValue) (matrices: TensorInfo list) =
+    let any = anyOf ctx t matrices
+    if not any then
         report ctx (Diagnostics.noMatrix call.Function call.Args[0].Value.Span)
-        false
-    else
-        true
+    any
 
 /// The value where the tensors are these, another elsewhere.
 let private only ctx span (matrices: TensorInfo list) node otherwise =
@@ -37,7 +48,7 @@ let private eachMatrix ctx (call: Call) (wanted: TensorInfo -> bool) (build: Ten
         match t.Set with
         | None -> Value.Tensor t
         | Some set ->
-            let matrices = floating ctx set |> List.filter (fun m -> m.Shape.Dims.Count >= 2)
+            let matrices = floating ctx set |> List.filter deep
             if someMatrix ctx call t matrices then
                 Value.Tensor { t with Node = only ctx call.Span (matrices |> List.filter wanted) (build t) t.Node; Weight = number ctx 0.0 }
             else
@@ -53,7 +64,7 @@ let private lowrank ctx (call: Call) =
             | _ :: Value.Unknown _ :: _ -> Value.Unknown Kind.Delta
             | [ Value.Tensor t; Value.Scalar n ] -> f t n a.Span
             | [ Value.Tensor t; Value.Record entries ] ->
-                match Arithmetic.recordNumber ctx a.Span entries with
+                match recordNumber ctx a.Span entries with
                 | Some n -> f t n a.Span
                 | None -> Value.Unknown Kind.Delta
             | Value.Tensor _ :: v :: _ ->

@@ -14,6 +14,7 @@ type private Gathered =
     | Neither
 
 let private gather ctx (call: Call) (members: Value list) =
+    let members = members |> List.map (settle ctx call.Span)
     let tensors = members |> List.choose (function Value.Tensor t -> Some t | _ -> None)
     let numbers = members |> List.choose (function Value.Scalar n -> Some n | _ -> None)
     if members |> List.exists _.IsUnknown then Neither

@@ -95,20 +95,23 @@ let private oneOf ctx (call: Call) =
         Value.Unknown Kind.Text
     | v -> v
 
-/// A number that must lie in a range; what a `def` says of its options. One that is not known yet passes.
+/// A number, or each of several, that must lie in a range; what a `def` says of its options. One that is not known yet passes.
 let private within ctx (call: Call) =
     let bound i name = Call.constant ctx call i name 0.0
-    match call.Args[0].Value, bound 1 "low", bound 2 "high", Call.text ctx call 3 "what" "the number" with
-    | { Value = Value.Scalar n; Span = span } as a, Some low, Some high, Some what ->
-        match known ctx n with
-        | Some v when not (v >= low && v <= high) ->
-            report ctx (Diagnostics.outOfRange what (string low) (string high) v span)
-            Value.Unknown Kind.Scalar
-        | _ -> a.Value
-    | { Value = Value.Unknown _ }, _, _, _ -> Value.Unknown Kind.Scalar
-    | a, Some _, Some _, Some _ ->
-        report ctx (Diagnostics.wrongKind "`within`" "a number" (describe ctx a.Value) a.Span None)
-        Value.Unknown Kind.Scalar
+    let a = call.Args[0].Value
+    match bound 1 "low", bound 2 "high", Call.text ctx call 3 "what" "the number" with
+    | Some low, Some high, Some what ->
+        lift ctx "`within`" call.Span [ settle ctx a.Span a.Value ] (function
+            | [ Value.Scalar n as v ] ->
+                match known ctx n with
+                | Some x when not (x >= low && x <= high) ->
+                    report ctx (Diagnostics.outOfRange what (string low) (string high) x a.Span)
+                    Value.Unknown Kind.Scalar
+                | _ -> v
+            | [ Value.Unknown _ ] -> Value.Unknown Kind.Scalar
+            | v ->
+                report ctx (Diagnostics.wrongKind "`within`" "a number" (describe ctx v.Head) a.Span None)
+                Value.Unknown Kind.Scalar)
     | _ -> Value.Unknown Kind.Scalar
 
 /// The first column's value in the row whose last column is highest; the earlier row among equals.
