@@ -422,6 +422,36 @@ module Diagnostics =
     let rankOfAdapter span =
         make 524 span "`rank` is of adapters" (Some "`as = \"lora\"` saves one")
 
+    // Stacks of layers
+
+    let stackNoLayers (path: string) span =
+        make 530 span $"{path} has no layers to stack: none of its tensors has a number in its name" (Some "a tensor's layer is the first integer component of its dotted name, as in `model.layers.3.mlp.up_proj.weight`")
+
+    let stackBeyond (asked: string) (path: string) (first: int) (last: int) span =
+        make 531 span $"{path} has layers {first}..{last}, and `{asked}` asks for others" None
+
+    let stackNothing (what: string) (first: int) (last: int) span =
+        make 532 span $"{what} is no layer at all" (Some $"the model has layers {first}..{last}")
+
+    let stackCuts (what: string) (layer: int) (tensor: string) span =
+        make 533 span $"{what} takes a part of layer {layer} only: {tensor} is not in it" (Some "a part of `stack` is whole layers: `m[layers(0..11)]`")
+
+    let stackMismatch (a: string) (b: string) (missing: string list) (extra: string list) (reshaped: string list) span =
+        let part title (names: string list) =
+            if names.IsEmpty then "" else $"\n    {title} ({names.Length}): " + String.Join(", ", names)
+        make 534 span
+            ($"the layers of {a} and {b} are not alike"
+             + part $"missing from {b}" missing
+             + part $"only in {b}" extra
+             + part "of another shape" reshaped)
+            (Some "layers can be stacked where all have the same tensors, of the same shapes")
+
+    let stackSeries (path: string) (series: string list) span =
+        warn 535 span $"{path} has {series.Length} series of layers ({Suggest.listing series}), and the chosen numbers are taken from each" None
+
+    let stackLeaves (what: string) (why: string) help span =
+        make 536 span $"{what} rests on {why}, which its layers alone don't tell" (Some help)
+
     // Permissions and devices
 
     let needsPermission what flag span =

@@ -32,8 +32,8 @@ type Writer(g: Graph) =
     member w.Dot(x, y) = w.Reduce(ReduceKind.Dot, Extent.All, [ x; y ])
     member w.Norm x = w.Op("sqrt", w.Dot(x, x))
     member w.Trim(x, density: Node, extent) = make Keep [ x; w.Reduce(ReduceKind.KeepLargest, extent, [ x; density ]) ]
-    member w.Drop(x, p: float, seed: float) = make Drop [ x; w.Num p; w.Num seed ]
-    member w.Drop(x, p: Node, seed: float) = make Drop [ x; p; w.Num seed ]
+    member w.Drop(x, p: float, seed: float) = make (Drop None) [ x; w.Num p; w.Num seed ]
+    member w.Drop(x, p: Node, seed: float) = make (Drop None) [ x; p; w.Num seed ]
     member _.Rank x = make (Rank Extent.Tensor) [ x ]
     member _.Linear(terms: (Node * Node) list) = make Linear (terms |> List.collect (fun (k, x) -> [ k; x ]))
     member _.Simple n = Passes.simplify g n
@@ -163,7 +163,7 @@ let evaluate (world: World) (node: Node) : float[][] =
                             if not k then
                                 result[t][i] <- 0.0
                     result
-                | Drop ->
+                | Drop _ ->
                     [| for t in 0 .. count - 1 ->
                            Array.init (world.Values[0].[t].Length) (fun i ->
                                if uniform (args[2].[t].[0]) world.Names[t] i < at (args[1].[t]) i then 0.0 else at (args[0].[t]) i) |]

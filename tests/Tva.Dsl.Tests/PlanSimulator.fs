@@ -76,7 +76,7 @@ let simulate (plan: ExecutionPlan) (values: int -> string -> float[]) : Simulate
         for b in kernel.Inputs do
             match b with
             | :? FileInput as f -> inputs.Add(values f.Source tensors[t].Name)
-            | :? RandomInput as r -> (let seed = scalar r.Seed t in inputs.Add(Array.init n (uniform seed tensors[t].Name)))
+            | :? RandomInput as r -> (let seed = scalar r.Seed t in inputs.Add(Array.init n (uniform seed (r.NameOf tensors[t].Name))))
             | :? RankInput as r when r.Extent = Extent.Tensor ->
                 inputs.Add(rank (execute r.Program r.Parameters [| for i in r.Inputs -> inputs[i] |] t).[0])
             | b -> failwith $"{b}"

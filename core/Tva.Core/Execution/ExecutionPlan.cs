@@ -83,7 +83,14 @@ public sealed record FileInput(int Source) : InputBinding;
 /// Uniform numbers in [0, 1), a function of the seed (a scalar of extent All or Tensor, rounded to a 64-bit integer), the tensor's name
 /// and the element's index alone. F32.
 /// </summary>
-public sealed record RandomInput(int Seed) : InputBinding;
+public sealed record RandomInput(int Seed) : InputBinding
+{
+    /// <summary>The names to draw by, where they are others than the plan's: those that the tensors had before they were renamed.</summary>
+    public IReadOnlyDictionary<string, string>? Names { get; init; }
+
+    /// <summary>What to draw by for a tensor of the plan.</summary>
+    public string NameOf(string tensor) => Names is not null && Names.TryGetValue(tensor, out var name) ? name : tensor;
+}
 
 /// <summary>A scalar of extent Row, repeated along each row. F32.</summary>
 public sealed record RowInput(int Scalar) : InputBinding;

@@ -124,7 +124,7 @@ internal sealed unsafe class KernelCall : IDisposable
                     break;
                 case RandomInput random:
                     var seed = (long)Math.Round(engine.Scalars.Get(random.Seed, tensor));
-                    FillRandom(Philox.Key(seed, engine.Plan.Tensors[tensor].Name), first, (float*)destination, count);
+                    FillRandom(Philox.Key(seed, random.NameOf(engine.Plan.Tensors[tensor].Name)), first, (float*)destination, count);
                     break;
                 case MatrixInput matrix:
                     engine.Matrices[matrix.Step, matrix.Matrix, tensor].Fill(first, (float*)destination, count);

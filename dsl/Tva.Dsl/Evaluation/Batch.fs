@@ -57,7 +57,7 @@ module Batch =
         use stream = new MemoryStream()
         (use json = new Utf8JsonWriter(stream)
          json.WriteStartObject()
-         for i in sourcesOf nodes do
+         for i in sourcesOf nodes |> List.map program.Original |> List.distinct do
              let s = program.Sources[i]
              json.WriteString(s.Path, s.Checkpoint.Fingerprint)
          json.WriteEndObject())

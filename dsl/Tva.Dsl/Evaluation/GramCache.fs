@@ -33,9 +33,10 @@ module GramCache =
             | Numel e -> Some $"numel {e}"
             | Reduce(kind, e) -> Some $"{kind} {e}"
             | Keep -> Some "keep"
-            | Drop -> Some "drop"
+            | Drop None -> Some "drop"
             | Matrix kind -> Some $"matrix {kind}"
             | Rank e -> Some $"rank {e}"
+            | Drop(Some _)
             | Late _
             | Given _
             | Carried _

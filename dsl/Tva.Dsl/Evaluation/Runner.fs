@@ -140,6 +140,10 @@ type Runner(program: Program, work: Work) =
             for s in models do
                 written[struct ((bound s.Value.Node).Id, (match s.DType with Some d -> int d | None -> -1))] <- s.Path
                 work.Tell(Event.Saved(s.Path, FileInfo(s.Path).Length))
+                match s.Value.Set |> Option.map (fun set -> program.Stacks.TryGetValue set.Reference) with
+                | Some(true, stack) ->
+                    work.Tell(Event.Noted $"{Path.GetFileName s.Path} has {stack.Layers.Length} layers: the config.json that goes with it needs \"num_hidden_layers\": {stack.Layers.Length}")
+                | _ -> ()
             for s in kept do
                 let note = BasisSaving.finish program s lookup
                 let bytes = Directory.GetFiles s.Folder |> Seq.filter (fun f -> f.Contains s.Id || f.EndsWith Bases.BasisFolder.FileName) |> Seq.sumBy (fun f -> FileInfo(f).Length)

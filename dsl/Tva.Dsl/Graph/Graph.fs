@@ -14,6 +14,10 @@ type TensorNumbers =
       /// Tensor, or Layer where it is the same within each.
       Extent: Extent }
 
+/// What tensors of a list were called before, by name; equal only to itself.
+[<ReferenceEquality>]
+type TensorNames = { Before: IReadOnlyDictionary<string, string> }
+
 /// A computation done a number of times. Its arguments are what its n numbers are at the start, then what they become in a round,
 /// written over `Carried` nodes of its depth.
 type Loop =
@@ -47,8 +51,9 @@ type Op =
     | Reduce of ReduceKind * Extent
     /// The first argument where the selection (second: a KeepLargest reduction of it) keeps it, else 0.
     | Keep
-    /// The first argument with each element zeroed with probability p (second, which may vary by element), by the generator seeded with the third.
-    | Drop
+    /// The first argument with each element zeroed with probability p (second, which may vary by element), by the generator seeded with the third
+    /// and keyed by the tensor's name, or what it was before.
+    | Drop of TensorNames option
     /// Tensors made of whole tensors taken as matrices; the arguments are the tensors and, where the kind takes one, a number.
     | Matrix of MatrixKind
     /// The rank of each element among those of its row or tensor, 0 the least to 1 the largest.
@@ -84,7 +89,7 @@ type Graph() =
         | Source _
         | Keep
         | Matrix _
-        | Drop
+        | Drop _
         | Rank _ -> Extent.Element
         | Ramp
         | Choose _ -> max Extent.Tensor widest

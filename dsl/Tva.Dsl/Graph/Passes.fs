@@ -101,7 +101,7 @@ module Passes =
                   | Reduce _ -> n.Args.Length = 1
                   | Keep -> n.Args.Length = 2
                   | Rank _ -> n.Args.Length = 1
-                  | Drop -> n.Args.Length = 3
+                  | Drop _ -> n.Args.Length = 3
                   | Matrix MatrixKind.Polar -> n.Args.Length = 1
                   | Matrix MatrixKind.SingularMerge -> n.Args.Length > 1
                   | Matrix _ -> n.Args.Length = 2

@@ -97,8 +97,8 @@ module Rules =
           only "keep all" "trim(x, 1) = x" (fun n -> match n.Op, n.Args with Keep, [| x; { Op = Reduce(ReduceKind.KeepLargest, _); Args = [| _; Number d |] } |] when d >= 1.0 -> Some x | _ -> None)
           number "keep none" "trim(x, 0) = 0" (fun n -> match n.Op, n.Args with Keep, [| _; { Op = Reduce(ReduceKind.KeepLargest, _); Args = [| _; Number 0.0 |] } |] -> Some 0.0 | _ -> None)
           number "matrix of zeros" "lowrank(0, r) = polar(0) = 0" (fun n -> match n.Op, n.Args[0..0] with Matrix kind, [| Number 0.0 |] when kind <> MatrixKind.SingularMerge -> Some 0.0 | _ -> None)
-          only "drop none" "drop(x, 0) = x" (fun n -> match n.Op, n.Args with Drop, [| x; Number 0.0; _ |] -> Some x | _ -> None)
-          number "drop all" "drop(x, 1) = drop(0, p) = 0" (fun n -> match n.Op, n.Args with Drop, ([| _; Number 1.0; _ |] | [| Number 0.0; _; _ |]) -> Some 0.0 | _ -> None) ]
+          only "drop none" "drop(x, 0) = x" (fun n -> match n.Op, n.Args with Drop _, [| x; Number 0.0; _ |] -> Some x | _ -> None)
+          number "drop all" "drop(x, 1) = drop(0, p) = 0" (fun n -> match n.Op, n.Args with Drop _, ([| _; Number 1.0; _ |] | [| Number 0.0; _; _ |]) -> Some 0.0 | _ -> None) ]
 
     /// The value of a loop that rests on nothing but plain numbers.
     let private iterated (loop: Loop) (args: Node[]) =

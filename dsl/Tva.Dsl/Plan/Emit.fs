@@ -123,8 +123,10 @@ type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> str
                     put (Instruction(Code.Apply, arg 0, arg 1, arg 2, op))
                 | Keep -> (let x = lower n.Args[0] in put (Instruction(Code.Keep, x, Index = keep n.Args[1])))
                 | Matrix _ -> (let struct (step, index) = slot n in input (MatrixInput(step, index)) DType.F32)
-                | Drop ->
-                    let u = input (RandomInput(scalars.Index n.Args[2])) DType.F32
+                | Drop names ->
+                    let seed = scalars.Index n.Args[2]
+                    let draws = match names with Some n -> RandomInput(seed, Names = n.Before) | None -> RandomInput seed
+                    let u = input draws DType.F32
                     let dropped = apply "lt" u (lower n.Args[1]) -1
                     apply "where" dropped (constant 0.0) (lower n.Args[0])
                 | Rank extent -> load (rank n extent)

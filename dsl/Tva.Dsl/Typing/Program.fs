@@ -62,6 +62,22 @@ type SolvedBasis =
       /// The value of a number, one for each tensor where the groups differ.
       Number: BasisNumber -> Op }
 
+/// A stack of layers: the tensors of a checkpoint of its own, which follows from others by renaming.
+type StackDefinition =
+    { /// For each of its layers that of the part that it is.
+      Layers: int list
+      /// The numbers of a part as they are in the stack, by part and node.
+      Rebuilt: Dictionary<struct (int * int), Node> }
+
+/// A source under the names that a stack gives its layers.
+type StackView =
+    { /// The source whose tensors it renames.
+      Of: int
+      /// The layers of that source that become the stack's 0, 1, ...
+      Layers: int list
+      /// Stack and part where the source has tensors that are copied: those must agree among the sources of a part, not of different ones.
+      Part: struct (int * int) option }
+
 /// What looks like a name in a text. By hand, because the first use of a regular expression costs tens of milliseconds.
 module private Words =
 
@@ -97,6 +113,10 @@ type Program(permissions: Permissions) =
     let bases = List<BasisDefinition>()
     let solved = Dictionary<int, SolvedBasis>()
     let homes = Dictionary<int, List<string * (string * TensorValue) list>>()
+    let stacks = Dictionary<int, StackDefinition>()
+    let stackKeys = Dictionary<string, int>()
+    let views = Dictionary<int, StackView>()
+    let notes = List<string>()
     let mutable evaluations = 0
     let mutable placeholders = 0
 
@@ -260,6 +280,55 @@ type Program(permissions: Permissions) =
             i
 
     member _.Tensors(source: int) = sources[source].Checkpoint.Tensors
+
+    /// The stacks, by the source that lists their tensors.
+    member _.Stacks = stacks
+
+    /// Which sources are others under the names of a stack.
+    member _.Views = views
+
+    /// The source that a view, or a view of a view, shows tensors of.
+    member p.Original(source: int) =
+        match views.TryGetValue source with
+        | true, v -> p.Original v.Of
+        | _ -> source
+
+    /// The source under the names of a stack; `make` is asked the first time.
+    member _.View(view: StackView, make: unit -> Checkpoint) =
+        match views |> Seq.tryFind (fun v -> v.Value = view) with
+        | Some v -> v.Key
+        | None ->
+            sources.Add { Checkpoint = make (); Path = sources[view.Of].Path }
+            let i = sources.Count - 1
+            views[i] <- view
+            if vectors.Contains view.Of then
+                vectors.Add i |> ignore
+            if models.Contains view.Of then
+                models.Add i |> ignore
+            i
+
+    /// Takes a stack in, unless there is one of that key; `make` gives its tensors.
+    member _.AddStack(key: string, layers: int list, shown: string, make: unit -> Checkpoint) =
+        match stackKeys.TryGetValue key with
+        | true, i -> i
+        | _ ->
+            sources.Add { Checkpoint = make (); Path = shown }
+            let i = sources.Count - 1
+            stackKeys[key] <- i
+            stacks[i] <- { Layers = layers; Rebuilt = Dictionary() }
+            models.Add i |> ignore
+            i
+
+    /// Keeps something worth knowing for whoever runs the program.
+    member _.Note(text: string) =
+        if not (notes.Contains text) then
+            notes.Add text
+
+    /// What has been noted and not told yet.
+    member _.TakeNotes() =
+        let all = List.ofSeq notes
+        notes.Clear()
+        all
 
     member private _.Differences(a: int, b: int, asked: TensorInfo -> bool) =
         let ca, cb = sources[a].Checkpoint, sources[b].Checkpoint

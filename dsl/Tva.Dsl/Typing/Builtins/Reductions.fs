@@ -132,7 +132,7 @@ let private drop ctx (call: Call) =
     lift ctx what call.Span [ x.Value; p.Value; seed ] (function
         | [ Value.Tensor t; probability; Value.Scalar seed ] when wantDelta ctx what x.Span t ->
             let drop (p: Node) set =
-                Value.Tensor { t with Node = (graph ctx).Make(Drop, [| t.Node; p; seed |], call.Span); Weight = number ctx 0.0; Set = set }
+                Value.Tensor { t with Node = (graph ctx).Make(Drop None, [| t.Node; p; seed |], call.Span); Weight = number ctx 0.0; Set = set }
             match probability with
             | Value.Scalar n when share ctx call "p" p.Span n -> drop n t.Set
             | Value.Tensor n when wantDelta ctx $"`p` of {what}" p.Span n -> drop n.Node (joinSets ctx call.Span t n)
