@@ -99,11 +99,11 @@ public abstract record ParameterBinding;
 /// <summary>A scalar of extent All, Layer or Tensor, rounded to float32.</summary>
 public sealed record ScalarParameter(int Scalar) : ParameterBinding;
 
-/// <summary>The threshold of a KeepLargest reduction of an earlier step; the next parameter is its index limit relative to the block.</summary>
+/// <summary>
+/// What <see cref="Code.Keep"/> compares with for a KeepLargest reduction of an earlier step: its threshold, or the pattern just below
+/// where elements that equal it are kept.
+/// </summary>
 public sealed record KeepParameter(int Step, int Reduction) : ParameterBinding;
-
-/// <summary>Second half of the preceding <see cref="KeepParameter"/>.</summary>
-public sealed record KeepLimitParameter : ParameterBinding;
 
 /// <summary>A reduction, done by every step over some extent.</summary>
 /// <param name="Kind">What it computes.</param>

@@ -10,6 +10,8 @@ namespace Tva.Core.Execution;
 /// </summary>
 internal sealed unsafe class KernelCall : IDisposable
 {
+    private const int InfinityBits = 0x7f800000;
+
     private readonly Engine engine;
     private readonly Flow flow;
     private readonly byte* memory;
@@ -154,25 +156,40 @@ internal sealed unsafe class KernelCall : IDisposable
             return false;
         }
 
-        for (var i = 0; i < kernel.InputSizes.Length; i++)
+        var flagged = false;
+        for (nint at = 0, some; at < count; at += some)
         {
-            inputs[i] = InputBlock(i) + (offset * kernel.InputSizes[i]);
+            some = Fill(kernel.Kernel.Parameters, tensor, start + at, count - at);
+            for (var i = 0; i < kernel.InputSizes.Length; i++)
+            {
+                inputs[i] = InputBlock(i) + ((offset + at) * kernel.InputSizes[i]);
+            }
+
+            for (var o = 0; o < kernel.OutputSizes.Length; o++)
+            {
+                outputs[o] = (byte*)outputBlocks[o] + (((kernel.PerBlock(o) ? offset : scratch) + at) * kernel.OutputSizes[o]);
+            }
+
+            flagged |= kernel.Body(inputs, outputs, parameters, some) != 0;
         }
 
+        // Whoever reads the streams wants them from their start.
         for (var o = 0; o < kernel.OutputSizes.Length; o++)
         {
             outputs[o] = (byte*)outputBlocks[o] + ((kernel.PerBlock(o) ? offset : scratch) * kernel.OutputSizes[o]);
         }
 
-        Fill(kernel.Kernel.Parameters, tensor, start);
-        return kernel.Body(inputs, outputs, parameters, count) != 0;
+        return flagged;
     }
 
     /// <inheritdoc/>
     public void Dispose() => table.Dispose();
 
-    /// <summary>The parameters for elements of a tensor from <paramref name="start"/> on.</summary>
-    private void Fill(IReadOnlyList<ParameterBinding> bindings, int tensor, long start)
+    /// <summary>
+    /// The parameters for elements of a tensor from <paramref name="start"/> on, and for how many of <paramref name="count"/> they hold:
+    /// those that equal a selection's threshold are kept up to an index, which may lie among them.
+    /// </summary>
+    private nint Fill(IReadOnlyList<ParameterBinding> bindings, int tensor, long start, nint count)
     {
         for (var p = 0; p < bindings.Count; p++)
         {
@@ -183,11 +200,17 @@ internal sealed unsafe class KernelCall : IDisposable
                     break;
                 case KeepParameter keep:
                     var group = flow.Group(keep.Step, keep.Reduction, tensor);
-                    ((int*)parameters)[p] = group.ThresholdBits;
-                    ((int*)parameters)[p + 1] = (int)Math.Clamp(group.Limit(tensor) - start, -1, int.MaxValue);
+                    var (threshold, limit) = (group.ThresholdBits, group.Limit(tensor));
+                    var keepsTies = start <= limit;
+                    count = keepsTies && limit - start < count ? (nint)(limit - start + 1) : count;
+
+                    // NaNs equal each other, whatever their bits.
+                    ((int*)parameters)[p] = threshold <= InfinityBits ? threshold - (keepsTies ? 1 : 0) : keepsTies ? InfinityBits : int.MaxValue;
                     break;
             }
         }
+
+        return count;
     }
 
     /// <summary>
@@ -201,16 +224,20 @@ internal sealed unsafe class KernelCall : IDisposable
         var some = Math.Max(1, PlanShape.Cell / length) * length;
         for (long at = 0; at < count; at += some)
         {
-            var n = Math.Min(some, count - at);
-            for (var i = 0; i < binding.Inputs.Count; i++)
+            var n = (nint)Math.Min(some, count - at);
+            for (nint from = 0, part; from < n; from += part)
             {
-                var input = binding.Inputs[i];
-                inputs[i] = (byte*)inputBlocks[input] + (at * kernel.InputSizes[input]);
+                part = Fill(binding.Parameters, tensor, start + at + from, n - from);
+                for (var i = 0; i < binding.Inputs.Count; i++)
+                {
+                    var input = binding.Inputs[i];
+                    inputs[i] = (byte*)inputBlocks[input] + ((at + from) * kernel.InputSizes[input]);
+                }
+
+                outputs[0] = (byte*)(destination + at + from);
+                _ = rank.Body(inputs, outputs, parameters, part);
             }
 
-            outputs[0] = (byte*)(destination + at);
-            Fill(binding.Parameters, tensor, start + at);
-            _ = rank.Body(inputs, outputs, parameters, (nint)n);
             for (long row = 0; row < n; row += length)
             {
                 Ranks.OfRow(destination + at + row, (int)length, rankScratch);

@@ -149,9 +149,7 @@ internal static class PlanCheck
                 parameters[p] switch
                 {
                     ScalarParameter s => plan.Scalars[s.Scalar].Extent < Extent.Row && ready[s.Scalar] <= step,
-                    KeepParameter k => k.Step < step && plan.Steps[k.Step].Reductions[k.Reduction].Kind == ReduceKind.KeepLargest
-                        && p + 1 < parameters.Count && parameters[p + 1] is KeepLimitParameter,
-                    KeepLimitParameter => p > 0 && parameters[p - 1] is KeepParameter,
+                    KeepParameter k => k.Step < step && plan.Steps[k.Step].Reductions[k.Reduction].Kind == ReduceKind.KeepLargest,
                     _ => false,
                 },
                 $"step {step}: {parameters[p]} is not known before it");

@@ -74,6 +74,33 @@ public class SelectionTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData(DType.F32)]
+    [InlineData(DType.BF16)]
+    public void OfEqualElementsTheFirstAreKeptWhereverTheyEnd(DType output)
+    {
+        // BF16 to BF16 goes two elements at a time; the last kept lies anywhere in a vector, a call, a cell.
+        const int n = 40_000;
+        using var source = new MemoryCheckpoint("memory").AddHalf("w", new Shape(n), [.. Enumerable.Repeat(1.5f, n)]);
+        foreach (var kept in (int[])[1, 2, 15, 16, 31, 32, 33, 64, 2047, 4096, 16383, 16384, 16385, 32768, 39_999])
+        {
+            var plan = Plans.Keeping(folder["kept.safetensors"], Extent.Tensor, (kept + 0.5) / n, DType.BF16, source);
+            plan = plan with
+            {
+                Steps = [plan.Steps[0], new Step([], [Plans.Kept(DType.BF16, output)])],
+                Outputs = [plan.Outputs[0] with { DTypes = [output] }],
+            };
+            using (var result = Plans.Execute(plan, Plans.Options))
+            {
+                result.Commit();
+            }
+
+            var one = output == DType.F32 ? BitConverter.GetBytes(1.5f) : BitConverter.GetBytes((ushort)0x3fc0);
+            var expected = Enumerable.Range(0, n).SelectMany(i => i < kept ? one : new byte[one.Length]);
+            Assert.Equal(expected, File.ReadAllBytes(plan.Outputs[0].Path)[^(n * one.Length)..]);
+        }
+    }
+
     [Fact]
     public void WhatFeedsNothingCountsAsZeros()
     {
