@@ -90,7 +90,7 @@ internal sealed unsafe class KernelCall : IDisposable
         for (var i = 0; i < kernel.InputSizes.Length; i++)
         {
             inputBlocks[i] = (nint)at;
-            at += (inputElements * kernel.InputSizes[i]) + Budget.Stagger;
+            at += (kernel.InputSizes[i] * (!kernel.PerCall[i] ? inputElements : kernel.Body is null ? 0 : scratchElements)) + Budget.Stagger;
         }
 
         for (var o = 0; o < kernel.OutputSizes.Length; o++)
@@ -119,19 +119,13 @@ internal sealed unsafe class KernelCall : IDisposable
         count = end - first;
         for (var i = 0; i < kernel.InputSizes.Length; i++)
         {
-            var destination = (byte*)inputBlocks[i];
-            switch (kernel.Kernel.Inputs[i])
+            if (kernel.Kernel.Inputs[i] is FileInput file)
             {
-                case FileInput file:
-                    ReadFile(file.Source, tensor, first * kernel.InputSizes[i], destination, count * kernel.InputSizes[i]);
-                    break;
-                case RandomInput random:
-                    var seed = (long)Math.Round(engine.Scalars.Get(random.Seed, tensor));
-                    FillRandom(Philox.Key(seed, engine.Plan.Tensors[tensor].Name), first, (float*)destination, count);
-                    break;
-                case RowInput row:
-                    Repeat(engine.Scalars.Rows(row.Scalar, tensor), engine.Plan.Tensors[tensor].Shape.RowLength, first, (float*)destination, count);
-                    break;
+                ReadFile(file.Source, tensor, first * kernel.InputSizes[i], (byte*)inputBlocks[i], count * kernel.InputSizes[i]);
+            }
+            else if (!kernel.PerCall[i])
+            {
+                Make(i, tensor, first, count);
             }
         }
 
@@ -156,13 +150,22 @@ internal sealed unsafe class KernelCall : IDisposable
             return false;
         }
 
+        for (var i = 0; i < kernel.InputSizes.Length; i++)
+        {
+            if (kernel.PerCall[i])
+            {
+                Make(i, tensor, start, count);
+            }
+        }
+
         var flagged = false;
         for (nint at = 0, some; at < count; at += some)
         {
             some = Fill(kernel.Kernel.Parameters, tensor, start + at, count - at);
             for (var i = 0; i < kernel.InputSizes.Length; i++)
             {
-                inputs[i] = InputBlock(i) + ((offset + at) * kernel.InputSizes[i]);
+                var stream = kernel.PerCall[i] ? (byte*)inputBlocks[i] : InputBlock(i) + (offset * kernel.InputSizes[i]);
+                inputs[i] = stream + (at * kernel.InputSizes[i]);
             }
 
             for (var o = 0; o < kernel.OutputSizes.Length; o++)
@@ -242,6 +245,22 @@ internal sealed unsafe class KernelCall : IDisposable
             {
                 Ranks.OfRow(destination + at + row, (int)length, rankScratch);
             }
+        }
+    }
+
+    /// <summary>Elements of an input that comes from no file: random numbers or the rows' numbers.</summary>
+    private void Make(int input, int tensor, long start, long count)
+    {
+        var destination = (float*)inputBlocks[input];
+        switch (kernel.Kernel.Inputs[input])
+        {
+            case RandomInput random:
+                var seed = (long)Math.Round(engine.Scalars.Get(random.Seed, tensor));
+                FillRandom(Philox.Key(seed, engine.Plan.Tensors[tensor].Name), start, destination, count);
+                break;
+            case RowInput row:
+                Repeat(engine.Scalars.Rows(row.Scalar, tensor), engine.Plan.Tensors[tensor].Shape.RowLength, start, destination, count);
+                break;
         }
     }
 

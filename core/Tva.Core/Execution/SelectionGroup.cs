@@ -135,7 +135,7 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
         segments[slot] ??= new KeyRun[cells];
     }
 
-    /// <summary>Narrows the bracket to where the sample puts the rank, with a margin of six standard errors.</summary>
+    /// <summary>Narrows the bracket to where the sample puts the rank, with a margin.</summary>
     public void EndSample()
     {
         Bracket = Sample!.Bracket(targets.Max(), targets.Min(), FedElements, Zeros, Magnitudes);

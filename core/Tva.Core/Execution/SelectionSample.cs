@@ -12,6 +12,12 @@ internal sealed unsafe class SelectionSample
     /// <summary>Elements per piece: many short pieces see rows of different scale, each still a few sectors at most.</summary>
     public const int PieceLength = 256;
 
+    /// <summary>
+    /// Standard errors to either side. The true rank lies beyond once in a hundred thousand tensors, which then takes another round;
+    /// what the bracket holds is gathered and counted every time.
+    /// </summary>
+    private const double Deviations = 4.5;
+
     private readonly int[] keys;
     private readonly int[] counts;
 
@@ -96,7 +102,7 @@ internal sealed unsafe class SelectionSample
 
         var mean = sum / counts.Length;
         var error = Math.Sqrt(Math.Max(0, (squares / counts.Length) - (mean * mean)) / counts.Length);
-        var margin = ((6 * error) + 0.001) * elements;
+        var margin = ((Deviations * error) + 0.001) * elements;
         var high = first - margin < 1 ? int.MaxValue : KeyAt(first - margin);
         var low = last + margin > elements + zeros ? lowest : KeyAt(last + margin);
         return new Bracket(Math.Min(low, guess), Math.Max(high, guess), guess);
