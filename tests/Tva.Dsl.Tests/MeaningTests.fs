@@ -83,6 +83,12 @@ let ``trim keeps int(density n) of the largest, the lower index first`` () =
         let order = Array.init values.Length id |> Array.sortBy (fun i -> -(abs values[i]), i) |> Array.truncate keep |> Set.ofArray
         values |> Array.mapi (fun i v -> if order.Contains i then v else 0.0)
     equal 0.0 (a.Value |> Map.map (fun _ v -> trimmed v)) (result "trim(A, 0.3)")
+    // A share of what is left of those 0.3.
+    let again (values: float[]) =
+        let keep = int (0.4 * float (values |> Array.filter ((<>) 0.0) |> Array.length))
+        let order = Array.init values.Length id |> Array.sortBy (fun i -> -(abs values[i]), i) |> Array.truncate keep |> Set.ofArray
+        values |> Array.mapi (fun i v -> if order.Contains i then v else 0.0)
+    equal 0.0 (a.Value |> Map.map (fun _ v -> again (trimmed v))) (result "trim(trim(A, 0.3), 0.4, of = \"nonzero\")")
 
 [<Fact>]
 let ``elementwise operators and functions`` () =

@@ -40,6 +40,9 @@ public enum ReduceKind : byte
     /// </summary>
     KeepLargest,
 
+    /// <summary>The same, n counting the elements that are not 0 alone.</summary>
+    KeepLargestNonzero,
+
     /// <summary>The argument-quantile (0..1) of the extent's values, linearly interpolated between neighbours; NaN where any is NaN.</summary>
     Quantile,
 }
@@ -108,7 +111,7 @@ public sealed record KeepParameter(int Step, int Reduction) : ParameterBinding;
 /// <summary>A reduction, done by every step over some extent.</summary>
 /// <param name="Kind">What it computes.</param>
 /// <param name="Extent">All, Layer, Tensor or Row; KeepLargest takes All, Layer or Tensor.</param>
-/// <param name="Argument">For KeepLargest the density, for Quantile q: index of a scalar known before this step; else -1.</param>
+/// <param name="Argument">For KeepLargest and KeepLargestNonzero the density, for Quantile q: index of a scalar known before this step; else -1.</param>
 public sealed record Reduction(ReduceKind Kind, Extent Extent, int Argument = -1)
 {
     /// <summary>All, Layer, Tensor or Row; KeepLargest takes All, Layer or Tensor.</summary>
@@ -116,7 +119,7 @@ public sealed record Reduction(ReduceKind Kind, Extent Extent, int Argument = -1
     public Extent Extent { get; } = Extent switch
     {
         Extent.Element => throw new ArgumentException("a reduction has no extent Element", nameof(Extent)),
-        Extent.Row when Kind == ReduceKind.KeepLargest => throw new ArgumentException("KeepLargest takes All, Layer or Tensor", nameof(Extent)),
+        Extent.Row when Kind is ReduceKind.KeepLargest or ReduceKind.KeepLargestNonzero => throw new ArgumentException("KeepLargest takes All, Layer or Tensor", nameof(Extent)),
         _ => Extent,
     };
 }

@@ -33,7 +33,7 @@ module Fuse =
     /// A reduction's streams and, for KeepLargest and Quantile, its number.
     let parts (reduction: Node) =
         match reduction.Op with
-        | Reduce((ReduceKind.KeepLargest | ReduceKind.Quantile), _) -> [| reduction.Args[0] |], Some reduction.Args[1]
+        | Reduce((ReduceKind.KeepLargest | ReduceKind.KeepLargestNonzero | ReduceKind.Quantile), _) -> [| reduction.Args[0] |], Some reduction.Args[1]
         | _ -> reduction.Args, None
 
     let private extentOf (reduction: Node) = reduction.Extent

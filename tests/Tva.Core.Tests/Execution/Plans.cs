@@ -75,13 +75,14 @@ internal static class Plans
     }
 
     /// <summary>Keeps the largest of the source's elements and writes them as float32.</summary>
-    public static ExecutionPlan Keeping(string path, Extent extent, double density, DType type, Checkpoint source)
+    public static ExecutionPlan Keeping(
+        string path, Extent extent, double density, DType type, Checkpoint source, ReduceKind kind = ReduceKind.KeepLargest)
     {
         var tensors = Tensors(source);
         return new ExecutionPlan(
             [source], tensors, [new StaticScalar(Extent.All, [density]), new ReducedScalar(extent, 0, 0)],
             [
-                new Step([new Reduction(ReduceKind.KeepLargest, extent, 0)], [Streams(type, 1, new ReductionFeed(0))]),
+                new Step([new Reduction(kind, extent, 0)], [Streams(type, 1, new ReductionFeed(0))]),
                 new Step([], [Kept(type, DType.F32)]),
             ],
             [new PlanOutput(path, [.. tensors.Select(_ => DType.F32)], NoMetadata)], [1]);

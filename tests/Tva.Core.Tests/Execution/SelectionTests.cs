@@ -24,6 +24,30 @@ public class SelectionTests : IDisposable
     }
 
     [Theory, MemberData(nameof(Distributions))]
+    public void KeepsAShareOfTheNonzero(string distribution, int n)
+    {
+        var values = Values(distribution, n);
+        for (var i = 0; i < n; i += 3)
+        {
+            values[i] = 0;
+        }
+
+        using var source = new MemoryCheckpoint("memory").Add("w", new Shape(n), values).Add("none", new Shape(9), new float[9]);
+        var nonzero = values.Count(v => v != 0);
+        foreach (var density in (double[])[0, 0.0001, 0.2, 0.9, 1, 2])
+        {
+            var expected = Reference([values], (Math.Min(nonzero, Math.Floor(density * nonzero)) + 0.5) / n)[0];
+            foreach (var memory in (long[])[64 << 20, 1 << 20])
+            {
+                var plan = Plans.Keeping(folder["kept.safetensors"], Extent.Tensor, density, DType.F32, source, ReduceKind.KeepLargestNonzero);
+                var got = Plans.Run(plan, new RunOptions(memory, 2, false));
+                AssertSame(expected, got["w"], $"{distribution} {n} at {density}");
+                Assert.All(got["none"], v => Assert.Equal(0, v));
+            }
+        }
+    }
+
+    [Theory, MemberData(nameof(Distributions))]
     public void KeepsTheLargestOfATensor(string distribution, int n)
     {
         var values = Values(distribution, n);
@@ -190,9 +214,11 @@ public class SelectionTests : IDisposable
         }
     }
 
-    [Fact]
-    public void KeepingByRowIsRefused() =>
-        Assert.Throws<ArgumentException>(() => new Reduction(ReduceKind.KeepLargest, Extent.Row, 0));
+    [Theory]
+    [InlineData(ReduceKind.KeepLargest)]
+    [InlineData(ReduceKind.KeepLargestNonzero)]
+    public void KeepingByRowIsRefused(ReduceKind kind) =>
+        Assert.Throws<ArgumentException>(() => new Reduction(kind, Extent.Row, 0));
 
     public void Dispose() => folder.Dispose();
 
