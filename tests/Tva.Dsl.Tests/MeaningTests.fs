@@ -107,6 +107,10 @@ let ``members combine element by element`` () =
     let map3 f = a.Value |> Map.map (fun name v -> Array.init v.Length (fun i -> f v.[i] b.Value.[name].[i] c.[name].[i]))
     equal 0.0 (map3 (fun x y z -> max (min x y) (min (max x y) z))) (result $"median({three})")
     equal 0.0 (map3 (fun x y z -> min x (min y z))) (result $"min({three})")
+    let square x = x * x
+    equal 1e-6 (map3 (fun x y z -> (let m = (x + y + z) / 3.0 in square (x - m) + square (y - m) + square (z - m)))) (result $"scatter({three})")
+    // Members that are equal have none, to the last bit, wherever they lie.
+    equal 0.0 (map3 (fun _ _ _ -> 0.0)) (result "scatter([A, A, A])")
     equal 1e-6 (map3 (fun x y z -> 0.5 * x - y + 2.0 * z)) (result $"sum([0.5, -1, 2] * {three})")
     equal 0.0 (map3 (fun x y z -> [ x; y; z ] |> List.filter (fun v -> v > 0.0) |> List.length |> float)) (result $"count({three} > 0)")
 
