@@ -28,7 +28,7 @@ internal static unsafe class Lanes
     /// <summary>See <see cref="Code.Keep"/>.</summary>
     [MethodImpl(Inline)]
     public static V Keep<V>(V x, V threshold)
-        where V : struct, IVec<V> => x & V.LessInt(threshold, x & V.Bits(0x7fffffff));
+        where V : struct, IVec<V> => V.IfLessInt(threshold, x & V.Bits(0x7fffffff), x, V.Const(0));
 
     /// <summary>All bits but the sign where the position lies before count, else none.</summary>
     [MethodImpl(Inline)]
