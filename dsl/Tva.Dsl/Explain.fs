@@ -54,7 +54,7 @@ module Explain =
     let private kinds =
         dict
             [ ReduceKind.Sum, "sum"; ReduceKind.SumAbs, "l1"; ReduceKind.Dot, "dot"; ReduceKind.MaxAbs, "max_abs"; ReduceKind.Min, "min"
-              ReduceKind.Max, "max"; ReduceKind.CountNonzero, "nonzero"; ReduceKind.KeepLargest, "keep_largest"; ReduceKind.Quantile, "quantile" ]
+              ReduceKind.Max, "max"; ReduceKind.CountNonzero, "nonzero"; ReduceKind.KeepLargest, "keep_largest"; ReduceKind.KeepLargestNonzero, "keep_largest of the nonzero"; ReduceKind.Quantile, "quantile" ]
 
     let private matrixKinds =
         dict
@@ -185,7 +185,7 @@ module Explain =
         for n in s.Numbers do
             line 0 $"number: {n}"
         line 0 $"reads {size s.Read}, writes {size s.Written} in all"
-        if p.Plan.Steps |> Seq.exists (fun s -> s.Reductions |> Seq.exists (fun r -> r.Kind = ReduceKind.KeepLargest || r.Kind = ReduceKind.Quantile)) then
+        if p.Plan.Steps |> Seq.exists (fun s -> s.Reductions |> Seq.exists (fun r -> r.Kind = ReduceKind.KeepLargest || r.Kind = ReduceKind.KeepLargestNonzero || r.Kind = ReduceKind.Quantile)) then
             line 0 "a selection (keep_largest, quantile) may read its step's input again"
         let sorts = if s.Steps |> List.exists (fun step -> step.Kernels |> List.exists (fun k -> k.Sorted > 0L)) then $", {Formula.number (sortRate / 1e6)} million elements sorted/s" else ""
         line 0 $"""expected time: {time (seconds rate threads s)}, at {Formula.number rate} GB/s{sorts} per thread and {count threads "thread"}"""

@@ -147,7 +147,7 @@ let ``outputs of one script that read the same inputs share one pass`` () =
 [<InlineData("base + ram(tasks)", 1)>]
 [<InlineData("base + ram_plus(tasks)", 2)>]
 [<InlineData("base + magmax(tasks)", 1)>]
-[<InlineData("base + sce(tasks, 0.5)", 4)>]
+[<InlineData("base + sce(tasks, 0.5)", 3)>]
 [<InlineData("base + sce(tasks)", 2)>]
 [<InlineData("fusion(base, base + A)", 5)>]
 [<InlineData("base + median(tasks)", 1)>]

@@ -83,6 +83,12 @@ let ``trim keeps int(density n) of the largest, the lower index first`` () =
         let order = Array.init values.Length id |> Array.sortBy (fun i -> -(abs values[i]), i) |> Array.truncate keep |> Set.ofArray
         values |> Array.mapi (fun i v -> if order.Contains i then v else 0.0)
     equal 0.0 (a.Value |> Map.map (fun _ v -> trimmed v)) (result "trim(A, 0.3)")
+    // A share of what is left of those 0.3.
+    let again (values: float[]) =
+        let keep = int (0.4 * float (values |> Array.filter ((<>) 0.0) |> Array.length))
+        let order = Array.init values.Length id |> Array.sortBy (fun i -> -(abs values[i]), i) |> Array.truncate keep |> Set.ofArray
+        values |> Array.mapi (fun i v -> if order.Contains i then v else 0.0)
+    equal 0.0 (a.Value |> Map.map (fun _ v -> again (trimmed v))) (result "trim(trim(A, 0.3), 0.4, of = \"nonzero\")")
 
 [<Fact>]
 let ``elementwise operators and functions`` () =
@@ -101,6 +107,10 @@ let ``members combine element by element`` () =
     let map3 f = a.Value |> Map.map (fun name v -> Array.init v.Length (fun i -> f v.[i] b.Value.[name].[i] c.[name].[i]))
     equal 0.0 (map3 (fun x y z -> max (min x y) (min (max x y) z))) (result $"median({three})")
     equal 0.0 (map3 (fun x y z -> min x (min y z))) (result $"min({three})")
+    let square x = x * x
+    equal 1e-6 (map3 (fun x y z -> (let m = (x + y + z) / 3.0 in square (x - m) + square (y - m) + square (z - m)))) (result $"scatter({three})")
+    // Members that are equal have none, to the last bit, wherever they lie.
+    equal 0.0 (map3 (fun _ _ _ -> 0.0)) (result "scatter([A, A, A])")
     equal 1e-6 (map3 (fun x y z -> 0.5 * x - y + 2.0 * z)) (result $"sum([0.5, -1, 2] * {three})")
     equal 0.0 (map3 (fun x y z -> [ x; y; z ] |> List.filter (fun v -> v > 0.0) |> List.length |> float)) (result $"count({three} > 0)")
 

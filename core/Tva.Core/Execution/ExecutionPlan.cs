@@ -40,6 +40,9 @@ public enum ReduceKind : byte
     /// </summary>
     KeepLargest,
 
+    /// <summary>The same, n counting the elements that are not 0 alone.</summary>
+    KeepLargestNonzero,
+
     /// <summary>The argument-quantile (0..1) of the extent's values, linearly interpolated between neighbours; NaN where any is NaN.</summary>
     Quantile,
 }
@@ -115,16 +118,16 @@ public abstract record ParameterBinding;
 /// <summary>A scalar of extent All, Layer or Tensor, rounded to float32.</summary>
 public sealed record ScalarParameter(int Scalar) : ParameterBinding;
 
-/// <summary>The threshold of a KeepLargest reduction of an earlier step; the next parameter is its index limit relative to the block.</summary>
+/// <summary>
+/// What <see cref="Code.Keep"/> compares with for a KeepLargest reduction of an earlier step: its threshold, or the pattern just below
+/// where elements that equal it are kept.
+/// </summary>
 public sealed record KeepParameter(int Step, int Reduction) : ParameterBinding;
-
-/// <summary>Second half of the preceding <see cref="KeepParameter"/>.</summary>
-public sealed record KeepLimitParameter : ParameterBinding;
 
 /// <summary>A reduction, done by every step over some extent.</summary>
 /// <param name="Kind">What it computes.</param>
 /// <param name="Extent">All, Layer, Tensor or Row; KeepLargest takes All, Layer or Tensor.</param>
-/// <param name="Argument">For KeepLargest the density, for Quantile q: index of a scalar known before this step; else -1.</param>
+/// <param name="Argument">For KeepLargest and KeepLargestNonzero the density, for Quantile q: index of a scalar known before this step; else -1.</param>
 public sealed record Reduction(ReduceKind Kind, Extent Extent, int Argument = -1)
 {
     /// <summary>All, Layer, Tensor or Row; KeepLargest takes All, Layer or Tensor.</summary>
@@ -132,7 +135,7 @@ public sealed record Reduction(ReduceKind Kind, Extent Extent, int Argument = -1
     public Extent Extent { get; } = Extent switch
     {
         Extent.Element => throw new ArgumentException("a reduction has no extent Element", nameof(Extent)),
-        Extent.Row when Kind == ReduceKind.KeepLargest => throw new ArgumentException("KeepLargest takes All, Layer or Tensor", nameof(Extent)),
+        Extent.Row when Kind is ReduceKind.KeepLargest or ReduceKind.KeepLargestNonzero => throw new ArgumentException("KeepLargest takes All, Layer or Tensor", nameof(Extent)),
         _ => Extent,
     };
 }

@@ -10,6 +10,8 @@ namespace Tva.Core.Execution;
 /// </summary>
 internal sealed unsafe class KernelCall : IDisposable
 {
+    private const int InfinityBits = 0x7f800000;
+
     private readonly Engine engine;
     private readonly Flow flow;
     private readonly byte* memory;
@@ -87,7 +89,7 @@ internal sealed unsafe class KernelCall : IDisposable
         for (var i = 0; i < kernel.InputSizes.Length; i++)
         {
             inputBlocks[i] = (nint)at;
-            at += (inputElements * kernel.InputSizes[i]) + Budget.Stagger;
+            at += (kernel.InputSizes[i] * (!kernel.PerCall[i] ? inputElements : kernel.Body is null ? 0 : scratchElements)) + Budget.Stagger;
         }
 
         for (var o = 0; o < kernel.OutputSizes.Length; o++)
@@ -116,22 +118,13 @@ internal sealed unsafe class KernelCall : IDisposable
         count = end - first;
         for (var i = 0; i < kernel.InputSizes.Length; i++)
         {
-            var destination = (byte*)inputBlocks[i];
-            switch (kernel.Kernel.Inputs[i])
+            if (kernel.Kernel.Inputs[i] is FileInput file)
             {
-                case FileInput file:
-                    ReadFile(file.Source, tensor, first * kernel.InputSizes[i], destination, count * kernel.InputSizes[i]);
-                    break;
-                case RandomInput random:
-                    var seed = (long)Math.Round(engine.Scalars.Get(random.Seed, tensor));
-                    FillRandom(Philox.Key(seed, random.NameOf(engine.Plan.Tensors[tensor].Name)), first, (float*)destination, count);
-                    break;
-                case MatrixInput matrix:
-                    engine.Matrices[matrix.Step, matrix.Matrix, tensor].Fill(first, (float*)destination, count);
-                    break;
-                case RowInput row:
-                    Repeat(engine.Scalars.Rows(row.Scalar, tensor), engine.Plan.Tensors[tensor].Shape.RowLength, first, (float*)destination, count);
-                    break;
+                ReadFile(file.Source, tensor, first * kernel.InputSizes[i], (byte*)inputBlocks[i], count * kernel.InputSizes[i]);
+            }
+            else if (!kernel.PerCall[i])
+            {
+                Make(i, tensor, first, count);
             }
         }
 
@@ -158,23 +151,47 @@ internal sealed unsafe class KernelCall : IDisposable
 
         for (var i = 0; i < kernel.InputSizes.Length; i++)
         {
-            inputs[i] = InputBlock(i) + (offset * kernel.InputSizes[i]);
+            if (kernel.PerCall[i])
+            {
+                Make(i, tensor, start, count);
+            }
         }
 
+        var flagged = false;
+        for (nint at = 0, some; at < count; at += some)
+        {
+            some = Fill(kernel.Kernel.Parameters, tensor, start + at, count - at);
+            for (var i = 0; i < kernel.InputSizes.Length; i++)
+            {
+                var stream = kernel.PerCall[i] ? (byte*)inputBlocks[i] : InputBlock(i) + (offset * kernel.InputSizes[i]);
+                inputs[i] = stream + (at * kernel.InputSizes[i]);
+            }
+
+            for (var o = 0; o < kernel.OutputSizes.Length; o++)
+            {
+                outputs[o] = (byte*)outputBlocks[o] + (((kernel.PerBlock(o) ? offset : scratch) + at) * kernel.OutputSizes[o]);
+            }
+
+            flagged |= kernel.Body(inputs, outputs, parameters, some) != 0;
+        }
+
+        // Whoever reads the streams wants them from their start.
         for (var o = 0; o < kernel.OutputSizes.Length; o++)
         {
             outputs[o] = (byte*)outputBlocks[o] + ((kernel.PerBlock(o) ? offset : scratch) * kernel.OutputSizes[o]);
         }
 
-        Fill(kernel.Kernel.Parameters, tensor, start);
-        return kernel.Body(inputs, outputs, parameters, count) != 0;
+        return flagged;
     }
 
     /// <inheritdoc/>
     public void Dispose() => table.Dispose();
 
-    /// <summary>The parameters for elements of a tensor from <paramref name="start"/> on.</summary>
-    private void Fill(IReadOnlyList<ParameterBinding> bindings, int tensor, long start)
+    /// <summary>
+    /// The parameters for elements of a tensor from <paramref name="start"/> on, and for how many of <paramref name="count"/> they hold:
+    /// those that equal a selection's threshold are kept up to an index, which may lie among them.
+    /// </summary>
+    private nint Fill(IReadOnlyList<ParameterBinding> bindings, int tensor, long start, nint count)
     {
         for (var p = 0; p < bindings.Count; p++)
         {
@@ -185,11 +202,17 @@ internal sealed unsafe class KernelCall : IDisposable
                     break;
                 case KeepParameter keep:
                     var group = flow.Group(keep.Step, keep.Reduction, tensor);
-                    ((int*)parameters)[p] = group.ThresholdBits;
-                    ((int*)parameters)[p + 1] = (int)Math.Clamp(group.Limit(tensor) - start, -1, int.MaxValue);
+                    var (threshold, limit) = (group.ThresholdBits, group.Limit(tensor));
+                    var keepsTies = start <= limit;
+                    count = keepsTies && limit - start < count ? (nint)(limit - start + 1) : count;
+
+                    // NaNs equal each other, whatever their bits.
+                    ((int*)parameters)[p] = threshold <= InfinityBits ? threshold - (keepsTies ? 1 : 0) : keepsTies ? InfinityBits : int.MaxValue;
                     break;
             }
         }
+
+        return count;
     }
 
     /// <summary>
@@ -203,20 +226,43 @@ internal sealed unsafe class KernelCall : IDisposable
         var some = Math.Max(1, PlanShape.Cell / length) * length;
         for (long at = 0; at < count; at += some)
         {
-            var n = Math.Min(some, count - at);
-            for (var i = 0; i < binding.Inputs.Count; i++)
+            var n = (nint)Math.Min(some, count - at);
+            for (nint from = 0, part; from < n; from += part)
             {
-                var input = binding.Inputs[i];
-                inputs[i] = (byte*)inputBlocks[input] + (at * kernel.InputSizes[input]);
+                part = Fill(binding.Parameters, tensor, start + at + from, n - from);
+                for (var i = 0; i < binding.Inputs.Count; i++)
+                {
+                    var input = binding.Inputs[i];
+                    inputs[i] = (byte*)inputBlocks[input] + ((at + from) * kernel.InputSizes[input]);
+                }
+
+                outputs[0] = (byte*)(destination + at + from);
+                _ = rank.Body(inputs, outputs, parameters, part);
             }
 
-            outputs[0] = (byte*)(destination + at);
-            Fill(binding.Parameters, tensor, start + at);
-            _ = rank.Body(inputs, outputs, parameters, (nint)n);
             for (long row = 0; row < n; row += length)
             {
                 Ranks.OfRow(destination + at + row, (int)length, rankScratch);
             }
+        }
+    }
+
+    /// <summary>Elements of an input that comes from no file: random numbers or the rows' numbers.</summary>
+    private void Make(int input, int tensor, long start, long count)
+    {
+        var destination = (float*)inputBlocks[input];
+        switch (kernel.Kernel.Inputs[input])
+        {
+            case RandomInput random:
+                var seed = (long)Math.Round(engine.Scalars.Get(random.Seed, tensor));
+                FillRandom(Philox.Key(seed, random.NameOf(engine.Plan.Tensors[tensor].Name)), start, destination, count);
+                break;
+            case MatrixInput matrix:
+                engine.Matrices[matrix.Step, matrix.Matrix, tensor].Fill(start, destination, count);
+                break;
+            case RowInput row:
+                Repeat(engine.Scalars.Rows(row.Scalar, tensor), engine.Plan.Tensors[tensor].Shape.RowLength, start, destination, count);
+                break;
         }
     }
 

@@ -29,7 +29,7 @@ internal static class PlanCheck
             var step = plan.Steps[s];
             foreach (var reduction in step.Reductions)
             {
-                if (reduction.Kind is ReduceKind.KeepLargest or ReduceKind.Quantile)
+                if (ReducedValues.IsSelection(reduction))
                 {
                     Require(
                         reduction.Argument >= 0 && reduction.Argument < plan.Scalars.Count
@@ -177,9 +177,7 @@ internal static class PlanCheck
                 parameters[p] switch
                 {
                     ScalarParameter s => plan.Scalars[s.Scalar].Extent < Extent.Row && ready[s.Scalar] <= step,
-                    KeepParameter k => k.Step < step && plan.Steps[k.Step].Reductions[k.Reduction].Kind == ReduceKind.KeepLargest
-                        && p + 1 < parameters.Count && parameters[p + 1] is KeepLimitParameter,
-                    KeepLimitParameter => p > 0 && parameters[p - 1] is KeepParameter,
+                    KeepParameter k => k.Step < step && plan.Steps[k.Step].Reductions[k.Reduction].Kind is ReduceKind.KeepLargest or ReduceKind.KeepLargestNonzero,
                     _ => false,
                 },
                 $"step {step}: {parameters[p]} is not known before it");

@@ -22,9 +22,12 @@ internal sealed class StepKernel
         Body = copiesOnly ? null : backend.Compile(kernel.Program);
         Ranks = [.. kernel.Inputs.Index().Where(i => i.Item is RankInput).Select(i => new Rank(i.Index, (RankInput)i.Item, backend.Compile(((RankInput)i.Item).Program)))];
         RanksTensors = Ranks.Any(rank => rank.Binding.Extent == Extent.Tensor);
+        var ranked = Ranks.SelectMany(rank => rank.Binding.Inputs).ToHashSet();
+        PerCall = [.. kernel.Inputs.Index().Select(i => i.Item is RandomInput or RowInput && !ranked.Contains(i.Index))];
         for (var i = 0; i < InputSizes.Length; i++)
         {
-            BlockBytes += InputSizes[i];
+            BlockBytes += PerCall[i] ? 0 : InputSizes[i];
+            ScratchBytes += PerCall[i] && Body is not null ? InputSizes[i] : 0;
             ReadBytes += kernel.Inputs[i] is FileInput ? InputSizes[i] : 0;
         }
 
@@ -74,6 +77,12 @@ internal sealed class StepKernel
 
     /// <summary>The inputs that are ranks, in order.</summary>
     public Rank[] Ranks { get; }
+
+    /// <summary>
+    /// Per input whether it is made for each call of the kernel anew: what comes from no file is then still in the nearest cache, and
+    /// blocks of the others may be larger. What is ranked is wanted for whole rows.
+    /// </summary>
+    public bool[] PerCall { get; }
 
     /// <summary>Whether any of them are ranks within the whole tensor.</summary>
     public bool RanksTensors { get; }

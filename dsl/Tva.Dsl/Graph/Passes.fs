@@ -97,7 +97,7 @@ module Passes =
                   | Choose s -> n.Args.Length = s.Length && s <> []
                   | Ramp -> n.Args.Length > 0
                   | Numel _ -> n.Args.Length <= 1
-                  | Reduce((ReduceKind.Dot | ReduceKind.KeepLargest | ReduceKind.Quantile), _) -> n.Args.Length = 2
+                  | Reduce((ReduceKind.Dot | ReduceKind.KeepLargest | ReduceKind.KeepLargestNonzero | ReduceKind.Quantile), _) -> n.Args.Length = 2
                   | Reduce _ -> n.Args.Length = 1
                   | Keep -> n.Args.Length = 2
                   | Rank _ -> n.Args.Length = 1

@@ -97,8 +97,7 @@ type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> str
         match parameters.IndexOf binding with
         | -1 ->
             parameters.Add binding
-            parameters.Add(KeepLimitParameter())
-            parameters.Count - 2
+            parameters.Count - 1
         | i -> i
 
     let apply name a b c = put (Instruction(Code.Apply, a, b, c, opNumber name))

@@ -37,7 +37,7 @@ module Fuse =
         match reduction.Op with
         | Matrix MatrixKind.Polar -> reduction.Args, None
         | Matrix _ -> Array.take (reduction.Args.Length - 1) reduction.Args, Some(Array.last reduction.Args)
-        | Reduce((ReduceKind.KeepLargest | ReduceKind.Quantile), _) -> [| reduction.Args[0] |], Some reduction.Args[1]
+        | Reduce((ReduceKind.KeepLargest | ReduceKind.KeepLargestNonzero | ReduceKind.Quantile), _) -> [| reduction.Args[0] |], Some reduction.Args[1]
         | _ -> reduction.Args, None
 
     let private extentOf (reduction: Node) = reduction.Extent

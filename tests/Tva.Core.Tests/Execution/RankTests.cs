@@ -128,8 +128,8 @@ public class RankTests : IDisposable
             new KernelProgram([.. product, new(Code.Store, 2, Index: 0)], [DType.BF16, DType.F32], [DType.F32], 0),
             inputs, [-1], [], [new(0, 0), new(0), new(0)]);
         var second = new ClassKernel(
-            new KernelProgram([.. product, new(Code.Keep, 2, Index: 0), new(Code.Store, 3, Index: 0)], [DType.BF16, DType.F32], [DType.F32], 2),
-            inputs, [0], [new KeepParameter(0, 1), new KeepLimitParameter()], []);
+            new KernelProgram([.. product, new(Code.Keep, 2, Index: 0), new(Code.Store, 3, Index: 0)], [DType.BF16, DType.F32], [DType.F32], 1),
+            inputs, [0], [new KeepParameter(0, 1)], []);
         return new ExecutionPlan(
             [source], tensors,
             [new StaticScalar(Extent.All, [0.3]), new ReducedScalar(Extent.Tensor, 0, 0), new ReducedScalar(Extent.Row, 0, 2)],

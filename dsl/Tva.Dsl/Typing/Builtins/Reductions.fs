@@ -114,13 +114,14 @@ let private quantile ctx (call: Call) =
         withShare extent "q" (fun t q -> Value.Scalar(reduce ctx call.Span ReduceKind.Quantile extent [| t.Node; q |])) ctx call)
 
 let private trim ctx (call: Call) =
-    match Call.choice ctx call 2 "by" [ "tensor"; "layer"; "all" ] "tensor" with
-    | None -> Call.unknown
-    | Some by ->
+    match Call.choice ctx call 2 "by" [ "tensor"; "layer"; "all" ] "tensor", Call.choice ctx call 3 "of" [ "all"; "nonzero" ] "all" with
+    | None, _
+    | _, None -> Call.unknown
+    | Some by, Some share ->
         let extent = extents |> List.find (fun (name, _) -> name = by) |> snd
         withShare extent "density"
             (fun t density ->
-                let selection = reduce ctx call.Span ReduceKind.KeepLargest extent [| t.Node; density |]
+                let selection = reduce ctx call.Span (if share = "nonzero" then ReduceKind.KeepLargestNonzero else ReduceKind.KeepLargest) extent [| t.Node; density |]
                 Value.Tensor { t with Node = (graph ctx).Make(Keep, [| t.Node; selection |], call.Span); Weight = number ctx 0.0 })
             ctx call
 
@@ -193,9 +194,11 @@ let all =
           Parameters = [ Call.required "x" Kind.Any; Call.required "q" Kind.Any; by ]
           Example = $"quantile(abs({zoo}), 0.9)" }
       { Name = "trim"; Group = "order and chance"
-        Parameters = [ Call.required "x" Kind.Any; Call.required "density" Kind.Any; Call.optional "by" Kind.Text "\"tensor\"" ]
+        Parameters = [ Call.required "x" Kind.Any; Call.required "density" Kind.Any; Call.optional "by" Kind.Text "\"tensor\""; Call.optional "of" Kind.Text "\"all\"" ]
         Variadic = false
-        Summary = "Keeps the int(density·n) largest magnitudes of each tensor (or layer, or all), the lower index first among equals; zero elsewhere."
+        Summary =
+            "Keeps the int(density·n) largest magnitudes of each tensor (or layer, or all), the lower index first among equals; zero elsewhere. With "
+            + "of = \"nonzero\" n counts the elements that are not 0 alone."
         Example = $"nonzero(trim({zoo}, 0.2))"; Result = Kind.Delta; Run = trim }
       { Name = "drop"; Group = "order and chance"
         Parameters = [ Call.required "x" Kind.Any; Call.required "p" Kind.Any; Call.optional "seed" Kind.Scalar "0" ]
