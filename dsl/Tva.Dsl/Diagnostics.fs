@@ -419,6 +419,12 @@ module Diagnostics =
     let rankOfAdapter span =
         make 524 span "`rank` is of adapters" (Some "`as = \"lora\"` saves one")
 
+    // Tied weights and vocabularies
+
+    let tiedDiffer (path: string) (head: string) (embedding: string) span =
+        warn 540 span $"{path} has a {head} that is not its {embedding}, though its config.json ties them: they are taken as two tensors"
+            (Some "\"tie_word_embeddings\": false in the config.json says so")
+
     // Stacks of layers
 
     let stackNoLayers (path: string) span =

@@ -169,6 +169,8 @@ module Context =
         | s, None -> s
         | Some x, Some y ->
             let p = ctx.Program
+            p.Untie(x.Reference, y.Reference)
+            p.Untie(y.Reference, x.Reference)
             let missing, extra, reshaped = p.Mismatches(x.Reference, y.Reference)
             if not (missing.IsEmpty && extra.IsEmpty && reshaped.IsEmpty) then
                 report ctx

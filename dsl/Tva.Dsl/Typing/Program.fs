@@ -117,6 +117,8 @@ type Program(permissions: Permissions) =
     let stackKeys = Dictionary<string, int>()
     let views = Dictionary<int, StackView>()
     let notes = List<string>()
+    /// What sources have shown before they listed other tensors.
+    let shown = List<Checkpoint>()
     let mutable evaluations = 0
     let mutable placeholders = 0
 
@@ -266,6 +268,40 @@ type Program(permissions: Permissions) =
             sources.Count - 1
         | i -> i
 
+    /// Lists other tensors for a source from now on, for every expression over it. What is shown by the old list stays open.
+    member private _.Relist(source: int, checkpoint: Checkpoint) =
+        shown.Add sources[source].Checkpoint
+        sources[source] <- { sources[source] with Checkpoint = checkpoint }
+        for pair in List.ofSeq compatible.Keys do
+            let struct (a, b) = pair
+            if a = source || b = source then
+                compatible.Remove pair |> ignore
+
+    /// An output layer that its configuration ties to the embedding is listed once, where both copies are the same; where they are not, says so.
+    member p.TieOnce(source: int, span: Span) =
+        let checkpoint = sources[source].Checkpoint
+        match TiedWeights.Repeated checkpoint with
+        | null -> ()
+        | tie when TiedWeights.AreEqual(checkpoint, tie) ->
+            p.Relist(source, TiedWeights.Without(checkpoint, tie))
+            p.Note $"{sources[source].Path}: {tie.Head} is the same as {tie.Embedding.Name}, to which its config.json ties it, and is left out"
+        | tie -> p.Report(Diagnostics.tiedDiffer sources[source].Path tie.Head tie.Embedding.Name span)
+
+    /// Where one source has an output layer of its own and the other's is its embedding, gives the other that, too.
+    member p.Untie(has: int, lacks: int) =
+        let other = sources[lacks].Checkpoint
+        let heads = sources[has].Checkpoint.Tensors |> Seq.filter (fun t -> TiedWeights.IsHead t.Name && isNull (box (other.Find t.Name))) |> List.ofSeq
+        try
+            for head in heads do
+                match TiedWeights.Missing(other, head.Name, head.Shape) with
+                | null -> ()
+                | tie ->
+                    p.Relist(lacks, TiedWeights.With(other, tie))
+                    p.Note
+                        ($"{sources[lacks].Path}: {head.Name} is {tie.Embedding.Name}, to which its config.json ties it; {sources[has].Path} has one of its own, "
+                         + "so what is saved has one, too, and needs \"tie_word_embeddings\": false in its config.json")
+        with :? FaultException as e -> p.Report(Diagnostics.cannotOpen e.Message Span.None)
+
     /// Takes a checkpoint in that somebody else has opened.
     member _.Add(checkpoint: Checkpoint, shown: string) =
         match sources.FindIndex(fun s -> s.Checkpoint.Path = checkpoint.Path && s.Checkpoint.Fingerprint = checkpoint.Fingerprint) with
@@ -370,3 +406,5 @@ type Program(permissions: Permissions) =
         member _.Dispose() =
             for s in sources do
                 s.Checkpoint.Dispose()
+            for c in shown do
+                c.Dispose()

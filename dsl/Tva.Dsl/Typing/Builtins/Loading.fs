@@ -34,7 +34,12 @@ let private openSource (ctx: Context) span (path: string) =
         elif BasisFolder.IsBasis(full ctx path) then
             report ctx (Diagnostics.isBasis path span)
             None
-        else Some(ctx.Program.Open(AdapterLayout.FileOf(full ctx path), path))
+        else
+            let known = ctx.Program.Sources.Count
+            let i = ctx.Program.Open(AdapterLayout.FileOf(full ctx path), path)
+            if i = known then
+                ctx.Program.TieOnce(i, span)
+            Some i
     with :? FaultException as e ->
         report ctx (Diagnostics.cannotOpen e.Message span)
         None
@@ -104,6 +109,9 @@ let private deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing 
     | Some i, Some set when AdapterLayout.IsAdapter ctx.Program.Sources[i].Checkpoint -> adapter ctx span path set i extra
     | Some i, Some set ->
         let p = ctx.Program
+        p.Untie(set.Reference, i)
+        if extra <> "drop" then
+            p.Untie(i, set.Reference)
         let gone, more, reshaped = p.Mismatches(set.Reference, i)
         if gone.Length = (p.SetTensors set).Count then
             report ctx (Diagnostics.nothingInCommon p.Sources[set.Reference].Path path span)
