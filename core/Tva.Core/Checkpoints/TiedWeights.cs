@@ -44,7 +44,7 @@ public static class TiedWeights
     /// <exception cref="FaultException">The configuration is no JSON.</exception>
     public static Tie? Repeated(Checkpoint checkpoint) =>
         checkpoint.Tensors.FirstOrDefault(t => IsHead(t.Name)) is { } head && EmbeddingOf(checkpoint, head.Shape) is { } embedding
-        && embedding.DType == head.DType && Config(checkpoint) is { Tied: true } config
+        && embedding.DType == head.DType && embedding.Shape.Equals(head.Shape) && Config(checkpoint) is { Tied: true } config
             ? new Tie(head.Name, embedding, config.Path)
             : null;
 
@@ -83,14 +83,15 @@ public static class TiedWeights
 
     private static TensorInfo? EmbeddingOf(Checkpoint checkpoint, Shape shape)
     {
-        if (checkpoint.Find("shared.weight") is { } shared && shared.Shape.Equals(shape))
+        // Vocabularies may differ in size, which is another finding.
+        bool Fits(TensorInfo t) => t.DType.IsFloating() && t.Shape.Dims.Count == shape.Dims.Count && t.Shape.Dims.Skip(1).SequenceEqual(shape.Dims.Skip(1));
+        if (checkpoint.Find("shared.weight") is { } shared && Fits(shared))
         {
             return shared;
         }
 
         var found = checkpoint.Tensors.Where(t =>
-            t.Shape.Equals(shape) && t.DType.IsFloating()
-            && Embeddings.Any(name => t.Name == name || t.Name.EndsWith("." + name, StringComparison.Ordinal))).Take(2).ToArray();
+            Fits(t) && Embeddings.Any(name => t.Name == name || t.Name.EndsWith("." + name, StringComparison.Ordinal))).Take(2).ToArray();
         return found.Length == 1 ? found[0] : null;
     }
 

@@ -9,6 +9,7 @@ open Tva.Core.Bases
 open Tva.Core.Checkpoints
 open Tva.Core.Execution
 open Tva.Core.Tensors
+open Tva.Core.Vocabulary
 open Tva.Dsl
 open Tva.Dsl.Graph
 
@@ -116,6 +117,7 @@ type Program(permissions: Permissions) =
     let stacks = Dictionary<int, StackDefinition>()
     let stackKeys = Dictionary<string, int>()
     let views = Dictionary<int, StackView>()
+    let rows = Dictionary<struct (int * int), int>()
     let notes = List<string>()
     /// What sources have shown before they listed other tensors.
     let shown = List<Checkpoint>()
@@ -351,6 +353,35 @@ type Program(permissions: Permissions) =
             stackKeys[key] <- i
             stacks[i] <- { Layers = layers; Rebuilt = Dictionary() }
             models.Add i |> ignore
+            i
+
+    /// Whether the two fit but for the number of rows of some tensors, and both have a tokenizer that would tell the rows apart.
+    member _.DiffersByRows(a: int, b: int) =
+        let ca, cb = sources[a].Checkpoint, sources[b].Checkpoint
+        let tail (t: TensorInfo) = t.Shape.Dims |> Seq.skip (min 1 t.Shape.Dims.Count) |> List.ofSeq
+        (ca.Tensors |> Seq.forall (fun t ->
+            match cb.Find t.Name with
+            | null -> false
+            | u -> t.Shape.Equals u.Shape || (t.Shape.Dims.Count = u.Shape.Dims.Count && t.Shape.Dims.Count > 0 && t.DType.IsFloating() && u.DType.IsFloating() && tail t = tail u)))
+        && Tokenizer.IsIn(Tokenizer.FolderOf ca)
+        && Tokenizer.IsIn(Tokenizer.FolderOf cb)
+
+    /// The source with the rows that the base has, by their tokens.
+    member p.ByToken(source: int, origin: int, isVector: bool) =
+        match rows.TryGetValue(struct (source, origin)) with
+        | true, i -> i
+        | _ ->
+            let a, b = sources[origin], sources[source]
+            let map = VocabularyMap.Between(a.Checkpoint, b.Checkpoint)
+            sources.Add { Checkpoint = map.View(a.Checkpoint, b.Checkpoint, isVector); Path = b.Path }
+            let i = sources.Count - 1
+            rows[struct (source, origin)] <- i
+            p.Note(
+                $"{b.Path}: rows by token in {Suggest.listing map.Tensors}: {map.Shared} tokens as in {a.Path}, {map.Moved} of them in other rows"
+                + (if map.Dropped.Count = 0 then "" else $"; {map.Dropped.Count} that {a.Path} lacks dropped ({Suggest.tokens map.Dropped})")
+                + (if map.Kept.Count = 0 then "" else $"; {map.Kept.Count} that it lacks unchanged ({Suggest.tokens map.Kept})")
+                + (if map.Padding = 0 then "" else $"; {map.Padding} rows without a token unchanged")
+            )
             i
 
     /// Keeps something worth knowing for whoever runs the program.
