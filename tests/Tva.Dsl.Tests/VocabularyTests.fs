@@ -84,7 +84,7 @@ let ``rows of the same token are subtracted, tokens that one side lacks change n
     let m = read (temp.File "m.safetensors")
     Assert.Equal<float[]>(Array.map2 (fun x d -> x + 0.5 * d) (Array.ofList (rowsOf 1 7)) A["model.embed_tokens.weight"], m["model.embed_tokens.weight"])
     Assert.Equal<string list>(
-        [ "tuned: rows by token in lm_head.weight, model.embed_tokens.weight: 4 tokens as in base, 3 of them in other rows; 2 that base lacks dropped (`<new>`, `<pad>`); 1 that it lacks unchanged (`c`); 2 rows without a token unchanged" ],
+        [ "tuned: rows by token in lm_head.weight, model.embed_tokens.weight: 4 tokens of both, 3 of them in other rows; 2 that base lacks dropped (`<new>`, `<pad>`); 1 that only base has unchanged (`c`); 2 rows without a token unchanged" ],
         notes ran)
     // Every row is read once, of the one file or the other.
     let bytes = passes ran |> List.map (fun (_, r, _) -> r)
@@ -209,7 +209,7 @@ let ``an added token that the model has already is one token`` () =
     make temp Bpe
     tokenizer (temp.File "tuned") Bpe [ "a"; "b"; "c"; "d"; "</s>" ] [ "</s>", 4 ]
     let ran = runOk temp.Path "norm(delta(\"tuned\", model(\"base\"), vocab = \"by-token\"))"
-    Assert.Contains("5 tokens as in base, 0 of them in other rows", List.exactlyOne (notes ran))
+    Assert.Contains("5 tokens of both, 0 of them in other rows", List.exactlyOne (notes ran))
 
 [<Fact>]
 let ``what can't be mapped is a fault`` () =

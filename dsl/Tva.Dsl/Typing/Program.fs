@@ -377,9 +377,9 @@ type Program(permissions: Permissions) =
             let i = sources.Count - 1
             rows[struct (source, origin)] <- i
             p.Note(
-                $"{b.Path}: rows by token in {Suggest.listing map.Tensors}: {map.Shared} tokens as in {a.Path}, {map.Moved} of them in other rows"
+                $"{b.Path}: rows by token in {Suggest.listing map.Tensors}: {map.Shared} tokens of both, {map.Moved} of them in other rows"
                 + (if map.Dropped.Count = 0 then "" else $"; {map.Dropped.Count} that {a.Path} lacks dropped ({Suggest.tokens map.Dropped})")
-                + (if map.Kept.Count = 0 then "" else $"; {map.Kept.Count} that it lacks unchanged ({Suggest.tokens map.Kept})")
+                + (if map.Kept.Count = 0 then "" else $"; {map.Kept.Count} that only {a.Path} has unchanged ({Suggest.tokens map.Kept})")
                 + (if map.Padding = 0 then "" else $"; {map.Padding} rows without a token unchanged")
             )
             i
