@@ -8,9 +8,6 @@ open Tva.Core.Checkpoints
 open Tva.Core.Tensors
 open Xunit
 
-/// Functions of the language that this build has not, of those that imported scripts may use.
-let absentFunctions = [ "stack" ]
-
 let private toFloats (t: TensorInfo) (bytes: byte[]) =
     match t.DType with
     | DType.F32 -> Array.init (bytes.Length / 4) (fun i -> float (BitConverter.ToSingle(bytes, 4 * i)))

@@ -244,8 +244,11 @@ module Diagnostics =
 
     let emptyList what span = make 332 span $"{what} needs at least one member" None
 
-    let tooFewMembers name (least: int) (given: int) span =
-        make 333 span $"`{name}` merges at least {least} members, and there is {given}" (Some "give it a family of more")
+    let notAShare what (value: float) span =
+        make 335 span $"{what} is {value}; it is a share, above 0 and up to 1" None
+
+    let tooFewMembers (least: int) (given: int) span =
+        make 333 span $"at least {least} members are needed, and there is {given}" (Some "give it a family of more")
 
     let noMatrix name span =
         make 334 span $"`{name}` works on matrices, and no tensor here with anything in it has two dimensions" (Some "leave it out for vectors, or restrict less")

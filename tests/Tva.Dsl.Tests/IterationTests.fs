@@ -230,7 +230,7 @@ let ``eight members less what they share, by default over the whole model in 300
 let ``a round goes down the slope of the loss`` () =
     // Against finite differences of the loss itself, in directions of the members.
     let d = combine [ 0.3, flat vectors.Value.Head; 0.1, flat vectors.Value[3] ]
-    let after = flat (saved (family four) [ "awd_step(0.3 * tasks.arrows + 0.1 * tasks.frequency, F, 0.01, 0.1)" ]).Head
+    let after = flat (saved (family four) [ "_awd_step(0.3 * tasks.arrows + 0.1 * tasks.frequency, F, 0.01, 0.1)" ]).Head
     let slope = combine [ 100.0, d; -100.0, after ]
     let xs = some four |> List.map flat
     for direction in flat vectors.Value[5] :: xs do

@@ -187,7 +187,7 @@ let ``a matrix that the memory can't hold is named before anything is written`` 
 [<InlineData("lowrank(A, norm(A, by = \"row\"))", "varies within")>]
 [<InlineData("polar(A[\"*.bias\"])", "two dimensions")>]
 [<InlineData("polar(base)", "task vector")>]
-[<InlineData("tsv_merge(family(A))", "at least 2")>]
+[<InlineData("tsv_merge(family(A))", "at least 2 members")>]
 [<InlineData("tsv_merge(tasks, keep = 2)", "outside")>]
 [<InlineData("tsv_merge(A)", "Family")>]
 let ``mistakes are found before anything is read`` (expression: string) (expected: string) =

@@ -115,10 +115,10 @@ let ``the README's language by example is right`` () =
     Assert.True((ran.Status = 0), ran.Error)
 
 [<Fact>]
-let ``the README's scripts on bases run as written`` () =
+let ``the README's scripts on bases and merges run as written`` () =
     let readme = File.ReadAllText(Repository.path "README.md")
-    let start = readme.IndexOf "## Task vector bases"
-    let blocks = readme.Substring(start, readme.IndexOf "## The command" - start).Split "```"
+    let blocks (title: string) = (readme.Substring(readme.IndexOf title)).Split "```"
+    let bases, merges = blocks "## Task vector bases", blocks "## Merges and matrices"
     let folder = Directory.CreateTempSubdirectory("tva-readme-").FullName
     try
         Directory.CreateDirectory(Path.Combine(folder, "zoo/tasks")) |> ignore
@@ -127,7 +127,7 @@ let ``the README's scripts on bases run as written`` () =
             if name.Contains "tasks" || name.Contains "base" then
                 File.Copy(file, Path.Combine(folder, name))
         let given = "base = model(\"zoo/base.safetensors\")\ntasks = family(\"zoo/tasks/*.safetensors\", base)\n"
-        for text in [ given + blocks[1]; blocks[3] ] do
+        for text in [ given + bases[1]; bases[3]; given + merges[1] ] do
             let ran = Command.runIn folder "" [ "eval"; text ]
             Assert.True((ran.Status = 0), ran.Error)
         Assert.True(File.Exists(Path.Combine(folder, "out/twisted.safetensors")))

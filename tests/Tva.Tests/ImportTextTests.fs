@@ -105,26 +105,14 @@ let ``options of import are of import alone`` () =
 
 // Scripts pass the check
 
-[<Fact>]
-let ``the list of absent functions is right`` () =
-    let present = Tva.Dsl.Help.entries.Value |> List.map _.Name
-    for name in Golden.absentFunctions do
-        Assert.DoesNotContain(name, present)
-
-/// The check objects to nothing but functions that this build has not.
+/// The check objects to nothing.
 let private checks (temp: TempFolder) (config: string) =
     temp.Write("merge.yml", config) |> ignore
     let imported = import temp [ "merge.yml"; "-o"; "merge.tva"; "--force" ]
     Assert.True((imported.Status = 0), imported.Error + config)
     let text = File.ReadAllText(temp.File "merge.tva")
     let ran = Command.runIn temp.Path "" [ "check"; "merge.tva" ]
-    let used = Golden.absentFunctions |> List.filter (fun f -> text.Contains $"{f}(")
-    if used.IsEmpty then
-        Assert.True((ran.Status = 0), ran.Error + text)
-    else
-        let errors = ran.Error.Split '\n' |> Array.filter (fun l -> l.StartsWith "merge.tva:")
-        Assert.NotEmpty errors
-        Assert.All(errors, fun line -> Assert.True(used |> List.exists (fun f -> line.Contains $"`{f}`"), line + "\n" + text))
+    Assert.True((ran.Status = 0), ran.Error + text)
     text
 
 let methods () =

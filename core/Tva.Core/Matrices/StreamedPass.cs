@@ -28,7 +28,7 @@ internal sealed unsafe class StreamedPass : IDisposable
     private readonly int runs;
     private readonly int blocks;
     private readonly Scratch buffers;
-    private readonly Block partials;
+    private Block? partials;
     private readonly double[] squares;
 
     /// <summary>For X of m×n and Z of n×l, l a multiple of <see cref="Tile.Columns"/>.</summary>
@@ -42,7 +42,6 @@ internal sealed unsafe class StreamedPass : IDisposable
         blocks = (int)(((long)m + height - 1) / height);
         runs = (int)Math.Clamp(PartialBytes / ((long)n * l * sizeof(float)), 1, Math.Min(MostRuns, blocks));
         buffers = new Scratch(height * (long)stride);
-        partials = new Block((long)runs * n * l * sizeof(float));
         squares = new double[blocks];
     }
 
@@ -71,14 +70,15 @@ internal sealed unsafe class StreamedPass : IDisposable
     public void Dispose()
     {
         buffers.Dispose();
-        partials.Dispose();
+        partials?.Dispose();
     }
 
     /// <summary>As above, in vectors of a width of one's choice.</summary>
     internal void Run<V>(float* x, float* z, float* y, float* back, int threads, CancellationToken cancel)
         where V : struct, IVec<V>
     {
-        var sums = (float*)partials.Pointer;
+        partials ??= back == null ? null : new Block((long)runs * n * l * sizeof(float));
+        var sums = partials is null ? null : (float*)partials.Pointer;
         Lots.Run(runs, threads, cancel, run =>
         {
             var buffer = buffers.Take();

@@ -47,6 +47,15 @@ type Runner(program: Program, work: Work) =
         | [] -> "computing"
         | saves -> "saving " + Suggest.listing (saves |> List.map (fun s -> string (Path.GetFileName s.Path)) |> List.distinct)
 
+    /// The cautions about values that these nodes use, each told once.
+    let cautionsOf (nodes: Node list) =
+        if program.Cautions.Count = 0 then []
+        else
+            let used = HashSet(reachable nodes |> Seq.map _.Id)
+            let found = program.Cautions |> Seq.filter (fun c -> used.Contains c.Value.Id) |> Seq.distinctBy (fun c -> c.Condition.Id, c.Message) |> List.ofSeq
+            program.Cautions.RemoveAll(fun c -> used.Contains c.Value.Id) |> ignore
+            found
+
     /// Runs one batch; assertions are checked before anything gets its final name.
     let flush (batch: Effect list) =
         let models =
@@ -77,6 +86,8 @@ type Runner(program: Program, work: Work) =
             asked |> List.map (fun (value, path, rank, dtype, expression) ->
                 AdapterSaving.prepare program (bound value.Node) value path rank dtype expression)
         let numbers = numbers @ (adapters |> List.collect AdapterSaving.numbers)
+        let cautions = cautionsOf ((saves |> List.map _.Value.Node) @ (asked |> List.map (fun (value, _, _, _, _) -> value.Node)) @ numbers)
+        let numbers = numbers @ (cautions |> List.map _.Condition)
         let unknown = numbers |> List.filter (fun n -> not (bound n).Op.IsConst)
         let results = List<RunResult>()
         let mutable finished = false
@@ -101,6 +112,11 @@ type Runner(program: Program, work: Work) =
                 match tags.TryGetValue n.Id with
                 | true, l -> l
                 | _ -> [ "" ]
+            for c in cautions do
+                match List.zip (label c.Condition) (List.ofArray (lookup c.Condition)) |> List.filter (fun (_, v) -> v <> 0.0 && not (Double.IsNaN v)) |> List.map fst with
+                | [] -> ()
+                | [ "" ] -> work.Tell(Event.Warned c.Message)
+                | places -> work.Tell(Event.Warned $"{c.Message} ({Suggest.listing places})")
             // A comparison with NaN is false already; NaN as a condition holds nothing either.
             let holds (condition: float[]) = condition[0] <> 0.0 && not (Double.IsNaN condition[0])
             for effect in batch do

@@ -152,6 +152,8 @@ type Program(permissions: Permissions) =
     member _.Sources = sources
     member _.Diagnostics = diagnostics
     member _.Effects = effects
+    /// Values to be careful with, wherever they are used.
+    member val Cautions = System.Collections.Generic.List<Caution>()
     /// Late number i: what it is.
     member _.Late = late
 

@@ -129,6 +129,9 @@ type LateNumber =
 /// One side of a failed assertion's report.
 type Side = { Text: string; Node: Node }
 
+/// What a person should know of a value where a condition holds.
+type Caution = { Value: Node; Condition: Node; Message: string; Span: Span }
+
 /// What a statement does when the script runs, in the order of the text.
 [<RequireQualifiedAccess>]
 type Effect =

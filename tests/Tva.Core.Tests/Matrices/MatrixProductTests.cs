@@ -17,6 +17,8 @@ public class MatrixProductTests
     [InlineData(1, 400, 33)]
     [InlineData(97, 385, 1)]
     [InlineData(200, 63, 530)]
+    [InlineData(300, 270, 21)]
+    [InlineData(259, 513, 96)]
     public void AgreesWithFloat64(int m, int inner, int n)
     {
         var (a, b) = (Numbers.Draw((long)m * inner, 1), Numbers.Draw((long)inner * n, 2));

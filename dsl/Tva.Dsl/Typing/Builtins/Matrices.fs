@@ -120,7 +120,7 @@ let private tsvMerge ctx (call: Call) =
                 report ctx (Diagnostics.wrongKind "`tsv_merge`" "a Family of Deltas" (describe ctx call.Args[0].Value.Value) span None)
             Value.Unknown Kind.Delta
         elif tensors.Length < 2 then
-            report ctx (Diagnostics.tooFewMembers "tsv_merge" 2 tensors.Length span)
+            report ctx (Diagnostics.tooFewMembers 2 tensors.Length span)
             Value.Unknown Kind.Delta
         elif call.Args[1].IsSome && not (keep > 0.0 && keep <= 1.0) then
             report ctx (Diagnostics.outOfRange "`keep` of `tsv_merge`" "0" "1" keep call.Args[1].Value.Span)

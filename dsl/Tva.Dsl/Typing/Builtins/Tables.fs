@@ -83,37 +83,6 @@ let private sweep ctx (call: Call) =
         Value.Unknown Kind.Table
     | _ -> Value.Unknown Kind.Table
 
-/// A text that must be one of a few; what a `def` says of its options.
-let private oneOf ctx (call: Call) =
-    let choices =
-        match call.Args[1].Value.Value with
-        | Value.List items -> items |> List.choose (function Value.Text t -> Some t | _ -> None)
-        | _ -> []
-    match call.Args[0].Value.Value with
-    | Value.Text t when not (List.contains t choices) ->
-        report ctx (Diagnostics.notAChoice t choices call.Args[0].Value.Span)
-        Value.Unknown Kind.Text
-    | v -> v
-
-/// A number, or each of several, that must lie in a range; what a `def` says of its options. One that is not known yet passes.
-let private within ctx (call: Call) =
-    let bound i name = Call.constant ctx call i name 0.0
-    let a = call.Args[0].Value
-    match bound 1 "low", bound 2 "high", Call.text ctx call 3 "what" "the number" with
-    | Some low, Some high, Some what ->
-        lift ctx "`within`" call.Span [ settle ctx a.Span a.Value ] (function
-            | [ Value.Scalar n as v ] ->
-                match known ctx n with
-                | Some x when not (x >= low && x <= high) ->
-                    report ctx (Diagnostics.outOfRange what (string low) (string high) x a.Span)
-                    Value.Unknown Kind.Scalar
-                | _ -> v
-            | [ Value.Unknown _ ] -> Value.Unknown Kind.Scalar
-            | v ->
-                report ctx (Diagnostics.wrongKind "`within`" "a number" (describe ctx v.Head) a.Span None)
-                Value.Unknown Kind.Scalar)
-    | _ -> Value.Unknown Kind.Scalar
-
 /// The first column's value in the row whose last column is highest; the earlier row among equals.
 let private best ctx (call: Call) =
     match call.Args[0].Value.Value with
@@ -140,9 +109,4 @@ let all =
       row "stats" [ Call.required "x" Kind.Any ] "Elements, norm, mean and largest magnitude, nonzeros: by tensor, or by member of a family." $"stats({zoo})" Kind.Table stats
       row "sweep" [ Call.required "f" Kind.Function; Call.required "range" Kind.Range; Call.required "score" Kind.Function ]
           "The def f for each value of a range, the def score on each result." "" Kind.Table sweep
-      row "one_of" [ Call.required "text" Kind.Text; Call.required "choices" Kind.List ] "The text, which must be one of the choices: for the options of a `def`."
-          "one_of(\"row\", [\"row\", \"tensor\"])" Kind.Text oneOf
-      row "within" [ Call.required "x" Kind.Any; Call.required "low" Kind.Scalar; Call.required "high" Kind.Scalar; Call.required "what" Kind.Text ]
-          "The number, which must lie in low..high if it is known beforehand: for the options of a `def`; `what` names it in the message."
-          "within(0.5, 0, 1, \"the share\")" Kind.Scalar within
       row "best" [ Call.required "table" Kind.Table ] "The value with the highest score." "" Kind.Scalar best ]
