@@ -51,6 +51,10 @@ module Suggest =
         let shown = names |> List.truncate 8
         String.Join(", ", shown) + (if names.Length > 8 then $", ... ({names.Length} in all)" else "")
 
+    /// A few tokens of a file, each so that it can be told from the text around it.
+    let tokens (names: string seq) =
+        listing (names |> Seq.map (fun t -> "`" + String.collect (fun c -> if Char.IsControl c then $"\\u{int c:x4}" else string c) t + "`"))
+
 /// Makers of diagnostics: 01xx characters, 02xx grammar, 03xx names and kinds, 04xx affine rule, 05xx checkpoints, 06xx permissions and devices,
 /// 09xx configurations of other tools.
 module Diagnostics =
@@ -340,7 +344,7 @@ module Diagnostics =
     /// Whether a finding is about a file that can't be opened or is damaged, rather than about the text.
     let isFault (d: Diagnostic) = d.Code = "TVA0501"
 
-    let mismatch (a: string) (b: string) (missing: string list) (extra: string list) (reshaped: string list) optionsHelp span =
+    let mismatch (a: string) (b: string) (missing: string list) (extra: string list) (reshaped: string list) help span =
         let part title (names: string list) =
             if names.IsEmpty then "" else $"\n    {title} ({names.Length}): " + String.Join(", ", names)
         make 502 span
@@ -348,7 +352,7 @@ module Diagnostics =
              + part $"missing from {b}" missing
              + part $"only in {b}" extra
              + part "of another shape or type" reshaped)
-            (if optionsHelp then Some "`delta(path, base, missing = \"zero\", extra = \"drop\")` says otherwise; shapes must agree" else None)
+            help
 
     let noMatch pattern folder span =
         make 503 span $"no checkpoint matches \"{pattern}\" in {folder}" None
@@ -421,6 +425,19 @@ module Diagnostics =
 
     let rankOfAdapter span =
         make 524 span "`rank` is of adapters" (Some "`as = \"lora\"` saves one")
+
+    // Tied weights and vocabularies
+
+    /// For models that differ in the number of rows over their vocabularies alone.
+    let byTokenHelp =
+        "`delta(path, base, vocab = \"by-token\")` takes the rows by their tokens: both folders have a tokenizer"
+
+    let rowsOfExpression span =
+        make 541 span "rows by token are taken of a model as its file has it, and this base is computed" (Some "give `model(...)` itself for the base")
+
+    let tiedDiffer (path: string) (head: string) (embedding: string) span =
+        warn 540 span $"{path} has a {head} that is not its {embedding}, though its config.json ties them: they are taken as two tensors"
+            (Some "\"tie_word_embeddings\": false in the config.json says so")
 
     // Stacks of layers
 

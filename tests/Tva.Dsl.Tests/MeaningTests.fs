@@ -270,3 +270,13 @@ let ``the same values whatever the shards`` (count: int) =
         let all = File.ReadAllBytes path
         all[8 + int (BitConverter.ToInt64(all, 0)) ..]
     Assert.Equal<byte[]>(tensors whole, tensors sharded)
+
+[<Fact>]
+let ``coefficients by name, by layer and both`` () =
+    let layer (name: string) = if name.StartsWith "blocks." then float (name.Split('.')[1]) else -1.0
+    let scaled (share: string -> float) = a.Value |> Map.toSeq |> Seq.sumBy (fun (name, x) -> share name * share name * dot x x) |> sqrt
+    near (scaled (fun n -> if n.Contains ".qkv." then 0.4 elif n.Contains ".fc." then 0.7 else 0.5)) (number "norm({ \"*.qkv.*\": 0.4, \"*.fc.*\": 0.7, else: 0.5 } * A)")
+    // Four layers, so the schedule goes up by a third.
+    near (scaled (fun n -> if n.Contains ".qkv." then layer n / 3.0 else 0.5)) (number "norm({ \"*.qkv.*\": ramp(0, 1), else: 0.5 } * A)")
+    near (scaled (fun n -> if n.Contains ".qkv." then 1.0 - layer n / 3.0 elif n.Contains ".fc." then layer n / 3.0 * 0.6 else 0.5))
+        (number "norm({ \"*.qkv.*\": ramp(1, 0), \"*.fc.*\": ramp(0, 0.6), else: 0.5 } * A)")

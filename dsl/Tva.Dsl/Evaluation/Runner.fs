@@ -274,6 +274,8 @@ type Runner(program: Program, work: Work) =
                 evaluations.Clear()
                 pending.Clear()
                 evaluate all
+        for note in program.TakeNotes() do
+            work.Tell(Event.Noted note)
         try
             for at in 0 .. effects.Length - 1 do
                 work.Cancellation.ThrowIfCancellationRequested()
