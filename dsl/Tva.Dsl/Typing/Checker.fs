@@ -176,3 +176,13 @@ type Checker(program: Program, settings: Map<string, string>) =
 
     /// What is in sight, for completion.
     member _.Names = names
+
+    /// Where the checker stands now; running what is returned forgets the names of later texts.
+    member _.Mark() : unit -> unit =
+        let before, taken = names, parameters.Count
+        let back = program.Mark()
+        fun () ->
+            names <- before
+            parameters.RemoveRange(taken, parameters.Count - taken)
+            including.Clear()
+            back ()
