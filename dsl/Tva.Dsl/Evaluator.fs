@@ -4,6 +4,7 @@ namespace Tva.Dsl
 open System
 open System.IO
 open System.Threading
+open Tva.Core.Checkpoints
 open Tva.Dsl.Plan
 open Tva.Dsl.Syntax
 open Tva.Dsl.Typing
@@ -82,10 +83,24 @@ type Evaluator(options: EvaluatorOptions) =
             reraise ()
         let found = program.Diagnostics |> Seq.skip known |> Seq.sortBy (fun d -> d.Span.Source, d.Span.Start) |> List.ofSeq
         failed <- isWrong found
+        if options.Session then
+            program.Effects |> Seq.toArray |> Array.iteri (fun i e -> program.Effects[i] <- Gather.forPerson program e)
         if failed then undo ()
         elif back.IsNone then
             back <- Some undo
         found
+
+    let pinned () =
+        let struct (program, _, _) = state
+        [ for s in program.Sources do
+              match s.Checkpoint with
+              | :? PinnedCheckpoint as c -> c
+              | _ -> () ]
+
+    let heldBytes () = pinned () |> List.sumBy _.Held
+
+    /// What runs may take of the memory: what is pinned counts.
+    let settingsLeft () = { settings with Memory = max 1L (settings.Memory - heldBytes ()) }
 
     let undoWaiting () =
         back |> Option.iter (fun undo -> undo ())
@@ -104,6 +119,7 @@ type Evaluator(options: EvaluatorOptions) =
         let changed = [ for s in program.Sources do if stamps.TryFind s.Checkpoint.Path |> Option.exists ((<>) (Remembered.Stamp s.Checkpoint)) then s.Path ]
         if not changed.IsEmpty && waiting.Count = 0 then
             let printed = List.ofSeq program.Printed
+            let held = pinned () |> List.map _.Path
             (program :> IDisposable).Dispose()
             stamps <- Map.empty
             state <- start ()
@@ -121,6 +137,9 @@ type Evaluator(options: EvaluatorOptions) =
                 back <- None
             failed <- false
             note ()
+            let struct (program, _, _) = state
+            if not held.IsEmpty then
+                Pinning.again program settings held notify stopping
             notify (Event.Noted $"changed on disk, so opened again: {Suggest.listing changed}")
 
     /// Checking reads data in one case: to tell how many atoms `basis(F, error = ...)` has. This is who hears of such passes, and what stops them.
@@ -177,7 +196,7 @@ type Evaluator(options: EvaluatorOptions) =
             invalidOp "the text has errors; check it first"
         let struct (program, _, recall) = state
         try
-            let outcome = Stack.run (fun () -> Runner(program, Work(program, settings, recall, onEvent.Invoke, cancellation)).Run())
+            let outcome = Stack.run (fun () -> Runner(program, Work(program, settingsLeft (), recall, onEvent.Invoke, cancellation)).Run())
             match outcome with
             | Outcome.Completed ->
                 program.Effects.Clear()
@@ -189,6 +208,36 @@ type Evaluator(options: EvaluatorOptions) =
         with _ ->
             undoWaiting ()
             reraise ()
+
+    /// Bytes of memory that pinned checkpoints take.
+    member _.PinnedBytes = heldBytes ()
+
+    /// Keeps the checkpoints that an expression reads in memory, as long as they fit into the budget with room to compute; a line for each.
+    /// Faults are exceptions.
+    member this.Pin(folder: string, text: string, onEvent: Action<Event>, cancellation: CancellationToken) : Result<string list, Diagnostic list> =
+        if options.Session then
+            refresh ()
+        let struct (program, checker, _) = state
+        let undo = checker.Mark()
+        let known = program.Diagnostics.Count
+        let value = Stack.run (fun () -> checker.ValueOf(program.AddText("<pin>", Path.GetFullPath folder, text)))
+        let found = program.Diagnostics |> Seq.skip known |> List.ofSeq
+        undo ()
+        match value with
+        | Some value when not (isWrong found) ->
+            note ()
+            Ok(Pinning.pin program settings value onEvent.Invoke cancellation)
+        | _ -> Result.Error found
+
+    /// Lets go of what is pinned.
+    member _.Unpin() =
+        let struct (program, _, _) = state
+        Pinning.unpin program
+
+    /// The statements that an expression rests on, then the expression, a line each.
+    member _.Provenance(expression: string) =
+        let struct (program, _, _) = state
+        program.Provenance expression
 
     /// Takes back the texts that have been checked and not yet run.
     member _.Forget() = undoWaiting ()

@@ -114,6 +114,13 @@ let size (text: string) : int64 =
     | true, n when n * factor >= 1.0 && n * factor < 9e18 -> int64 (n * factor)
     | _ -> wrong $"--memory {text}: not a size; write for instance 500MB, 128MiB or 2GiB"
 
+/// The same for the prompt.
+let trySize (text: string) : Result<int64, string> =
+    try
+        Ok(size text)
+    with Wrong message ->
+        Result.Error(message.Replace("--memory ", ""))
+
 let private threads (text: string) =
     match Int32.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture) with
     | true, n when n >= 1 && n <= 4096 -> n

@@ -64,6 +64,9 @@ public abstract class Checkpoint : IDisposable
     /// <summary>Bytes that a tensor takes in its file: fewer than what is read of it where it is kept in a narrower form.</summary>
     public virtual long StoredBytes(TensorInfo tensor) => tensor.Bytes;
 
+    /// <summary>Where the tensor's bytes lie in memory, as long as the checkpoint lives; null where they are read from a file.</summary>
+    public virtual unsafe byte* Resident(TensorInfo tensor) => null;
+
     /// <summary>Tells the system that these bytes will be read soon. Never fails; does nothing where there is no such call.</summary>
     public abstract void Prefetch(TensorInfo tensor, long byteOffset, long bytes);
 

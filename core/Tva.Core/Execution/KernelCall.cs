@@ -98,7 +98,18 @@ internal sealed unsafe class KernelCall : IDisposable
             switch (kernel.Kernel.Inputs[i])
             {
                 case FileInput file:
-                    ReadFile(file.Source, tensor, start * kernel.InputSizes[i], destination, count * kernel.InputSizes[i]);
+                    var (at, bytes) = (start * kernel.InputSizes[i], count * kernel.InputSizes[i]);
+                    if (engine.Plan.Sources[file.Source].Resident(engine.Plan.Tensors[tensor].Sources[file.Source]!) is var held && held != null)
+                    {
+                        // What lies in memory is used where it is: a copy would cost as much as the kernel.
+                        inputBlocks[i] = (nint)(held + at);
+                        BytesRead += bytes;
+                    }
+                    else
+                    {
+                        ReadFile(file.Source, tensor, at, destination, bytes);
+                    }
+
                     break;
                 case RandomInput random:
                     var seed = (long)Math.Round(engine.Scalars.Get(random.Seed, tensor));
