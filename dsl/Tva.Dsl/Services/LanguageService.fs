@@ -177,6 +177,12 @@ type LanguageService(evaluator: Evaluator) =
             candidates from finish (matching p.Word (found |> List.map (fun c -> { Text = c; Kind = CandidateKind.Value; Detail = "" })))
         | _ -> Completion.None
 
+    /// Of a text that nothing closes yet the close comes along, except behind a folder: the path goes on.
+    let closed (text: string) offset (p: Place) (c: Completion) =
+        let isClosed = p.Tokens |> Array.tryItem p.Before |> Option.exists (fun t -> t.Span.End > offset && text[t.Span.End - 1] = '"')
+        if isClosed then c
+        else { c with Candidates = c.Candidates |> List.map (fun x -> if x.Text.EndsWith '/' then x else { x with Text = x.Text + "\"" }) }
+
     /// Names that the statement itself brings: parameters of its `def` and names in its blocks.
     let localNames (p: Place) =
         [ for i in 0 .. p.Before - 1 do
@@ -247,7 +253,7 @@ type LanguageService(evaluator: Evaluator) =
     member _.Complete(folder: string, text: string, offset: int) : Completion =
         let p = Place.at text offset
         if p.InComment then Completion.None
-        elif p.Literal.IsSome then inLiteral folder text offset p
+        elif p.Literal.IsSome then closed text offset p (inLiteral folder text offset p)
         else atWord folder text offset p
 
     /// Files and folders that a path may go on with, for what is no text of the language.

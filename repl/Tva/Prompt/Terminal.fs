@@ -40,6 +40,9 @@ module private Libc =
     [<DllImport("libc")>]
     extern void cfmakeraw(byte[] state)
 
+    [<DllImport("libc")>]
+    extern nativeint read(int file, byte[] buffer, nativeint count)
+
 /// The terminal on the standard input. Keys come singly and unechoed from its making until it is disposed: Console.ReadKey would not do, as
 /// it knows no pasted texts and lets go of the terminal between two keys.
 type UnixTerminal(out: TextWriter, width: unit -> int, height: unit -> int) =
@@ -72,18 +75,16 @@ type UnixTerminal(out: TextWriter, width: unit -> int, height: unit -> int) =
     let decoder = KeyDecoder()
     let characters = new BlockingCollection<string>()
 
+    /// The console's own stream reads and echoes whole lines from a terminal, so this reads the file itself.
     let pump () =
-        use input = Console.OpenStandardInput()
         let bytes = Array.zeroCreate<byte> 65536
         let decode = UTF8Encoding(false, false).GetDecoder()
         let chars = Array.zeroCreate<char> (65536 + 16)
-        try
-            let mutable n = input.Read(bytes, 0, bytes.Length)
-            while n > 0 do
-                let count = decode.GetChars(bytes, 0, n, chars, 0, false)
-                characters.Add(String(chars, 0, count))
-                n <- input.Read(bytes, 0, bytes.Length)
-        with :? IOException -> ()
+        let next () = int (Libc.read (0, bytes, nativeint bytes.Length))
+        let mutable n = next ()
+        while n > 0 do
+            characters.Add(String(chars, 0, decode.GetChars(bytes, 0, n, chars, 0, false)))
+            n <- next ()
         characters.CompleteAdding()
 
     let give (input: Input) =
