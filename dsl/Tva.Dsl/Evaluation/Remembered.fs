@@ -139,8 +139,10 @@ type Recall(program: Program, memory: Remembered) =
         match n.Op, n.Args with
         | Reduce(ReduceKind.Dot, Extent.All), [| x; y |] ->
             match terms x, terms y with
-            | Some a, Some b when a.Length * b.Length > 1 && max a.Length b.Length <= mostTerms ->
-                Some [ for c, s in a do for d, t in b do c * d, dot s t ]
+            | Some a, Some b when max a.Length b.Length <= mostTerms ->
+                match [ for c, s in a do for d, t in b do c * d, dot s t ] with
+                | [ _, d ] when d.Id = n.Id -> None
+                | parts -> Some parts
             | _ -> None
         | _ -> None
 

@@ -54,7 +54,7 @@ let private barColumn (t: ResultTable) =
         let values = t.Rows |> List.map (fun (_, v) -> List.item i v)
         values |> List.forall (fun v -> v >= 0.0 && Double.IsFinite v) && List.max values > 0.0 && (List.distinct values).Length > 1
     let candidates = [ for i in 0 .. t.Columns.Length - 1 do if sizes i then i ]
-    let named = [ "relative error"; "error"; "norm"; "score"; "value" ]
+    let named = [ "relative_error"; "error"; "norm"; "score"; "value" ]
     named
     |> List.tryPick (fun n -> candidates |> List.tryFind (fun i -> t.Columns[i] = n))
     |> Option.orElse (List.tryHead candidates)
@@ -88,14 +88,24 @@ let private table color width isNamed (t: ResultTable) =
         @ (if more > 0 then [ paint color "90" $"... and {more} rows more; print(...) shows all" ] else [])
         @ summary
 
+/// Words on as many lines as they take.
+let private wrap (width: int) (text: string) : string list =
+    let lines = ResizeArray [ "" ]
+    for word in text.Split ' ' do
+        let last = lines[lines.Count - 1]
+        if last <> "" && Render.width last + 1 + Render.width word > width then lines.Add word
+        else lines[lines.Count - 1] <- (if last = "" then word else last + " " + word)
+    List.ofSeq lines
+
 let private card color width (title: string) (facts: (string * string) list) =
     let left = if facts.IsEmpty then 0 else facts |> List.map (fun (n, _) -> Render.width n) |> List.max
     paint color "1" (Format.printable title)
     :: [ for name, value in facts do
-             for i, line in List.indexed (List.ofArray (value.Split '\n')) do
+             let parts = value.Split '\n' |> List.ofArray |> List.collect (Format.printable >> wrap (max 20 (width - left - 4)))
+             for i, line in List.indexed parts do
                  let name = if i = 0 then name else ""
                  let label = "  " + Format.printable name + String(' ', max 0 (left - Render.width name)) + "  "
-                 paint color "90" label + Picture.fit (max 20 (width - left - 4)) (Format.printable line) ]
+                 paint color "90" label + line ]
 
 /// The lines of what one statement shows; `isNamed` where the statement was an expression alone.
 let rec lines (color: bool) (width: int) (isNamed: bool) (items: Shown list) : string =
