@@ -135,7 +135,7 @@ module Picture =
               paint color "90" $"  {from + 1} to {from + page.Length} of {all.Length}" ]
 
     let draw (color: bool) (width: int) (height: int) (prompt: string) (more: string) (e: Editor) : Picture =
-        let width = max 10 width
+        let width = max (Render.width prompt + 2) width
         let prompt = match e.Mode with Mode.Searching _ -> "  find " | _ -> prompt
         let body = text color width height prompt more e.Buffer
         // As many rows as fit, around the cursor.
