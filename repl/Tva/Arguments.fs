@@ -174,7 +174,20 @@ let private firstLine (message: string) =
     let line = if line.StartsWith "ERROR: " then line.Substring 7 else line
     line.TrimEnd('.') + "; tva --help lists the options"
 
-let parse (argv: string[]) : Result<Request, string> =
+/// What no words at all ask for.
+let private nothing =
+    { Task = Task.Prompt
+      Permissions = { Run = false; FSharp = false }
+      Settings = Map.empty
+      Memory = None
+      Threads = None
+      Strict = false
+      NoCache = false
+      DryRun = false
+      Norms = false
+      Json = false }
+
+let private parseWords (argv: string[]) : Result<Request, string> =
     try
         // What follows `--` is taken as it is.
         let own, literal =
@@ -183,17 +196,7 @@ let parse (argv: string[]) : Result<Request, string> =
             | i -> argv[.. i - 1], List.ofArray argv[i + 1 ..]
         let parsed = parser.Value.ParseCommandLine(own, ignoreMissing = true, raiseOnUsage = false)
         let words = ResizeArray<string>()
-        let mutable request =
-            { Task = Task.Help
-              Permissions = { Run = false; FSharp = false }
-              Settings = Map.empty
-              Memory = None
-              Threads = None
-              Strict = false
-              NoCache = false
-              DryRun = false
-              Norms = false
-              Json = false }
+        let mutable request = { nothing with Task = Task.Help }
         let mutable version = false
         for flag in parsed.GetAllResults() do
             match flag with
@@ -219,6 +222,10 @@ let parse (argv: string[]) : Result<Request, string> =
     with
     | Wrong message -> Result.Error message
     | :? ArguParseException as e -> Result.Error(firstLine e.Message)
+
+let parse (argv: string[]) : Result<Request, string> =
+    // The parser takes tens of milliseconds to make, which the first prompt need not wait for.
+    if argv.Length = 0 then Ok nothing else parseWords argv
 
 /// The help: commands, then options as Argu knows them.
 let help () =

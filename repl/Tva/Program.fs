@@ -41,7 +41,9 @@ let private warmUp () =
 
 [<EntryPoint>]
 let main argv =
-    warmUp ()
+    // The prompt does so itself, once it is there.
+    if argv.Length > 0 then
+        warmUp ()
     use cancel = new CancellationTokenSource()
     // The first signal stops the work in good order, a second one stops at once.
     let mutable terminal: Prompt.UnixTerminal option = None

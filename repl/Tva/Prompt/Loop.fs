@@ -35,13 +35,14 @@ let private services (session: Session) : EditorServices =
             else struct (false, 0) }
 
 /// Reads one text; nothing where the prompt is to be left.
-let private read (host: Host) (terminal: ITerminal) (screen: Screen) (services: EditorServices) (history: string[]) : string option =
+let private read (host: Host) (terminal: ITerminal) (screen: Screen) (services: EditorServices) (drawn: unit -> unit) (history: string[]) : string option =
     let draw e = Picture.draw host.Color terminal.Width terminal.Height prompt more e
     let quiet e = { e with Mode = Mode.Editing; Hint = [] }
     let rec go (e: Editor) =
         // What came in one piece is drawn once.
         if not terminal.Pending then
             screen.Draw(draw e)
+            drawn ()
         let next, action = Editor.step services e (terminal.Read())
         match action with
         | Action.Continue -> go next
@@ -78,8 +79,13 @@ let run (host: Host) (console: PromptConsole) (options: EvaluatorOptions) (versi
                 host.Say $"tva: {message}"
             | _ -> ()
     terminal.Write $"tva {version}; :help tells what there is, Ctrl-D leaves\n"
+    let mutable prepared = false
+    let prepare () =
+        if not prepared then
+            prepared <- true
+            session.Prepare()
     let rec go () =
-        match read host terminal screen services (history.ToArray()) with
+        match read host terminal screen services prepare (history.ToArray()) with
         | None -> ()
         | Some text when String.IsNullOrWhiteSpace text -> go ()
         | Some text ->

@@ -18,11 +18,9 @@ type Ended =
     | Cancelled
 
 type Session(host: Host, console: PromptConsole, terminal: ITerminal, options: EvaluatorOptions) =
-    // Made on the side, so that the first prompt is there at once.
     let evaluator = lazy (new Evaluator({ options with Session = true }))
     let service = lazy (LanguageService evaluator.Value)
     let preparing = Thread((fun () -> try evaluator.Force() |> ignore with _ -> ()), IsBackground = true)
-    do preparing.Start()
 
     /// A question waits for its answer: then Ctrl-C is one.
     let mutable asking = false
@@ -51,6 +49,9 @@ type Session(host: Host, console: PromptConsole, terminal: ITerminal, options: E
             let expression = match definition with Some d -> d.Substring(last.Length + 3) | None -> last
             [ Shown.Card(title, facts @ [ "expression", expression ]) ]
         | _ -> items
+
+    /// Makes the evaluator on the side; once the first prompt is there, so that nothing delays that.
+    member _.Prepare() = preparing.Start()
 
     member _.Host = host
     member _.Terminal = terminal
@@ -134,6 +135,7 @@ type Session(host: Host, console: PromptConsole, terminal: ITerminal, options: E
 
     interface IDisposable with
         member _.Dispose() =
-            preparing.Join()
+            if preparing.ThreadState.HasFlag ThreadState.Unstarted |> not then
+                preparing.Join()
             if evaluator.IsValueCreated then
                 (evaluator.Value :> IDisposable).Dispose()
