@@ -474,6 +474,10 @@ module Diagnostics =
     let needsPermission what flag span =
         make 601 span $"{what} is not allowed" (Some $"the text asks to leave the algebra; if you trust it, run with {flag}")
 
+    /// The code of what a text may not do without being allowed to.
+    [<Literal>]
+    let PermissionCode = "TVA0601"
+
     // Configurations of other tools
 
     let configSyntax span (what: string) = make 901 span $"this is no YAML: {what}" None

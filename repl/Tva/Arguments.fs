@@ -123,6 +123,13 @@ let size (text: string) : int64 =
     | true, n when n * factor >= 1.0 && n * factor < 9e18 -> int64 (n * factor)
     | _ -> wrong $"--memory {text}: not a size; write for instance 500MB, 128MiB or 2GiB"
 
+/// The same for the prompt.
+let trySize (text: string) : Result<int64, string> =
+    try
+        Ok(size text)
+    with Wrong message ->
+        Result.Error(message.Replace("--memory ", ""))
+
 let private threads (text: string) =
     match Int32.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture) with
     | true, n when n >= 1 && n <= 4096 -> n
@@ -177,7 +184,22 @@ let private firstLine (message: string) =
     let line = if line.StartsWith "ERROR: " then line.Substring 7 else line
     line.TrimEnd('.') + "; tva --help lists the options"
 
-let parse (argv: string[]) : Result<Request, string> =
+/// What no words at all ask for.
+let private nothing =
+    { Task = Task.Prompt
+      Permissions = { Run = false; FSharp = false }
+      Settings = Map.empty
+      Memory = None
+      Threads = None
+      Strict = false
+      NoCache = false
+      DryRun = false
+      Norms = false
+      Out = None
+      Force = false
+      Json = false }
+
+let private parseWords (argv: string[]) : Result<Request, string> =
     try
         // What follows `--` is taken as it is.
         let own, literal =
@@ -186,19 +208,7 @@ let parse (argv: string[]) : Result<Request, string> =
             | i -> argv[.. i - 1], List.ofArray argv[i + 1 ..]
         let parsed = parser.Value.ParseCommandLine(own, ignoreMissing = true, raiseOnUsage = false)
         let words = ResizeArray<string>()
-        let mutable request =
-            { Task = Task.Help
-              Permissions = { Run = false; FSharp = false }
-              Settings = Map.empty
-              Memory = None
-              Threads = None
-              Strict = false
-              NoCache = false
-              DryRun = false
-              Norms = false
-              Out = None
-              Force = false
-              Json = false }
+        let mutable request = { nothing with Task = Task.Help }
         let mutable version = false
         for flag in parsed.GetAllResults() do
             match flag with
@@ -228,6 +238,10 @@ let parse (argv: string[]) : Result<Request, string> =
     with
     | Wrong message -> Result.Error message
     | :? ArguParseException as e -> Result.Error(firstLine e.Message)
+
+let parse (argv: string[]) : Result<Request, string> =
+    // The parser takes tens of milliseconds to make, which the first prompt need not wait for.
+    if argv.Length = 0 then Ok nothing else parseWords argv
 
 /// The help: commands, then options as Argu knows them.
 let help () =

@@ -120,7 +120,17 @@ internal sealed unsafe class KernelCall : IDisposable
         {
             if (kernel.Kernel.Inputs[i] is FileInput file)
             {
-                ReadFile(file.Source, tensor, first * kernel.InputSizes[i], (byte*)inputBlocks[i], count * kernel.InputSizes[i]);
+                var (at, bytes) = (first * kernel.InputSizes[i], count * kernel.InputSizes[i]);
+                if (engine.Plan.Sources[file.Source].Resident(engine.Plan.Tensors[tensor].Sources[file.Source]!) is var resident && resident != null)
+                {
+                    // What lies in memory is used where it is: a copy would cost as much as the kernel.
+                    inputBlocks[i] = (nint)(resident + at);
+                    BytesRead += bytes;
+                }
+                else
+                {
+                    ReadFile(file.Source, tensor, at, (byte*)inputBlocks[i], bytes);
+                }
             }
             else if (!kernel.PerCall[i])
             {

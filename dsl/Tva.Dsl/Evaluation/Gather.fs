@@ -57,6 +57,15 @@ let card (program: Program) (ctx: Context) (t: TensorValue) =
 let familyCard (members: (string * TensorValue) list) =
     Shown.Card("Family", [ "members", string members.Length; "names", String.Join(", ", members |> List.map fst) ])
 
+/// A family that a person asks for is shown with its members' norms; a script's is only described, which reads nothing.
+let forPerson (program: Program) (effect: Effect) =
+    match effect with
+    | Effect.Show([ Some text, Value.Family ms ], span) ->
+        let norm (t: TensorValue) = Builtins.Reductions.norm (Context.afterwards program) span Extent.All t.Node
+        let table = Cells([ "norm" ], [ for name, t in ms -> name, [ norm t ] ])
+        Effect.Show([ Some text, Value.Text $"Family of {ms.Length}"; None, Value.Table table ], span)
+    | e -> e
+
 let private shortSize (n: int64) = Explain.inUnits n |> Option.defaultValue $"{n} bytes"
 
 /// A basis's card: method, T → M, the worst member's error, size.

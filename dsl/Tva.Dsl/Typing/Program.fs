@@ -121,6 +121,7 @@ type Program(permissions: Permissions) =
     let notes = List<string>()
     /// What sources have shown before they listed other tensors.
     let shown = List<Checkpoint>()
+    let printed = Dictionary<int, (string * float) list>()
     let mutable evaluations = 0
     let mutable placeholders = 0
 
@@ -146,7 +147,8 @@ type Program(permissions: Permissions) =
             let last = max first (min span.End text.Length)
             String.Join(" ", text.Substring(first, last - first).Split([| ' '; '\n'; '\r'; '\t' |], StringSplitOptions.RemoveEmptyEntries))
 
-    member _.Permissions = permissions
+    /// May grow while a session lives: the person is asked when a text first needs more.
+    member val Permissions = permissions with get, set
     /// How many loops are around what is being checked.
     member val Loops = 0 with get, set
     member _.Sources = sources
@@ -169,6 +171,41 @@ type Program(permissions: Permissions) =
                 diagnostics[i] <- Diagnostics.inFunction name diagnostics[i] call
 
     member _.Do(effect: Effect) = effects.Add effect
+
+    /// What commands have printed so far, by table.
+    member _.Printed = printed
+
+    /// Where the program stands now; running what is returned takes everything back that a later text did. What is opened stays open and
+    /// numbers of bases are not given again: nothing that stands refers to them.
+    member p.Mark() : unit -> unit =
+        let found, done', tables = diagnostics.ToArray(), effects.ToArray(), evaluations
+        let told, kept = HashSet seen, Dictionary remembered
+        let points, differences = HashSet models, HashSet vectors
+        let noted, careful, loops = notes.ToArray(), p.Cautions.ToArray(), p.Loops
+        let families = homes |> Seq.map (fun h -> KeyValuePair(h.Key, List h.Value)) |> Array.ofSeq
+        fun () ->
+            diagnostics.Clear()
+            diagnostics.AddRange found
+            effects.Clear()
+            effects.AddRange done'
+            for table in tables .. evaluations - 1 do
+                printed.Remove table |> ignore
+            evaluations <- tables
+            seen.Clear()
+            seen.UnionWith told
+            remembered.Clear()
+            for entry in kept do
+                remembered[entry.Key] <- entry.Value
+            models.IntersectWith points
+            notes.Clear()
+            notes.AddRange noted
+            p.Cautions.Clear()
+            p.Cautions.AddRange careful
+            p.Loops <- loops
+            vectors.IntersectWith differences
+            homes.Clear()
+            for entry in families do
+                homes[entry.Key] <- entry.Value
 
     member _.NewTable() =
         evaluations <- evaluations + 1
