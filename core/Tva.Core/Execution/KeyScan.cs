@@ -54,7 +54,7 @@ internal static unsafe class KeyScan
     {
         var bits = (int*)values;
         var i = 0;
-        var count = Avx512F.IsSupported
+        var count = Avx512F.IsSupported && bracket.High - bracket.Low != -1
             ? Compress<TMap>(bits, n, bracket, destination, ref i, out above, out equal)
             : Pick<TMap>(bits, n, bracket, destination, ref i, out above, out equal);
         for (; i < n; i++)
@@ -78,7 +78,7 @@ internal static unsafe class KeyScan
     }
 
     /// <summary>
-    /// The whole vectors, sixteen keys at a time and without branches: of BF16 differences a bracket holds 3 %, so that two
+    /// The whole vectors, sixteen keys at a time and without branches, of any bracket but the whole range of integers: of BF16 differences a bracket holds 3 %, so that two
     /// vectors in five have a key to gather, and a test for that costs more in wrong guesses. The write behind the gathered keys
     /// stays inside the destination, which has room for as many as were read.
     /// </summary>
@@ -90,6 +90,7 @@ internal static unsafe class KeyScan
         var span = Vector512.Create((uint)(bracket.High - bracket.Low));
         var high = Vector512.Create(bracket.High);
         var guess = Vector512.Create(bracket.Guess);
+        var outside = Vector512.Create(bracket.High - bracket.Low + 1);
         var one = Vector512<int>.One;
         var (aboveLanes, equalLanes) = (Vector512<int>.Zero, Vector512<int>.Zero);
         var (count, at) = (0, i);
@@ -98,9 +99,10 @@ internal static unsafe class KeyScan
             var key = TMap.Of(Vector512.Load(bits + at));
             aboveLanes = Vector512.ConditionalSelect(Vector512.GreaterThan(key, high), aboveLanes + one, aboveLanes);
             equalLanes = Vector512.ConditionalSelect(Vector512.Equals(key, guess), equalLanes + one, equalLanes);
-            var inside = Vector512.LessThanOrEqual((key - low).AsUInt32(), span).AsInt32() & ~Vector512.Equals(key, guess);
-            Avx512F.Compress(Vector512<int>.Zero, inside, key).Store(destination + count);
-            count += BitOperations.PopCount(inside.ExtractMostSignificantBits());
+            // Written so that the JIT makes no vector of a mask and a mask of that again.
+            var offset = Vector512.ConditionalSelect(Vector512.Equals(key, guess), outside, key - low).AsUInt32();
+            Avx512F.Compress(Vector512<int>.Zero, Vector512.LessThanOrEqual(offset, span).AsInt32(), key).Store(destination + count);
+            count += BitOperations.PopCount(Vector512.LessThanOrEqual(offset, span).ExtractMostSignificantBits());
         }
 
         i = at;
