@@ -12,11 +12,13 @@ type EvaluatorOptions =
     { Permissions: Permissions
       /// Values for `param` statements, as text.
       Settings: Map<string, string>
-      Run: RunSettings }
+      Run: RunSettings
+      /// Makes the F# compiler for `fs`, called when a text first holds F#.
+      FSharp: (unit -> IFSharpHost) option }
 
     /// No commands, no F#, all cores, default memory.
     static member Default =
-        { Permissions = { Run = false; FSharp = false }; Settings = Map.empty; Run = RunSettings.Default }
+        { Permissions = { Run = false; FSharp = false }; Settings = Map.empty; Run = RunSettings.Default; FSharp = None }
 
 module internal Resources =
 
@@ -39,6 +41,13 @@ type Evaluator(options: EvaluatorOptions) =
     let errors () = program.Diagnostics |> Seq.exists (fun d -> d.Severity = Severity.Error)
 
     let notify (e: Event) = listener |> Option.iter (fun (listen: Action<Event>) -> listen.Invoke e)
+
+    let fsharp = options.FSharp |> Option.map (fun make -> lazy make ())
+
+    do
+        program.FSharp <- fun () -> fsharp |> Option.map _.Value
+        program.Stopping <- fun () -> stopping
+        program.Printed <- fun text -> notify (Event.Noted text)
 
     // A basis whose number of atoms depends on data is solved while its text is checked.
     do
@@ -83,7 +92,11 @@ type Evaluator(options: EvaluatorOptions) =
             outcome)
 
     interface IDisposable with
-        member _.Dispose() = (program :> IDisposable).Dispose()
+        member _.Dispose() =
+            match fsharp with
+            | Some host when host.IsValueCreated -> host.Value.Dispose()
+            | _ -> ()
+            (program :> IDisposable).Dispose()
 
 /// What is known of each function, for help and completion.
 module Help =
