@@ -13,12 +13,17 @@ type EvaluatorOptions =
       /// Values for `param` statements, as text.
       Settings: Map<string, string>
       Run: RunSettings
+      /// Texts come one after another from a person: what passes have told is remembered, and files that change meanwhile are noticed.
+      Session: bool
       /// Makes the F# compiler for `fs`, called when a text first holds F#.
       FSharp: (unit -> IFSharpHost) option }
 
     /// No commands, no F#, all cores, default memory.
     static member Default =
-        { Permissions = { Run = false; FSharp = false }; Settings = Map.empty; Run = RunSettings.Default; FSharp = None }
+        { Permissions = { Run = false; FSharp = false }; Settings = Map.empty; Run = RunSettings.Default; Session = false; FSharp = None }
+
+/// A text as it came in: how diagnostics call it, what its paths are relative to.
+type SessionText = { Name: string; Folder: string; Text: string }
 
 module internal Resources =
 
@@ -29,32 +34,108 @@ module internal Resources =
              reader.ReadToEnd())
 
 /// Checks texts and runs them. Check first: what is wrong with a text is found before the first byte is written.
-/// Names stay from one text to the next. Not thread-safe; dispose it to close the checkpoints.
+/// Names stay from one text to the next; a text with errors, and one whose run fails or is stopped, leaves none. Not thread-safe; dispose
+/// it to close the checkpoints.
 type Evaluator(options: EvaluatorOptions) =
-    let program = new Program(options.Permissions)
-    let checker = Checker(program, options.Settings)
-    do Stack.run (fun () -> checker.CheckPrelude Resources.prelude.Value)
-
+    let memory = Remembered()
+    let mutable settings = options.Run
+    let mutable permissions = options.Permissions
     let mutable listener: Action<Event> option = None
     let mutable stopping = CancellationToken.None
 
-    let errors () = program.Diagnostics |> Seq.exists (fun d -> d.Severity = Severity.Error)
-
     let notify (e: Event) = listener |> Option.iter (fun (listen: Action<Event>) -> listen.Invoke e)
 
-    let fsharp = options.FSharp |> Option.map (fun make -> lazy make ())
+    let mutable fsharp: Lazy<IFSharpHost> option = None
 
-    do
+    let closeFSharp () =
+        match fsharp with
+        | Some host when host.IsValueCreated -> host.Value.Dispose()
+        | _ -> ()
+
+    /// A program that knows the prelude, its checker, and what it asks the session's memory by.
+    let start () =
+        let program = new Program(permissions)
+        let checker = Checker(program, options.Settings)
+        Stack.run (fun () -> checker.CheckPrelude Resources.prelude.Value)
+        let recall = if options.Session then Some(Recall(program, memory)) else None
+        closeFSharp ()
+        fsharp <- options.FSharp |> Option.map (fun make -> lazy make ())
         program.FSharp <- fun () -> fsharp |> Option.map _.Value
         program.Stopping <- fun () -> stopping
-        program.Printed <- fun text -> notify (Event.Noted text)
-
-    // A basis whose number of atoms depends on data is solved while its text is checked.
-    do
+        program.HearFSharp <- fun text -> notify (Event.Noted text)
+        // A basis whose number of atoms depends on data is solved while its text is checked.
         program.Solve <-
             fun number ->
-                BasisWork(program, Work(program, options.Run, notify, stopping), fun _ _ -> None).Solve [ number ]
+                BasisWork(program, Work(program, settings, recall, notify, stopping), fun _ _ -> None).Solve [ number ]
                 program.Solved[number]
+        struct (program, checker, recall)
+
+    let mutable state = start ()
+    let mutable stamps = Map.empty<string, string>
+    let accepted = Collections.Generic.List<SessionText>()
+    let waiting = Collections.Generic.List<SessionText>()
+    /// Goes back to where nothing waited to be run.
+    let mutable back: (unit -> unit) option = None
+    let mutable failed = false
+
+    let isWrong (found: Diagnostic seq) = found |> Seq.exists (fun d -> d.Severity = Severity.Error)
+
+    /// Takes a text in; where it has errors, everything is as before.
+    let take (text: SessionText) : Diagnostic list =
+        let struct (program, checker, _) = state
+        let undo = checker.Mark()
+        let known = program.Diagnostics.Count
+        try
+            Stack.run (fun () ->
+                checker.Check(program.AddText(text.Name, text.Folder, text.Text))
+                // A person may still come to the `param` that a setting is for.
+                if not options.Session then
+                    checker.Finish())
+        with _ ->
+            undo ()
+            reraise ()
+        let found = program.Diagnostics |> Seq.skip known |> Seq.sortBy (fun d -> d.Span.Source, d.Span.Start) |> List.ofSeq
+        failed <- isWrong found
+        if failed then undo ()
+        elif back.IsNone then
+            back <- Some undo
+        found
+
+    let undoWaiting () =
+        back |> Option.iter (fun undo -> undo ())
+        back <- None
+        waiting.Clear()
+
+    let note () =
+        let struct (program, _, _) = state
+        for s in program.Sources do
+            if not (stamps.ContainsKey s.Checkpoint.Path) then
+                stamps <- stamps.Add(s.Checkpoint.Path, Remembered.Stamp s.Checkpoint)
+
+    /// Opens everything again where a file is not what it was: the texts so far are checked once more, and nothing is done twice.
+    let refresh () =
+        let struct (program, _, _) = state
+        let changed = [ for s in program.Sources do if stamps.TryFind s.Checkpoint.Path |> Option.exists ((<>) (Remembered.Stamp s.Checkpoint)) then s.Path ]
+        if not changed.IsEmpty && waiting.Count = 0 then
+            let printed = List.ofSeq program.Printed
+            (program :> IDisposable).Dispose()
+            stamps <- Map.empty
+            state <- start ()
+            let texts = List.ofSeq accepted
+            accepted.Clear()
+            for text in texts do
+                if isWrong (take text) then
+                    notify (Event.Warned $"what `{text.Text.Trim()}` said is gone: it no longer fits the files")
+                else
+                    let struct (program, _, _) = state
+                    program.Effects.Clear()
+                    for entry in printed do
+                        program.Printed[entry.Key] <- entry.Value
+                    accepted.Add text
+                back <- None
+            failed <- false
+            note ()
+            notify (Event.Noted $"changed on disk, so opened again: {Suggest.listing changed}")
 
     /// Checking reads data in one case: to tell how many atoms `basis(F, error = ...)` has. This is who hears of such passes, and what stops them.
     member _.Watch(onEvent: Action<Event>, cancellation: CancellationToken) =
@@ -62,40 +143,91 @@ type Evaluator(options: EvaluatorOptions) =
         stopping <- cancellation
 
     /// Reads and checks one text. `name` is how diagnostics call it, `folder` what its paths are relative to.
-    /// Returns every finding so far, in the order of the texts.
+    /// Returns what was found in it, in the order of the text.
     member _.Check(name: string, folder: string, text: string) : Diagnostic list =
-        Stack.run (fun () ->
-            checker.Check(program.AddText(name, Path.GetFullPath folder, text))
-            checker.Finish())
-        program.Diagnostics |> Seq.sortBy (fun d -> d.Span.Source, d.Span.Start) |> List.ofSeq
+        if options.Session then
+            refresh ()
+        let text = { Name = name; Folder = Path.GetFullPath folder; Text = text }
+        let found = take text
+        if not failed then
+            waiting.Add text
+            note ()
+        found
 
     /// All texts read so far, by the numbers that spans have.
-    member _.Texts = List.ofSeq program.Texts
+    member _.Texts =
+        let struct (program, _, _) = state
+        List.ofSeq program.Texts
 
-    member internal _.Plans() : Planned list = Stack.run (fun () -> Preview.plans program options.Run)
+    /// The texts that have been run to their end, in order.
+    member _.Accepted = List.ofSeq accepted
+
+    /// What texts may do besides algebra.
+    member _.Permissions
+        with get () = permissions
+        and set (value: Permissions) =
+            permissions <- value
+            let struct (program, _, _) = state
+            program.Permissions <- value
+
+    /// How texts are run.
+    member _.Settings
+        with get () = settings
+        and set (value: RunSettings) = settings <- value
+
+    member internal _.Plans() : Planned list =
+        let struct (program, _, _) = state
+        Stack.run (fun () -> Preview.plans program settings)
 
     /// What would be done, for people.
-    member _.Explain() : string =
-        Stack.run (fun () -> String.Join("\n", Preview.plans program options.Run |> List.map Explain.plan))
+    member this.Explain() : string = String.Join("\n", this.Plans() |> List.map Explain.plan)
 
     /// What would be done, as JSON.
-    member _.ExplainJson() : string =
-        Stack.run (fun () -> "[" + String.Join(",", Preview.plans program options.Run |> List.map Explain.json) + "]")
+    member this.ExplainJson() : string = "[" + String.Join(",", this.Plans() |> List.map Explain.json) + "]"
 
     /// Does what the texts say. Faults are exceptions (FaultException), as is cancelling.
     member _.Run(onEvent: Action<Event>, cancellation: CancellationToken) : Outcome =
-        if errors () then
+        if failed then
             invalidOp "the text has errors; check it first"
-        Stack.run (fun () ->
-            let outcome = Runner(program, Work(program, options.Run, onEvent.Invoke, cancellation)).Run()
+        let struct (program, _, recall) = state
+        try
+            let outcome = Stack.run (fun () -> Runner(program, Work(program, settings, recall, onEvent.Invoke, cancellation)).Run())
+            match outcome with
+            | Outcome.Completed ->
+                program.Effects.Clear()
+                back <- None
+                accepted.AddRange waiting
+                waiting.Clear()
+            | Outcome.AssertionFailed _ -> undoWaiting ()
+            outcome
+        with _ ->
+            undoWaiting ()
+            reraise ()
+
+    /// Takes back the texts that have been checked and not yet run.
+    member _.Forget() = undoWaiting ()
+
+    /// Does these effects and nothing that waits to be run.
+    member internal _.Do(effects: Effect list, onEvent: Event -> unit, cancellation: CancellationToken) : Outcome =
+        let struct (program, _, recall) = state
+        let later = program.Effects.ToArray()
+        program.Effects.Clear()
+        program.Effects.AddRange effects
+        try
+            Stack.run (fun () -> Runner(program, Work(program, settings, recall, onEvent, cancellation)).Run())
+        finally
             program.Effects.Clear()
-            outcome)
+            program.Effects.AddRange later
+
+    /// The program and what is in sight, for the language services.
+    member internal _.State =
+        let struct (program, checker, _) = state
+        program, checker
 
     interface IDisposable with
         member _.Dispose() =
-            match fsharp with
-            | Some host when host.IsValueCreated -> host.Value.Dispose()
-            | _ -> ()
+            closeFSharp ()
+            let struct (program, _, _) = state
             (program :> IDisposable).Dispose()
 
 /// What is known of each function, for help and completion.

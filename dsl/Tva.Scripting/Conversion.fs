@@ -16,6 +16,12 @@ exception NoCounterpart of message: string * help: string option
 
 let private kinds = "numbers, bools, texts, and lists, arrays, sequences, tuples, records and maps of them have a meaning in TVA"
 
+[<Literal>]
+let givesFunction = "the F# gives a function"
+
+[<Literal>]
+let functionHelp = "it becomes an operator as the whole body of a `def` with as many parameters: `def f(x: Delta): Delta = fs \"fun x -> ...\"`"
+
 /// 0.1f is meant as 0.1, not as the float64 next to it.
 let ofSingle (v: float32) = Double.Parse(v.ToString("R", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture)
 
@@ -72,6 +78,6 @@ let ofObject (value: objnull) : FSharpValue =
                 |> pairs
             | :? IEnumerable as items -> FSharpValue.List [ for item in items -> convert item ]
             | _ when FSharpType.IsFunction t ->
-                raise (NoCounterpart("the F# gives a function", Some "it becomes an operator as the whole body of a `def` with as many parameters: `def f(x: Delta): Delta = fs \"fun x -> ...\"`"))
+                raise (NoCounterpart(givesFunction, Some functionHelp))
             | _ -> raise (NoCounterpart($"the F# gives a value of type {nameOf t}", Some kinds))
     convert value

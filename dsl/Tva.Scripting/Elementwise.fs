@@ -24,10 +24,10 @@ type Definitions = IReadOnlyDictionary<FSharpMemberOrFunctionOrValue, FSharpMemb
 let private refuse range message help : 'a = raise (Refused(range, message, help))
 let private known = Some $"these have one: {Operators.names}"
 
-/// Functions of functions, which are gone once they are inlined.
+/// Functions of functions, which are gone once they are inlined; of FSharp.Core's Operators.
 let private combinators = set [ "(|>)"; "(<|)"; "(>>)"; "(<<)"; "(||>)"; "id"; "fst"; "snd" ]
 
-let private nameOf (v: FSharpMemberOrFunctionOrValue) = v.DisplayName
+let private nameOf (v: FSharpMemberOrFunctionOrValue) = v.DisplayName.Trim('(', ')', ' ')
 
 let private fullName (v: FSharpMemberOrFunctionOrValue) =
     match v.DeclaringEntity with
@@ -37,9 +37,16 @@ let private fullName (v: FSharpMemberOrFunctionOrValue) =
         | None -> v.DisplayName
     | None -> v.DisplayName
 
+/// The name within FSharp.Core's Operators; empty elsewhere.
+let private shortName (v: FSharpMemberOrFunctionOrValue) =
+    let home = "Microsoft.FSharp.Core.Operators."
+    let name = fullName v
+    if name.StartsWith(home, StringComparison.Ordinal) then name.Substring home.Length else ""
+
 type Translator(definitions: Definitions, place: range -> Place) =
     let tape = Tape()
     let mutable depth = 0
+    let mutable work = 0
 
     let number (range: range) meaning =
         match meaning with
@@ -121,6 +128,13 @@ type Translator(definitions: Definitions, place: range -> Place) =
         let others = env.TryFind v.LogicalName |> Option.defaultValue []
         env.Add(v.LogicalName, (v, meaning) :: others)
 
+    /// Whether a name stands for something here; asked before its arguments are looked at, so that the name is blamed and not they.
+    member private _.IsKnown(env: Map<string, (FSharpMemberOrFunctionOrValue * Meaning) list>, v: FSharpMemberOrFunctionOrValue) =
+        (env.TryFind v.LogicalName |> Option.exists (List.exists (fun (other, _) -> other.Equals v)))
+        || definitions.ContainsKey v
+        || combinators.Contains(shortName v)
+        || (Operators.find (fullName v)).IsSome
+
     member private this.Named(env: Map<string, (FSharpMemberOrFunctionOrValue * Meaning) list>, range: range, v: FSharpMemberOrFunctionOrValue, args: Meaning list) : Meaning =
         let local = env.TryFind v.LogicalName |> Option.bind (List.tryFind (fun (other, _) -> other.Equals v))
         match local with
@@ -131,26 +145,26 @@ type Translator(definitions: Definitions, place: range -> Place) =
             match definitions.TryGetValue v with
             | true, (parameters, body) -> this.Inlined(range, v, parameters, body, args)
             | _ ->
-                let name = fullName v
-                let short = name.Substring(name.LastIndexOf(".(") + 1)
-                if name.StartsWith "Microsoft.FSharp.Core.Operators." && combinators.Contains(if short.StartsWith "(" then short else nameOf v) then
-                    combinator (if short.StartsWith "(" then short else nameOf v) range args
+                if combinators.Contains(shortName v) then
+                    combinator (shortName v) range args
                 else
-                    match Operators.find name with
+                    match Operators.find (fullName v) with
                     | Some f ->
                         match f tape (place range) (args |> List.map (number range)) with
                         | Some n -> Number n
-                        | None -> refuse range $"`{nameOf v}` of these has no elementwise counterpart" (Some "of reals, write `x - y * truncate (x / y)`")
+                        | None -> refuse range $"`{nameOf v}` of reals has no elementwise counterpart" (Some "write `x - y * truncate (x / y)`")
                     | None -> refuse range $"`{nameOf v}` has no elementwise counterpart" known
 
     /// The meaning of an expression; `targets` are those of the `match` it stands in.
     member this.Translate(env, targets: (FSharpMemberOrFunctionOrValue list * FSharpExpr) list, e: FSharpExpr) : Meaning =
-        if tape.Count > Tape.Most then
-            refuse e.Range $"the function has more than {Tape.Most} operations once all is inlined" None
+        work <- work + 1
+        if tape.Count > Tape.Most || work > 20 * Tape.Most then
+            refuse e.Range $"the function has more than {Tape.Most} operations once all is inlined" (Some "name what is used twice: `let y = f x` and then `y + y`")
         let go e = this.Translate(env, targets, e)
         match e with
         | Const(value, _) -> constant e.Range value
         | Value v -> this.Named(env, e.Range, v, [])
+        | Call(None, v, _, _, _) when not (this.IsKnown(env, v)) -> refuse e.Range $"`{nameOf v}` has no elementwise counterpart" known
         | Call(None, v, _, _, args) -> this.Named(env, e.Range, v, args |> List.map go)
         | Lambda(v, body) -> Function(fun _ x -> this.Translate(this.Bind(env, v, x), targets, body))
         | Application(f, _, args) -> (go f, args) ||> List.fold (fun f x -> apply e.Range f (go x))

@@ -17,6 +17,8 @@ type FSharpHost() =
 
     let oneLine (message: string) = String.Join(" ", message.Split([| ' '; '\n'; '\r'; '\t' |], StringSplitOptions.RemoveEmptyEntries))
 
+    let short (message: string) = if message.Length > 500 then message.Substring(0, 500) + "..." else message
+
     let mistake piece first last message help : FSharpMistake =
         { Piece = piece; Start = first; End = last; Message = message; Code = ""; Help = help; IsWarning = false }
 
@@ -32,11 +34,14 @@ type FSharpHost() =
                           match find d.EndLine d.EndColumn with
                           | ValueSome(struct (p, last)) when p = piece -> last
                           | _ -> first
-                      { mistake piece first last (oneLine d.Message) None with
+                      { mistake piece first last (short (oneLine d.Message)) None with
                           Code = d.ErrorNumberText
                           IsWarning = (d.Severity = FSharpDiagnosticSeverity.Warning) }
                   | ValueNone -> ()
               | _ -> () ]
+        // An operator between two types is blamed (FS0043), and so is the operand that does not fit (FS0001), which is meant.
+        |> fun all -> all |> List.filter (fun m -> m.Code <> "FS0043" || not (all |> List.exists (fun n -> n.Code = "FS0001" && n.Message = m.Message)))
+        |> List.map (fun m -> if m.Code = "FS0030" then { m with Code = ""; Message = Conversion.givesFunction; Help = Some Conversion.functionHelp } else m)
 
     /// Where a line and column of a piece compiled on its own stands.
     let alone (p: Piece) = fun line column -> ValueSome(struct (p.Number, offset p (line - 1) column))
@@ -46,9 +51,7 @@ type FSharpHost() =
     /// An exception of the F#'s, at the line that it came from.
     let threw (asked: Piece) (e: exn) : FSharpMistake =
         let e = match e with :? Reflection.TargetInvocationException when not (isNull e.InnerException) -> Unchecked.nonNull e.InnerException | _ -> e
-        let text = oneLine e.Message
-        let text = if text.Length > 500 then text.Substring(0, 500) + "..." else text
-        let message = $"the F# threw {e.GetType().Name}: {text}"
+        let message = $"the F# threw {e.GetType().Name}: {short (oneLine e.Message)}"
         let place =
             Interactive.LineOf e
             |> Option.bind (fun (file, line) ->
@@ -68,7 +71,11 @@ type FSharpHost() =
         text.Add "module TvaScript"
         text.Add "open System"
         for earlier in pieces do
-            text.Add(earlier, 0)
+            // In modules of their own, so that a later piece may give a name anew.
+            text.Add "[<AutoOpen>]"
+            text.Add $"module TvaPiece{earlier.Number} ="
+            text.Add(earlier, 4)
+            text.Add "    let private tvaEnd = ()"
         text.Add $"let tvaFunction{annotation} ="
         text.Add(p, 4)
         text

@@ -24,7 +24,7 @@ type Interactive(references: string list) =
 
     let create () =
         let arguments =
-            [ "fsi.exe"; "--noninteractive"; "--nologo"; "--gui-"; "--usesdkrefs-"; "--readline-" ]
+            [ "fsi.exe"; "--noninteractive"; "--nologo"; "--gui-"; "--usesdkrefs-"; "--readline-"; "--crossoptimize-" ]
             @ (references |> List.map (fun r -> "-r:" + r))
         let configuration = FsiEvaluationSession.GetDefaultConfiguration()
         let session =
@@ -41,7 +41,8 @@ type Interactive(references: string list) =
             | Choice1Of2 v -> v, None
             | Choice2Of2(:? FsiCompilationException) -> None, None
             | Choice2Of2 e -> None, Some e
-        { Value = value; Thrown = thrown; Diagnostics = List.ofArray diagnostics }
+        // Behind what is wrong, F# Interactive says once more that something is.
+        { Value = value; Thrown = thrown; Diagnostics = diagnostics |> Array.filter (fun d -> d.Message <> "parse error") |> List.ofArray }
 
     /// Runs what may be stopped; F# that can't be ended takes the session with it.
     member private _.Run(stop: CancellationToken, work: FsiEvaluationSession -> 'a) : 'a =
@@ -67,7 +68,7 @@ type Interactive(references: string list) =
     /// What the F# printed since this was last asked.
     member _.TakePrinted() = printed.Take()
     /// What F# Interactive says of values and names (`val x: int = 1`).
-    member _.TakeEchoed() = echoed.Take()
+    member _.TakeEchoed() = echoed.Take().Replace("val it: unit = ()\n", "").TrimStart('\n')
 
     /// The line of a text that an exception came from, from 1, with the text's name.
     static member LineOf(e: exn) : (string * int) option =

@@ -174,5 +174,28 @@ type Checker(program: Program, settings: Map<string, string>) =
             if not (parameters.Contains name) then
                 report (Diagnostics.unknownSet name parameters)
 
+    /// The value of a tree in sight of the names so far and of these.
+    member _.Evaluate(folder: string, more: (string * Value) list, e: Expr) : Value =
+        let scope = (names, more) ||> List.fold (fun (scope: Scope) (name, value) -> scope.Add(name, value))
+        expressions.Eval(expressions.Context(folder, false, scope), e)
+
     /// What is in sight, for completion.
     member _.Names = names
+
+    /// What a text is that is one expression; nothing where it is none. It is not done: its effects are the caller's to take back.
+    member _.ValueOf(source: SourceText) : Value option =
+        match Parser.parse source with
+        | [ { Node = Expression e } ], [] -> Some(expressions.Eval(expressions.Context(source.Folder, false, names), e))
+        | _, found ->
+            List.iter report found
+            None
+
+    /// Where the checker stands now; running what is returned forgets the names of later texts.
+    member _.Mark() : unit -> unit =
+        let before, taken = names, parameters.Count
+        let back = program.Mark()
+        fun () ->
+            names <- before
+            parameters.RemoveRange(taken, parameters.Count - taken)
+            including.Clear()
+            back ()

@@ -53,7 +53,7 @@ type FSharpPieces(program: Program) =
                 let answer = question host
                 match host.TakeOutput() with
                 | "" -> ()
-                | printed -> program.Printed printed
+                | printed -> program.HearFSharp printed
                 Some answer
 
     let rec toValue (ctx: Context) span (value: FSharpValue) =

@@ -98,6 +98,7 @@ type Program(permissions: Permissions) =
     let bases = List<BasisDefinition>()
     let solved = Dictionary<int, SolvedBasis>()
     let homes = Dictionary<int, List<string * (string * TensorValue) list>>()
+    let printed = Dictionary<int, (string * float) list>()
     let mutable evaluations = 0
     let mutable placeholders = 0
 
@@ -123,7 +124,8 @@ type Program(permissions: Permissions) =
             let last = max first (min span.End text.Length)
             String.Join(" ", text.Substring(first, last - first).Split([| ' '; '\n'; '\r'; '\t' |], StringSplitOptions.RemoveEmptyEntries))
 
-    member _.Permissions = permissions
+    /// May grow while a session lives: the person is asked when a text first needs more.
+    member val Permissions = permissions with get, set
     member _.Sources = sources
     member _.Diagnostics = diagnostics
     member _.Effects = effects
@@ -142,6 +144,35 @@ type Program(permissions: Permissions) =
                 diagnostics[i] <- Diagnostics.inFunction name diagnostics[i] call
 
     member _.Do(effect: Effect) = effects.Add effect
+
+    /// What commands have printed so far, by table.
+    member _.Printed = printed
+
+    /// Where the program stands now; running what is returned takes everything back that a later text did. What is opened stays open and
+    /// numbers of bases are not given again: nothing that stands refers to them.
+    member _.Mark() : unit -> unit =
+        let found, done', tables = diagnostics.ToArray(), effects.ToArray(), evaluations
+        let told, kept = HashSet seen, Dictionary remembered
+        let points, differences = HashSet models, HashSet vectors
+        let families = homes |> Seq.map (fun h -> KeyValuePair(h.Key, List h.Value)) |> Array.ofSeq
+        fun () ->
+            diagnostics.Clear()
+            diagnostics.AddRange found
+            effects.Clear()
+            effects.AddRange done'
+            for table in tables .. evaluations - 1 do
+                printed.Remove table |> ignore
+            evaluations <- tables
+            seen.Clear()
+            seen.UnionWith told
+            remembered.Clear()
+            for entry in kept do
+                remembered[entry.Key] <- entry.Value
+            models.IntersectWith points
+            vectors.IntersectWith differences
+            homes.Clear()
+            for entry in families do
+                homes[entry.Key] <- entry.Value
 
     member _.NewTable() =
         evaluations <- evaluations + 1
@@ -185,7 +216,7 @@ type Program(permissions: Permissions) =
     /// What stops F# that runs while a text is checked.
     member val Stopping: unit -> CancellationToken = (fun () -> CancellationToken.None) with get, set
     /// Hears what that F# prints.
-    member val Printed: string -> unit = ignore with get, set
+    member val HearFSharp: string -> unit = ignore with get, set
 
     /// The families that a task vector was taken from by name, so that it can be looked at in their bases.
     member _.Homes(node: Node) =
