@@ -27,7 +27,11 @@ let private known = Some $"these have one: {Operators.names}"
 /// Functions of functions, which are gone once they are inlined; of FSharp.Core's Operators.
 let private combinators = set [ "(|>)"; "(<|)"; "(>>)"; "(<<)"; "(||>)"; "id"; "fst"; "snd" ]
 
-let private nameOf (v: FSharpMemberOrFunctionOrValue) = v.DisplayName.Trim('(', ')', ' ')
+let private nameOf (v: FSharpMemberOrFunctionOrValue) =
+    let name = v.DisplayName.Trim('(', ')', ' ')
+    match v.DeclaringEntity with
+    | Some e when e.DisplayName <> "Operators" && not (e.DisplayName.StartsWith "Tva") -> $"{e.DisplayName}.{name}"
+    | _ -> name
 
 let private fullName (v: FSharpMemberOrFunctionOrValue) =
     match v.DeclaringEntity with

@@ -24,8 +24,9 @@ type internal Operand =
     | Tree of ExprNode * text: string
 
 /// The expressions of one evaluator. Not thread-safe.
+// The evaluator's type is kept out of the public constructors, so that a script needs to reference this assembly only.
 [<Sealed>]
-type Session(evaluator: Evaluator, folder: string) =
+type Session internal (evaluator: Evaluator, folder: string) =
     /// Longer ones are shown cut.
     let longest = 20_000
     let folder = Path.GetFullPath folder
@@ -33,6 +34,9 @@ type Session(evaluator: Evaluator, folder: string) =
 
     /// A session of its own; paths are relative to the folder.
     new(folder: string) = new Session(new Evaluator({ EvaluatorOptions.Default with Session = true }), folder)
+
+    /// Over an evaluator that is used otherwise too; its names are in sight of `Eval`. It stays its owner's: do not dispose this.
+    static member Over(evaluator: Evaluator, folder: string) = new Session(evaluator, folder)
 
     member _.Evaluator = evaluator
     member _.Folder = folder
@@ -187,12 +191,25 @@ type Session(evaluator: Evaluator, folder: string) =
 /// An expression of TVA: a Model, a Delta, a Family, a Basis, a Scalar, a Table... Nothing is computed before it is asked for.
 and [<Sealed; AllowNullLiteral(false)>] Expression internal (session: Session, program: Program, value: Value, text: string) =
 
+    /// Whether nothing stands outside brackets and quotes that binds less tightly than a member.
+    let isAtom (text: string) =
+        let mutable depth, quoted, atom = 0, false, true
+        for c in text do
+            if c = '"' then quoted <- not quoted
+            elif not quoted then
+                if c = '(' || c = '[' || c = '{' then depth <- depth + 1
+                elif c = ')' || c = ']' || c = '}' then depth <- depth - 1
+                elif depth = 0 && not (Char.IsLetterOrDigit c || c = '_' || c = '.') then atom <- false
+        atom
+
     let binary op (symbol: string) (a: objnull) (b: objnull) (session: Session) : Expression =
         let bracketed (o: Operand) =
             match o with
             | Operand.Value(v, t, false) when op <> Add -> Operand.Value(v, $"({t})", true)
             | o -> o
-        let parts = [ Choice2Of2(bracketed (session.Operand a)); Choice1Of2 $" {symbol} "; Choice2Of2(bracketed (session.Operand b)) ]
+        // `a + b - c` needs no brackets, `a - (b + c)` does.
+        let left = match op with Subtract -> session.Operand a | _ -> bracketed (session.Operand a)
+        let parts = [ Choice2Of2 left; Choice1Of2 $" {symbol} "; Choice2Of2(bracketed (session.Operand b)) ]
         let build (source: SourceText) (trees: Expr list) : Expr =
             { Node = ExprNode.Binary(op, trees[0], trees[1]); Span = { Source = source.Number; Start = 0; End = source.Text.Length } }
         session.Perform(parts, build)
@@ -210,8 +227,7 @@ and [<Sealed; AllowNullLiteral(false)>] Expression internal (session: Session, p
             raise (TvaException($"`{text}` is of another session", []))
         if not (obj.ReferenceEquals(program, session.Program)) then
             raise (TvaException($"`{text}` is of before files changed on disk; make it again", []))
-        let isAtom = text |> Seq.forall (fun c -> Char.IsLetterOrDigit c || c = '_' || c = '.')
-        Operand.Value(value, text, isAtom)
+        Operand.Value(value, text, isAtom text)
 
     member internal this.Binary(op, symbol, a: objnull, b: objnull) = binary op symbol a b session
 

@@ -45,7 +45,7 @@ let ``what has no counterpart says so`` () =
 [<Theory>]
 [<InlineData("fun x ->\n    let mutable s = 0.0f\n    for i in 1..3 do s <- s + x\n    s", "mutable", "s")>]
 [<InlineData("fun x -> (for i in 1..3 do ignore i); x", "a loop", "for i in 1..3 do ignore i")>]
-[<InlineData("fun x -> x + List.sum [ x ]", "`sum`", "List.sum [ x ]")>]
+[<InlineData("fun x -> x + List.sum [ x ]", "`List.sum`", "List.sum [ x ]")>]
 [<InlineData("fun x -> 2.0f * round x", "`round`", "round x")>]
 [<InlineData("fun x -> x + float32 (Random().NextDouble())", "no elementwise counterpart", "Random().NextDouble()")>]
 [<InlineData("fun x -> if x > 0.0f then failwith \"no\" else x", "`failwith`", "failwith \"no\"")>]
