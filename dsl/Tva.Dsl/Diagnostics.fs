@@ -276,6 +276,18 @@ module Diagnostics =
     let rangeTooLong (count: float) (most: int) span =
         make 344 span $"the range has %g{count} values, more than {most}" (Some "take larger steps: `a..b by step`")
 
+    /// What the F# compiler says, or why a piece of F# means nothing here; without a code of the compiler's it is ours.
+    let fsharp (compilerCode: string) (message: string) help isWarning span =
+        let code = if compilerCode <> "" then 350 else 351
+        let text = if compilerCode <> "" then $"{compilerCode}: {message}" else message
+        if isWarning then warn code span text help else make code span text help
+
+    let fsharpAbsent span =
+        make 352 span "there is no F# compiler here" (Some "a host gives the evaluator one: `FSharp = Some Tva.Scripting.FSharpHost.create` in its options")
+
+    let fsharpTooMuch (most: int) span =
+        make 353 span $"the F# gives more than {most} values" (Some "a list for a script holds coefficients, not tensors")
+
     let notAScript path (size: int64) span =
         make 345 span $"{path} is no script: it has {size} bytes" (Some "a checkpoint is loaded with `model(\"...\")`")
 

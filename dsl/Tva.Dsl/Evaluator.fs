@@ -15,11 +15,13 @@ type EvaluatorOptions =
       Settings: Map<string, string>
       Run: RunSettings
       /// Texts come one after another from a person: what passes have told is remembered, and files that change meanwhile are noticed.
-      Session: bool }
+      Session: bool
+      /// Makes the F# compiler for `fs`, called when a text first holds F#.
+      FSharp: (unit -> IFSharpHost) option }
 
     /// No commands, no F#, all cores, default memory.
     static member Default =
-        { Permissions = { Run = false; FSharp = false }; Settings = Map.empty; Run = RunSettings.Default; Session = false }
+        { Permissions = { Run = false; FSharp = false }; Settings = Map.empty; Run = RunSettings.Default; Session = false; FSharp = None }
 
 /// A text as it came in: how diagnostics call it, what its paths are relative to.
 type SessionText = { Name: string; Folder: string; Text: string }
@@ -44,12 +46,24 @@ type Evaluator(options: EvaluatorOptions) =
 
     let notify (e: Event) = listener |> Option.iter (fun (listen: Action<Event>) -> listen.Invoke e)
 
+    let mutable fsharp: Lazy<IFSharpHost> option = None
+
+    let closeFSharp () =
+        match fsharp with
+        | Some host when host.IsValueCreated -> host.Value.Dispose()
+        | _ -> ()
+
     /// A program that knows the prelude, its checker, and what it asks the session's memory by.
     let start () =
         let program = new Program(permissions)
         let checker = Checker(program, options.Settings)
         Stack.run (fun () -> checker.CheckPrelude Resources.prelude.Value)
         let recall = if options.Session then Some(Recall(program, memory)) else None
+        closeFSharp ()
+        fsharp <- options.FSharp |> Option.map (fun make -> lazy make ())
+        program.FSharp <- fun () -> fsharp |> Option.map _.Value
+        program.Stopping <- fun () -> stopping
+        program.HearFSharp <- fun text -> notify (Event.Noted text)
         // A basis whose number of atoms depends on data is solved while its text is checked.
         program.Solve <-
             fun number ->
@@ -242,6 +256,18 @@ type Evaluator(options: EvaluatorOptions) =
     /// Takes back the texts that have been checked and not yet run.
     member _.Forget() = undoWaiting ()
 
+    /// Does these effects and nothing that waits to be run.
+    member internal _.Do(effects: Effect list, onEvent: Event -> unit, cancellation: CancellationToken) : Outcome =
+        let struct (program, _, recall) = state
+        let later = program.Effects.ToArray()
+        program.Effects.Clear()
+        program.Effects.AddRange effects
+        try
+            Stack.run (fun () -> Runner(program, Work(program, settings, recall, onEvent, cancellation)).Run())
+        finally
+            program.Effects.Clear()
+            program.Effects.AddRange later
+
     /// The program and what is in sight, for the language services.
     member internal _.State =
         let struct (program, checker, _) = state
@@ -249,6 +275,7 @@ type Evaluator(options: EvaluatorOptions) =
 
     interface IDisposable with
         member _.Dispose() =
+            closeFSharp ()
             let struct (program, _, _) = state
             (program :> IDisposable).Dispose()
 

@@ -16,6 +16,8 @@ let private optionsOf (request: Request) =
     { EvaluatorOptions.Default with
         Permissions = request.Permissions
         Settings = request.Settings
+        // Named inside the function only, so that the F# compiler is loaded when a text holds F# and not before.
+        FSharp = Some(fun () -> Tva.Scripting.FSharpHosts.create ())
         Run =
             { Memory = defaultArg request.Memory defaults.Memory
               Threads = defaultArg request.Threads defaults.Threads

@@ -51,6 +51,9 @@ type LanguageService(evaluator: Evaluator) =
         let solve = program.Solve
         // Whoever types must not wait for a pass over files.
         program.Solve <- fun _ -> raise (OperationCanceledException())
+        // Nor does F# run because somebody types.
+        let fsharp = program.FSharp
+        program.FSharp <- fun () -> raise (OperationCanceledException())
         try
             try
                 Stack.run (fun () ->
@@ -64,6 +67,7 @@ type LanguageService(evaluator: Evaluator) =
             | :? UnauthorizedAccessException -> None
         finally
             program.Solve <- solve
+            program.FSharp <- fsharp
             undo ()
 
     let value folder (before: string) (expression: string) (work: Program -> Value -> 'a) : 'a option =

@@ -40,7 +40,7 @@ type Checker(program: Program, settings: Map<string, string>) =
             if recursive then
                 report (Diagnostics.recursion d.Name.Text d.Name.Span)
             let inner = expressions.Context(ctx.Folder, true, scope)
-            let value = expressions.Eval(inner, d.Body)
+            let value = expressions.Body(inner, d)
             fits inner $"the result of `{d.Name.Text}`" d.Body.Span (kindOfName d.Result) value |> ignore
         let recursive = Trees.calls d.Name.Text d.Body && not (names.ContainsKey d.Name.Text)
         // A call of itself has been reported; at calls of it nothing more is to be said.
@@ -149,7 +149,7 @@ type Checker(program: Program, settings: Map<string, string>) =
             | v ->
                 names <- names.Add("it", v)
                 program.Do(Effect.Show([ Some(program.TextOf e.Span), v ], s.Span))
-        | FSharpDefinitions _ -> expressions.FSharp(s.Span) |> ignore
+        | FSharpDefinitions code -> expressions.Define(code, s.Span)
         | ErrorStatement -> ()
 
     member private this.CheckAs(source: SourceText, isPrelude) =
@@ -173,6 +173,11 @@ type Checker(program: Program, settings: Map<string, string>) =
         for name in settings |> Map.toSeq |> Seq.map fst do
             if not (parameters.Contains name) then
                 report (Diagnostics.unknownSet name parameters)
+
+    /// The value of a tree in sight of the names so far and of these.
+    member _.Evaluate(folder: string, more: (string * Value) list, e: Expr) : Value =
+        let scope = (names, more) ||> List.fold (fun (scope: Scope) (name, value) -> scope.Add(name, value))
+        expressions.Eval(expressions.Context(folder, false, scope), e)
 
     /// What is in sight, for completion.
     member _.Names = names

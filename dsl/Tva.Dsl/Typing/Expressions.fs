@@ -16,6 +16,7 @@ type Expressions(program: Program) =
     /// More values than anybody sweeps, and few enough to hold.
     let mostValues = 100_000
     let mutable depth = 0
+    let fsharp = FSharpPieces program
 
     let report d = program.Report d
     let unknown = Value.Unknown Kind.Any
@@ -108,15 +109,17 @@ type Expressions(program: Program) =
             let left = this.Eval(ctx, a)
             Arithmetic.binary ctx op e.Span left (this.Eval(ctx, b))
         | ExprNode.Range(first, last, by) -> this.Range(ctx, first, last, by)
-        | ExprNode.FSharp _ -> this.FSharp(e.Span)
+        | ExprNode.FSharp code -> fsharp.Value(ctx, code, e.Span)
         | ExprNode.Error -> unknown
 
-    member _.FSharp(span) =
-        if not program.Permissions.FSharp then
-            report (Diagnostics.needsPermission "F# inside a script" "--allow-fsharp" span)
-        else
-            report (Diagnostics.notInThisBuild "fs" "F# inside scripts is part of the language, but this build has no F# compiler" span)
-        unknown
+    /// The body of a `def`: an F# function there is an operator on its parameters.
+    member this.Body(ctx: Context, d: Definition) : Value =
+        match d.Body.Node with
+        | ExprNode.FSharp code when not d.Params.IsEmpty -> fsharp.Function(ctx, code, d, d.Body.Span)
+        | _ -> this.Eval(ctx, d.Body)
+
+    /// `fs """..."""` as a statement.
+    member _.Define(code: Ident, span: Span) = fsharp.Define(code.Text, span)
 
     member private _.Name(ctx, name, span) =
         match ctx.Names.TryFind name with
@@ -297,7 +300,7 @@ type Expressions(program: Program) =
                 let result = kindOfName d.Result
                 if not ok then Value.Unknown result
                 else
-                    let value = this.Eval({ ctx with Names = scope }, d.Body)
+                    let value = this.Body({ ctx with Names = scope }, d)
                     if fits ctx $"the result of `{d.Name.Text}`" d.Body.Span result value then value else Value.Unknown result
             finally
                 depth <- depth - 1

@@ -4,6 +4,7 @@ namespace Tva.Dsl.Typing
 open System
 open System.Collections.Generic
 open System.IO
+open System.Threading
 open Tva.Core
 open Tva.Core.Bases
 open Tva.Core.Checkpoints
@@ -243,6 +244,13 @@ type Program(permissions: Permissions) =
 
     /// Makes the numbers of a basis known now, from its Gram matrix; set by whoever can run a pass.
     member val Solve: int -> SolvedBasis = (fun _ -> invalidOp "nothing here can run a pass") with get, set
+
+    /// The F# compiler, where the host has one; asked for the first time a text holds F#.
+    member val FSharp: unit -> IFSharpHost option = (fun () -> None) with get, set
+    /// What stops F# that runs while a text is checked.
+    member val Stopping: unit -> CancellationToken = (fun () -> CancellationToken.None) with get, set
+    /// Hears what that F# prints.
+    member val HearFSharp: string -> unit = ignore with get, set
 
     /// The families that a task vector was taken from by name, so that it can be looked at in their bases.
     member _.Homes(node: Node) =
