@@ -135,6 +135,18 @@ let ``models that don't meet stay as they are`` () =
     Assert.Empty(notes ran)
 
 [<Fact>]
+let ``a stack made before its model met another is what it was`` () =
+    use temp = new TempFolder()
+    folder temp "a" tied one None
+    folder temp "b" untied two (Some three)
+    runOk temp.Path "a = model(\"a\")\ns = stack(a, a)\nm = 0.5 * a + 0.5 * model(\"b\")\nt = stack(a, m)\ns |> save(\"s.safetensors\")\nt |> save(\"t.safetensors\")" |> ignore
+    let s, t = read (temp.File "s.safetensors"), read (temp.File "t.safetensors")
+    Assert.False(s.ContainsKey "lm_head.weight")
+    Assert.Equal<float[]>(Array.ofList one, t["lm_head.weight"])
+    Assert.Equal<float[]>([| 11.0; 1.0 |], s["model.layers.1.mlp.weight"])
+    Assert.Equal<float[]>([| 11.5; 1.0 |], t["model.layers.1.mlp.weight"])
+
+[<Fact>]
 let ``a configuration that is no JSON is a fault where it is asked`` () =
     use temp = new TempFolder()
     folder temp "a" "{ no" one None

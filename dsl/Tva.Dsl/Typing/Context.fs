@@ -169,11 +169,11 @@ module Context =
         | s, None -> s
         | Some x, Some y ->
             let p = ctx.Program
-            p.Untie(x.Reference, y.Reference)
-            p.Untie(y.Reference, x.Reference)
+            Vocabularies.untie p x.Reference y.Reference
+            Vocabularies.untie p y.Reference x.Reference
             let missing, extra, reshaped = p.Mismatches(x.Reference, y.Reference)
             if not (missing.IsEmpty && extra.IsEmpty && reshaped.IsEmpty) then
-                let help = if missing.IsEmpty && extra.IsEmpty && p.DiffersByRows(x.Reference, y.Reference) then Some Diagnostics.byTokenHelp else None
+                let help = if missing.IsEmpty && extra.IsEmpty && Vocabularies.differByRows p x.Reference y.Reference then Some Diagnostics.byTokenHelp else None
                 report ctx (Diagnostics.mismatch p.Sources[x.Reference].Path p.Sources[y.Reference].Path missing extra reshaped help span)
             match weightOf ctx a, weightOf ctx b with
             | Weight.Delta, Weight.Model -> Some y

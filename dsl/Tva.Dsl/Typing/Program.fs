@@ -10,7 +10,6 @@ open Tva.Core.Bases
 open Tva.Core.Checkpoints
 open Tva.Core.Execution
 open Tva.Core.Tensors
-open Tva.Core.Vocabulary
 open Tva.Dsl
 open Tva.Dsl.Graph
 
@@ -77,6 +76,8 @@ type StackView =
       Of: int
       /// The layers of that source that become the stack's 0, 1, ...
       Layers: int list
+      /// How many tensors the source had: it may list others later.
+      Tensors: int
       /// Stack and part where the source has tensors that are copied: those must agree among the sources of a part, not of different ones.
       Part: struct (int * int) option }
 
@@ -118,7 +119,6 @@ type Program(permissions: Permissions) =
     let stacks = Dictionary<int, StackDefinition>()
     let stackKeys = Dictionary<string, int>()
     let views = Dictionary<int, StackView>()
-    let rows = Dictionary<struct (int * int), int>()
     let notes = List<string>()
     /// What sources have shown before they listed other tensors.
     let shown = List<Checkpoint>()
@@ -318,38 +318,19 @@ type Program(permissions: Permissions) =
         | i -> i
 
     /// Lists other tensors for a source from now on, for every expression over it. What is shown by the old list stays open.
-    member private _.Relist(source: int, checkpoint: Checkpoint) =
+    member p.Relist(source: int, checkpoint: Checkpoint) =
         shown.Add sources[source].Checkpoint
         sources[source] <- { sources[source] with Checkpoint = checkpoint }
-        for pair in List.ofSeq compatible.Keys do
-            let struct (a, b) = pair
-            if a = source || b = source then
-                compatible.Remove pair |> ignore
+        let forget (pairs: Dictionary<struct (int * int), 'a>) =
+            for pair in List.ofSeq pairs.Keys do
+                let struct (a, b) = pair
+                if a = source || b = source then
+                    pairs.Remove pair |> ignore
+        forget compatible
+        forget p.RowsByToken
 
-    /// An output layer that its configuration ties to the embedding is listed once, where both copies are the same; where they are not, says so.
-    member p.TieOnce(source: int, span: Span) =
-        let checkpoint = sources[source].Checkpoint
-        match TiedWeights.Repeated checkpoint with
-        | null -> ()
-        | tie when TiedWeights.AreEqual(checkpoint, tie) ->
-            p.Relist(source, TiedWeights.Without(checkpoint, tie))
-            p.Note $"{sources[source].Path}: {tie.Head} is the same as {tie.Embedding.Name}, to which its config.json ties it, and is left out"
-        | tie -> p.Report(Diagnostics.tiedDiffer sources[source].Path tie.Head tie.Embedding.Name span)
-
-    /// Where one source has an output layer of its own and the other's is its embedding, gives the other that, too.
-    member p.Untie(has: int, lacks: int) =
-        let other = sources[lacks].Checkpoint
-        let heads = sources[has].Checkpoint.Tensors |> Seq.filter (fun t -> TiedWeights.IsHead t.Name && isNull (box (other.Find t.Name))) |> List.ofSeq
-        try
-            for head in heads do
-                match TiedWeights.Missing(other, head.Name, head.Shape) with
-                | null -> ()
-                | tie ->
-                    p.Relist(lacks, TiedWeights.With(other, tie))
-                    p.Note
-                        ($"{sources[lacks].Path}: {head.Name} is {tie.Embedding.Name}, to which its config.json ties it; {sources[has].Path} has one of its own, "
-                         + "so what is saved has one, too, and needs \"tie_word_embeddings\": false in its config.json")
-        with :? FaultException as e -> p.Report(Diagnostics.cannotOpen e.Message Span.None)
+    /// Sources with the rows of another, by both.
+    member val RowsByToken = Dictionary<struct (int * int), int>() with get
 
     /// Takes a checkpoint in that somebody else has opened.
     member _.Add(checkpoint: Checkpoint, shown: string) =
@@ -400,35 +381,6 @@ type Program(permissions: Permissions) =
             stackKeys[key] <- i
             stacks[i] <- { Layers = layers; Rebuilt = Dictionary() }
             models.Add i |> ignore
-            i
-
-    /// Whether the two fit but for the number of rows of some tensors, and both have a tokenizer that would tell the rows apart.
-    member _.DiffersByRows(a: int, b: int) =
-        let ca, cb = sources[a].Checkpoint, sources[b].Checkpoint
-        let tail (t: TensorInfo) = t.Shape.Dims |> Seq.skip (min 1 t.Shape.Dims.Count) |> List.ofSeq
-        (ca.Tensors |> Seq.forall (fun t ->
-            match cb.Find t.Name with
-            | null -> false
-            | u -> t.Shape.Equals u.Shape || (t.Shape.Dims.Count = u.Shape.Dims.Count && t.Shape.Dims.Count > 0 && t.DType.IsFloating() && u.DType.IsFloating() && tail t = tail u)))
-        && Tokenizer.IsIn(Tokenizer.FolderOf ca)
-        && Tokenizer.IsIn(Tokenizer.FolderOf cb)
-
-    /// The source with the rows that the base has, by their tokens.
-    member p.ByToken(source: int, origin: int, isVector: bool) =
-        match rows.TryGetValue(struct (source, origin)) with
-        | true, i -> i
-        | _ ->
-            let a, b = sources[origin], sources[source]
-            let map = VocabularyMap.Between(a.Checkpoint, b.Checkpoint)
-            sources.Add { Checkpoint = map.View(a.Checkpoint, b.Checkpoint, isVector); Path = b.Path }
-            let i = sources.Count - 1
-            rows[struct (source, origin)] <- i
-            p.Note(
-                $"{b.Path}: rows by token in {Suggest.listing map.Tensors}: {map.Shared} tokens of both, {map.Moved} of them in other rows"
-                + (if map.Dropped.Count = 0 then "" else $"; {map.Dropped.Count} that {a.Path} lacks dropped ({Suggest.tokens map.Dropped})")
-                + (if map.Kept.Count = 0 then "" else $"; {map.Kept.Count} that only {a.Path} has unchanged ({Suggest.tokens map.Kept})")
-                + (if map.Padding = 0 then "" else $"; {map.Padding} rows without a token unchanged")
-            )
             i
 
     /// Keeps something worth knowing for whoever runs the program.

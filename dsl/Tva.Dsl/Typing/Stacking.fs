@@ -47,7 +47,7 @@ module Stacking =
         let layers = program.Stacks[part.Stack].Layers
         let checkpoint = program.Sources[source].Checkpoint
         let copies = checkpoint.Tensors |> Seq.exists (fun t -> not (t.DType.IsFloating()))
-        program.View({ Of = source; Layers = layers; Part = (if copies then Some(struct (part.Stack, part.Number)) else None) }, fun () ->
+        program.View({ Of = source; Layers = layers; Tensors = checkpoint.Tensors.Count; Part = (if copies then Some(struct (part.Stack, part.Number)) else None) }, fun () ->
             let shown = HashSet(part.Renamed |> List.map snd)
             let byLayer = checkpoint.Tensors |> Seq.groupBy _.Layer |> Seq.map (fun (layer, ts) -> layer, Array.ofSeq ts) |> dict
             let at layer = match byLayer.TryGetValue layer with | true, ts -> ts | _ -> [||]

@@ -38,7 +38,7 @@ let private openSource (ctx: Context) span (path: string) =
             let known = ctx.Program.Sources.Count
             let i = ctx.Program.Open(AdapterLayout.FileOf(full ctx path), path)
             if i = known then
-                ctx.Program.TieOnce(i, span)
+                Vocabularies.tieOnce ctx.Program i span
             Some i
     with :? FaultException as e ->
         report ctx (Diagnostics.cannotOpen e.Message span)
@@ -119,7 +119,7 @@ let private byToken (ctx: Context) span (path: string) (b: TensorValue) (set: Te
     elif source = set.Reference then Some source
     else
         try
-            Some(p.ByToken(source, set.Reference, isVector p source))
+            Some(Vocabularies.byToken p source set.Reference (isVector p source))
         with :? FaultException as e ->
             report ctx (Diagnostics.cannotOpen e.Message span)
             None
@@ -130,9 +130,9 @@ let private deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing 
     | Some i, Some set when AdapterLayout.IsAdapter ctx.Program.Sources[i].Checkpoint -> adapter ctx span path set i extra
     | Some i, Some set ->
         let p = ctx.Program
-        p.Untie(set.Reference, i)
+        Vocabularies.untie p set.Reference i
         if extra <> "drop" then
-            p.Untie(i, set.Reference)
+            Vocabularies.untie p i set.Reference
         match (if vocabulary = "by-token" then byToken ctx span path b set i else Some i) with
         | None -> None
         | Some i ->
@@ -158,7 +158,7 @@ let private deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing 
             Some { Node = node; Weight = number ctx 0.0; Set = Some set }
         else
             let help =
-                if gone'.IsEmpty && more'.IsEmpty && p.DiffersByRows(set.Reference, i) then Diagnostics.byTokenHelp
+                if gone'.IsEmpty && more'.IsEmpty && Vocabularies.differByRows p set.Reference i then Diagnostics.byTokenHelp
                 else "`delta(path, base, missing = \"zero\", extra = \"drop\")` says otherwise; shapes must agree"
             report ctx (Diagnostics.mismatch p.Sources[set.Reference].Path path gone' more' reshaped (Some help) span)
             None

@@ -133,7 +133,7 @@ let private build (ctx: Context) (call: Call) (parts: Part list) (outside: Tenso
                   | _ -> () ])
     let others = [ for t in p.SetTensors outsideSet do if t.Layer < 0 then t, t.Name ]
     let key =
-        let of' (set: TensorSet) (layers: int list) = $"{set.Reference} {set.DType} " + String.Join(",", layers)
+        let of' (set: TensorSet) (layers: int list) = $"{set.Reference} {(p.SetTensors set).Count} {set.DType} " + String.Join(",", layers)
         String.Join("|", [ for part in parts -> of' part.Set part.Layers ] @ [ of' outsideSet [] ])
     let text = p.TextOf call.Span
     let shown = if text.Length > 60 then text.Substring(0, 57) + "..." else text

@@ -1,0 +1,62 @@
+/// Tensors over the vocabulary: from what config.json and tokenizer.json say of two sources to sources that list them alike.
+module Tva.Dsl.Typing.Vocabularies
+
+open Tva.Core
+open Tva.Core.Checkpoints
+open Tva.Core.Tensors
+open Tva.Core.Vocabulary
+open Tva.Dsl
+
+/// An output layer that its configuration ties to the embedding is listed once, where both copies are the same; where they are not, says so.
+let tieOnce (p: Program) (source: int) span =
+    let s = p.Sources[source]
+    match TiedWeights.Repeated s.Checkpoint with
+    | null -> ()
+    | tie when TiedWeights.AreEqual(s.Checkpoint, tie) ->
+        p.Relist(source, TiedWeights.Without(s.Checkpoint, tie))
+        p.Note $"{s.Path}: {tie.Head} is the same as {tie.Embedding.Name}, to which its config.json ties it, and is left out"
+    | tie -> p.Report(Diagnostics.tiedDiffer s.Path tie.Head tie.Embedding.Name span)
+
+/// Where one source has an output layer of its own and the other's is its embedding, gives the other that, too.
+let untie (p: Program) (has: int) (lacks: int) =
+    let heads = p.Tensors has |> Seq.filter (fun t -> TiedWeights.IsHead t.Name && isNull (box (p.Sources[lacks].Checkpoint.Find t.Name))) |> List.ofSeq
+    try
+        for head in heads do
+            let s = p.Sources[lacks]
+            match TiedWeights.Missing(s.Checkpoint, head.Name, head.Shape) with
+            | null -> ()
+            | tie ->
+                p.Relist(lacks, TiedWeights.With(s.Checkpoint, tie))
+                p.Note
+                    ($"{s.Path}: {head.Name} is {tie.Embedding.Name}, to which its config.json ties it; {p.Sources[has].Path} has one of its own, "
+                     + "so what is saved has one, too, and needs \"tie_word_embeddings\": false in its config.json")
+    with :? FaultException as e -> p.Report(Diagnostics.cannotOpen e.Message Span.None)
+
+/// Whether the two fit but for the number of rows of some tensors, and both have a tokenizer that would tell the rows apart.
+let differByRows (p: Program) (a: int) (b: int) =
+    let ca, cb = p.Sources[a].Checkpoint, p.Sources[b].Checkpoint
+    let row (t: TensorInfo) = t.DType.IsFloating(), List.ofSeq t.Shape.Dims |> List.skip (min 1 t.Shape.Dims.Count)
+    let fits (t: TensorInfo) =
+        match cb.Find t.Name with
+        | null -> false
+        | u -> t.Shape.Equals u.Shape || (t.Shape.Dims.Count > 0 && t.Shape.Dims.Count = u.Shape.Dims.Count && row t = row u)
+    Seq.forall fits ca.Tensors && Tokenizer.IsIn(Tokenizer.FolderOf ca) && Tokenizer.IsIn(Tokenizer.FolderOf cb)
+
+/// The source with the rows that the base has, by their tokens; a note says what that drops and leaves.
+let byToken (p: Program) (source: int) (origin: int) (isVector: bool) =
+    match p.RowsByToken.TryGetValue(struct (source, origin)) with
+    | true, i -> i
+    | _ ->
+        let a, b = p.Sources[origin], p.Sources[source]
+        let map = VocabularyMap.Between(a.Checkpoint, b.Checkpoint)
+        p.Sources.Add { Checkpoint = map.View(a.Checkpoint, b.Checkpoint, isVector); Path = b.Path }
+        let i = p.Sources.Count - 1
+        p.RowsByToken[struct (source, origin)] <- i
+        let some (tokens: string seq) what = if Seq.isEmpty tokens then "" else $"; {Seq.length tokens} {what} ({Suggest.tokens tokens})"
+        p.Note(
+            $"{b.Path}: rows by token in {Suggest.listing map.Tensors}: {map.Shared} tokens of both, {map.Moved} of them in other rows"
+            + some map.Dropped $"that {a.Path} lacks dropped"
+            + some map.Kept $"that only {a.Path} has unchanged"
+            + (if map.Padding = 0 then "" else $"; {map.Padding} rows without a token unchanged")
+        )
+        i
