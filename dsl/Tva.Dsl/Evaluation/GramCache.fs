@@ -21,27 +21,8 @@ module GramCache =
         let b = StringBuilder()
         let place = Dictionary<int, int>()
         let nodes = reachable dots
-        let text (n: Node) =
-            match n.Op with
-            | Const v -> Some(v.ToString("R", CultureInfo.InvariantCulture))
-            | Source i -> Some("file " + program.Sources[i].Checkpoint.Fingerprint)
-            | Apply op -> Some(OpTable.All[op].Name)
-            | Linear -> Some "sum"
-            | Restrict s -> Some("restrict " + TensorScope.text s)
-            | Choose scopes -> Some("choose " + String.Join(", ", scopes |> List.map TensorScope.text))
-            | Ramp -> Some "ramp"
-            | Numel e -> Some $"numel {e}"
-            | Reduce(kind, e) -> Some $"{kind} {e}"
-            | Keep -> Some "keep"
-            | Drop None -> Some "drop"
-            | Matrix kind -> Some $"matrix {kind}"
-            | Rank e -> Some $"rank {e}"
-            | Drop(Some _)
-            | Late _
-            | Given _
-            | Carried _
-            | Loop _ -> None
-        let texts = nodes |> Seq.map text |> Array.ofSeq
+        let file i = "file " + program.Sources[i].Checkpoint.Fingerprint
+        let texts = nodes |> Seq.map (meaning file) |> Array.ofSeq
         if texts |> Array.exists Option.isNone then None
         else
             nodes |> Seq.iteri (fun i n ->

@@ -68,22 +68,7 @@ type Recall(program: Program, memory: Remembered) =
         | true, k -> k
         | _ ->
             let args = n.Args |> Array.map key
-            let own =
-                match n.Op with
-                | Const v -> Some(text v)
-                | Source i when i >= 0 -> Some("file " + file i)
-                | Apply op -> Some(OpTable.All[op].Name)
-                | Linear -> Some "sum"
-                | Restrict s -> Some("restrict " + TensorScope.text s)
-                | Choose scopes -> Some("choose " + String.Join(", ", scopes |> List.map TensorScope.text))
-                | Ramp -> Some "ramp"
-                | Numel e -> Some $"numel {e}"
-                | Reduce(kind, e) -> Some $"{kind} {e}"
-                | Keep -> Some "keep"
-                | Drop -> Some "drop"
-                | Source _
-                | Late _
-                | Given _ -> None
+            let own = meaning (fun i -> "file " + file i) n
             let k =
                 if own.IsNone || args |> Array.exists Option.isNone then None
                 else

@@ -141,6 +141,29 @@ module NodePatterns =
     /// What a pass over the data finds out before others can use it.
     let isFound (n: Node) = n.Op.IsReduce || n.Op.IsMatrix
 
+    /// What a node does with its arguments as a text that means the same in any graph, given texts for sources; nothing where that can't be said.
+    let meaning (file: int -> string) (n: Node) : string option =
+        match n.Op with
+        | Const v -> Some(v.ToString("R", Globalization.CultureInfo.InvariantCulture))
+        | Source i when i >= 0 -> Some(file i)
+        | Apply op -> Some(OpTable.All[op].Name)
+        | Linear -> Some "sum"
+        | Restrict s -> Some("restrict " + TensorScope.text s)
+        | Choose scopes -> Some("choose " + String.Join(", ", scopes |> List.map TensorScope.text))
+        | Ramp -> Some "ramp"
+        | Numel e -> Some $"numel {e}"
+        | Reduce(kind, e) -> Some $"{kind} {e}"
+        | Keep -> Some "keep"
+        | Drop None -> Some "drop"
+        | Matrix kind -> Some $"matrix {kind}"
+        | Rank e -> Some $"rank {e}"
+        | Drop(Some _)
+        | Source _
+        | Late _
+        | Given _
+        | Carried _
+        | Loop _ -> None
+
     /// The (coefficient, term) pairs of a Linear node.
     let pairs (n: Node) = [ for i in 0..2 .. n.Args.Length - 1 -> n.Args[i], n.Args[i + 1] ]
 
