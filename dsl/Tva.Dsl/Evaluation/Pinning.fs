@@ -30,17 +30,17 @@ let private sourcesOf (value: Value) : int list =
     |> Seq.distinct
     |> List.ofSeq
 
-let private load (program: Program) (settings: RunSettings) (sources: int list) (onEvent: Event -> unit) (cancellation: CancellationToken) : string list =
+let private load (program: Program) (settings: RunSettings) (sources: int list) (onEvent: Event -> unit) (cancellation: CancellationToken) =
     let isPinned i = program.Sources[i].Checkpoint :? PinnedCheckpoint
     let missing = sources |> List.filter (isPinned >> not)
     let held = program.Sources |> Seq.sumBy (fun s -> match s.Checkpoint with :? PinnedCheckpoint as c -> c.Held | _ -> 0L)
     let wanted = missing |> List.sumBy (fun i -> PinnedCheckpoint.BytesFor program.Sources[i].Checkpoint)
     if held + wanted + room > settings.Memory then
         let size (n: int64) = Sizes.Text n
-        raise (
-            FaultException
-                $"{size wanted} to pin, {size held} pinned already and {size room} to compute with are more than the memory of {size settings.Memory}; :set memory {size (held + wanted + room)}, or pin less"
-        )
+        let sum = $"{size wanted} to pin, {size held} pinned already and {size room} to compute with"
+        // Whole MiB, rounded up: a size that can be set.
+        let enough = (held + wanted + room + (1L <<< 20) - 1L) >>> 20
+        raise (FaultException $"{sum} are more than the memory of {size settings.Memory}; :set memory {enough}MiB, or pin less")
     for i in missing do
         let s = program.Sources[i]
         let watch = Stopwatch.StartNew()
