@@ -147,16 +147,14 @@ let private device (s: Session) (_: string) =
     say s $"cpu: {vectors}, {settings.Threads} threads, memory {Tensors.Sizes.Text settings.Memory}{pins}"
     true
 
-/// The one place where the F# prompt comes in.
-let mutable enterFSharp: Session -> unit =
-    fun s -> s.Host.Say "tva: F# is not in this build"
-
+/// The one place where the F# prompt comes in: it is given the session and comes back from it.
 let private fsharp (s: Session) (_: string) =
-    enterFSharp s
+    s.Host.Say "tva: F# is not in this build"
     true
 
 let private pin (s: Session) (text: string) =
     s.Guard(fun report cancel ->
+        s.Evaluator.Watch((fun event -> report.Event event), cancel)
         match s.Evaluator.Pin(s.Host.Folder, text, (fun event -> report.Event event), cancel) with
         | Ok pinned ->
             report.Result(String.Join("\n", pinned))
