@@ -279,7 +279,7 @@ module Help =
              fst (Parser.parse source)
              |> List.choose (fun s ->
                  match s.Node with
-                 | Def d ->
+                 | Def d when not (d.Name.Text.StartsWith '_') ->
                      let lines = d.Doc.Split('\n') |> List.ofArray
                      let isExample (l: string) = l.StartsWith "example:"
                      Some
@@ -291,7 +291,7 @@ module Help =
                            Derived = true }
                  | _ -> None))
 
-    /// Every function: built-in ones, then those of the prelude.
+    /// Every function: built-in ones, then those of the prelude but for parts of others.
     let entries =
         lazy
             ((Builtins.Table.all

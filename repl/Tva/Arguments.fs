@@ -19,6 +19,8 @@ type Flag =
     | No_Cache
     | Dry_Run
     | Norms
+    | [<AltCommandLine("-o"); EqualsAssignmentOrSpaced>] Out of file: string
+    | Force
     | Json
     | Version
 
@@ -36,6 +38,8 @@ type Flag =
             | No_Cache -> "neither use nor leave Gram matrices beside families"
             | Dry_Run -> "check and plan, but write nothing"
             | Norms -> "inspect: add the norm of each floating tensor"
+            | Out _ -> "import: write the script to a file instead of stdout"
+            | Force -> "import: write over a file that is there"
             | Json -> "print results and diagnostics as JSON, one object a line"
             | Version -> "print the version"
 
@@ -51,6 +55,8 @@ type Task =
     | Plan of script: string
     | Inspect of path: string
     | Ops of name: string option
+    /// A configuration of another tool; `-` is the standard input.
+    | Import of config: string
 
 type Request =
     { Task: Task
@@ -62,6 +68,8 @@ type Request =
       NoCache: bool
       DryRun: bool
       Norms: bool
+      Out: string option
+      Force: bool
       Json: bool }
 
 /// Name, what it takes and what it does, as the help lists them.
@@ -71,6 +79,7 @@ let commands =
       "check", "SCRIPT", "reports every mistake that the text and the headers can tell; computes nothing"
       "plan", "SCRIPT", "prints what would be done: passes, kernels, bytes read and written"
       "inspect", "PATH", "lists a checkpoint's tensors: a file, an index of shards or a folder"
+      "import", "CONFIG", "turns a mergekit configuration into a script"
       "ops", "[NAME]", "lists the functions, or tells all about one" ]
 
 exception private Wrong of string
@@ -158,6 +167,7 @@ let private task (words: string list) (literal: string list) =
     | "check" :: rest -> one "check" "script" Task.Check rest
     | "plan" :: rest -> one "plan" "script" Task.Plan rest
     | "inspect" :: rest -> one "inspect" "checkpoint" Task.Inspect rest
+    | "import" :: rest -> one "import" "configuration" Task.Import rest
     | [ "ops" ] -> Task.Ops None
     | "ops" :: rest -> one "ops" "function" (Some >> Task.Ops) rest
     | [ "-" ] -> Task.Run "-"
@@ -185,6 +195,8 @@ let private nothing =
       NoCache = false
       DryRun = false
       Norms = false
+      Out = None
+      Force = false
       Json = false }
 
 let private parseWords (argv: string[]) : Result<Request, string> =
@@ -211,6 +223,8 @@ let private parseWords (argv: string[]) : Result<Request, string> =
             | No_Cache -> request <- { request with NoCache = true }
             | Dry_Run -> request <- { request with DryRun = true }
             | Norms -> request <- { request with Norms = true }
+            | Out file -> request <- { request with Out = Some file }
+            | Force -> request <- { request with Force = true }
             | Json -> request <- { request with Json = true }
             | Version -> version <- true
         if parsed.IsUsageRequested then Ok { request with Task = Task.Help }
@@ -218,6 +232,8 @@ let private parseWords (argv: string[]) : Result<Request, string> =
         else
             let task = task (List.ofSeq words) literal
             if request.Norms && not task.IsInspect then wrong "--norms is an option of tva inspect"
+            if (request.Out.IsSome || request.Force) && not task.IsImport then
+                wrong $"""{if request.Out.IsSome then "--out" else "--force"} is an option of tva import"""
             Ok { request with Task = task }
     with
     | Wrong message -> Result.Error message

@@ -82,6 +82,7 @@ let private perform (host: Host) (report: Report) (request: Request) =
     | Task.Eval text -> evaluate host report request run { Name = "<eval>"; Folder = host.Folder; Text = text }
     | Task.Inspect path -> Inspect.run host report (optionsOf request) path request.Norms
     | Task.Ops name -> Ops.run report name
+    | Task.Import config -> Import.Command.run host report config request.Out request.Force request.Strict
 
 /// Does what the words say and returns the exit status; throws nothing.
 let main (host: Host) (argv: string[]) : int =

@@ -71,6 +71,7 @@ type Report(host: Host, asJson: bool) =
             | Event.Shown(_, items) ->
                 progress.Clear()
                 result (Format.items items)
+            | Event.Truncated(_, modules) -> say (Format.truncated modules)
             | Event.Noted message -> say (Format.printable message)
             | Event.Warned message -> say $"""{yellow "warning:"} {Format.printable message}"""
             | Event.Started what -> progress.Started what

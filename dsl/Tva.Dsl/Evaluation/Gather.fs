@@ -43,7 +43,7 @@ let card (program: Program) (ctx: Context) (t: TensorValue) =
         let tensors = program.SetTensors set
         let dtypes = tensors |> Seq.map (fun i -> i.DType.Name()) |> Seq.distinct
         let simplified = Passes.simplify program.Graph t.Node
-        let sources = reachable [ simplified ] |> Seq.choose (fun n -> match n.Op with Op.Source i -> Some i | _ -> None) |> List.ofSeq
+        let sources = reachable [ simplified ] |> Seq.choose (fun n -> match n.Op with Op.Source i -> Some(program.Original i) | _ -> None) |> Seq.distinct |> List.ofSeq
         let shown = sources |> List.truncate 3 |> List.map (fun i -> program.Sources[i].Path)
         let from = String.Join(", ", shown) + (if sources.Length > 3 then $" and {sources.Length - 3} more" else "")
         Shown.Card(

@@ -14,7 +14,8 @@ open Tva.Dsl.Typing
 /// What a run needs at least beside what is pinned.
 let private room = 64L <<< 20
 
-let private sourcesOf (value: Value) : int list =
+/// What it reads, but for low-rank adapters: their factors are small, and what is known of them is not of a checkpoint held in full.
+let private sourcesOf (program: Program) (value: Value) : int list =
     let rec nodes value =
         match value with
         | Value.Tensor t -> [ t.Node ]
@@ -26,7 +27,7 @@ let private sourcesOf (value: Value) : int list =
         | Value.Named items -> items |> List.collect (snd >> nodes)
         | _ -> []
     reachable (nodes value)
-    |> Seq.choose (fun n -> match n.Op with Op.Source i when i >= 0 -> Some i | _ -> None)
+    |> Seq.choose (fun n -> match n.Op with Op.Source i when i >= 0 && not (program.IsLowRank i) -> Some i | _ -> None)
     |> Seq.distinct
     |> List.ofSeq
 
@@ -57,7 +58,7 @@ let private load (program: Program) (settings: RunSettings) (sources: int list) 
 
 /// Pins what a value reads; a line for each source.
 let pin (program: Program) (settings: RunSettings) (value: Value) onEvent cancellation : string list =
-    match sourcesOf value with
+    match sourcesOf program value with
     | [] -> raise (FaultException "it reads no checkpoint, so there is nothing to pin")
     | sources -> load program settings sources onEvent cancellation
 
