@@ -44,6 +44,10 @@ type Evaluator(options: EvaluatorOptions) =
     let mutable listener: Action<Event> option = None
     let mutable stopping = CancellationToken.None
 
+    /// Bytes that pinned checkpoints hold; they count.
+    let mutable held = 0L
+    let settingsLeft () = { settings with Memory = max 1L (settings.Memory - held) }
+
     let notify (e: Event) = listener |> Option.iter (fun (listen: Action<Event>) -> listen.Invoke e)
 
     let mutable fsharp: Lazy<IFSharpHost> option = None
@@ -67,7 +71,7 @@ type Evaluator(options: EvaluatorOptions) =
         // A basis whose number of atoms depends on data is solved while its text is checked.
         program.Solve <-
             fun number ->
-                BasisWork(program, Work(program, settings, recall, notify, stopping), fun _ _ -> None).Solve [ number ]
+                BasisWork(program, Work(program, settingsLeft (), recall, notify, stopping), fun _ _ -> None).Solve [ number ]
                 program.Solved[number]
         struct (program, checker, recall)
 
@@ -111,10 +115,7 @@ type Evaluator(options: EvaluatorOptions) =
               | :? PinnedCheckpoint as c -> c
               | _ -> () ]
 
-    let heldBytes () = pinned () |> List.sumBy _.Held
-
-    /// What runs may take of the memory: what is pinned counts.
-    let settingsLeft () = { settings with Memory = max 1L (settings.Memory - heldBytes ()) }
+    let count () = held <- pinned () |> List.sumBy _.Held
 
     let undoWaiting () =
         back |> Option.iter (fun undo -> undo ())
@@ -133,7 +134,7 @@ type Evaluator(options: EvaluatorOptions) =
         let changed = [ for s in program.Sources do if stamps.TryFind s.Checkpoint.Path |> Option.exists ((<>) (Remembered.Stamp s.Checkpoint)) then s.Path ]
         if not changed.IsEmpty && waiting.Count = 0 then
             let printed = List.ofSeq program.Printed
-            let held = pinned () |> List.map _.Path
+            let wanted = pinned () |> List.map _.Path
             (program :> IDisposable).Dispose()
             stamps <- Map.empty
             state <- start ()
@@ -152,8 +153,12 @@ type Evaluator(options: EvaluatorOptions) =
             failed <- false
             note ()
             let struct (program, _, _) = state
-            if not held.IsEmpty then
-                Pinning.again program settings held notify stopping
+            held <- 0L
+            if not wanted.IsEmpty then
+                try
+                    Pinning.again program settings wanted notify stopping
+                finally
+                    count ()
             notify (Event.Noted $"changed on disk, so opened again: {Suggest.listing changed}")
 
     /// Checking reads data in one case: to tell how many atoms `basis(F, error = ...)` has. This is who hears of such passes, and what stops them.
@@ -196,7 +201,7 @@ type Evaluator(options: EvaluatorOptions) =
 
     member internal _.Plans() : Planned list =
         let struct (program, _, _) = state
-        Stack.run (fun () -> Preview.plans program settings)
+        Stack.run (fun () -> Preview.plans program (settingsLeft ()))
 
     /// What would be done, for people.
     member this.Explain() : string = String.Join("\n", this.Plans() |> List.map Explain.plan)
@@ -224,7 +229,7 @@ type Evaluator(options: EvaluatorOptions) =
             reraise ()
 
     /// Bytes of memory that pinned checkpoints take.
-    member _.PinnedBytes = heldBytes ()
+    member _.PinnedBytes = held
 
     /// Keeps the checkpoints that an expression reads in memory, as long as they fit into the budget with room to compute; a line for each.
     /// Faults are exceptions.
@@ -240,13 +245,17 @@ type Evaluator(options: EvaluatorOptions) =
         match value with
         | Some value when not (isWrong found) ->
             note ()
-            Ok(Pinning.pin program settings value onEvent.Invoke cancellation)
+            try
+                Ok(Pinning.pin program settings value onEvent.Invoke cancellation)
+            finally
+                count ()
         | _ -> Result.Error found
 
     /// Lets go of what is pinned.
     member _.Unpin() =
         let struct (program, _, _) = state
         Pinning.unpin program
+        count ()
 
     /// The statements that an expression rests on, then the expression, a line each.
     member _.Provenance(expression: string) =

@@ -66,8 +66,12 @@ let main argv =
         terminal <- Some t
         cancel.Token.Register(fun () -> t.Close()) |> ignore
         t
-    // Windows has no such terminals: there texts are read to their end, as from a pipe.
-    let isPrompt = not Console.IsInputRedirected && watched && not (OperatingSystem.IsWindows())
+    // Windows has no such terminals, and a dumb one follows no sequences: there texts are read to their end, as from a pipe.
+    let isPrompt =
+        not Console.IsInputRedirected
+        && watched
+        && not (OperatingSystem.IsWindows())
+        && Environment.GetEnvironmentVariable "TERM" <> "dumb"
     let host =
         { In = input
           Out = out

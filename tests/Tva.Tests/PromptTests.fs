@@ -153,7 +153,8 @@ let ``completions are listed below the line`` () =
 
 [<Fact>]
 let ``types and plans`` () =
-    let seen = see [ Typed zoo; Typed ":type 0.5 * A\r"; Typed ":type nope + 1\r"; Typed ":plan base + 0.5 * A\r"; Typed ":plan norm(A)\r" ]
+    let seen = see [ Typed zoo; Typed ":type 0.5 * A\r"; Typed ":type nope + 1\r"; Typed ":type x = 1\r"; Typed ":plan base + 0.5 * A\r"; Typed ":plan norm(A)\r" ]
+    contains "that is no expression" seen
     contains "Delta: 54 tensors, 136,256 parameters\n" seen
     contains "<type>:1:1: error TVA0301" seen
     contains "as it would be saved:" seen
@@ -230,6 +231,15 @@ let ``the session is saved as a script that runs, from any folder`` () =
     let ran = Command.runIn (temp.File "zoo") "" [ "run"; "../deep/down.tva" ]
     Assert.Equal({ Status = 0; Out = "loaded\n" + norm; Error = "" }, ran)
 
+[<Fact>]
+let ``the README's prompt is what is seen`` () =
+    let readme = File.ReadAllText(Repository.path "README.md").Replace("\r\n", "\n")
+    let start = readme.IndexOf("```\ntva> ") + 4
+    let block = readme.Substring(start, readme.IndexOf("```", start) - start)
+    let typed = [ for line in block.Split '\n' do if line.StartsWith "tva> " then Typed(line.Substring 5 + "\r") ]
+    Assert.NotEmpty typed
+    contains block (see typed)
+
 // Without a terminal
 
 [<Fact>]
@@ -245,3 +255,16 @@ let ``nothing at all gets the help`` () =
     let ran = Command.runIn examples "" []
     Assert.Equal(2, ran.Status)
     Assert.Contains("usage: tva", ran.Error)
+
+[<Fact>]
+let ``in a real terminal`` () =
+    Assert.SkipWhen(OperatingSystem.IsWindows(), "tmux is a Unix matter")
+    let info =
+        Diagnostics.ProcessStartInfo("/bin/sh", [ Repository.path "tests/terminal.sh"; Command.executable ], RedirectStandardOutput = true, RedirectStandardError = true)
+    use p = Unchecked.nonNull (Diagnostics.Process.Start info)
+    let error = p.StandardError.ReadToEndAsync()
+    let out = p.StandardOutput.ReadToEnd()
+    p.WaitForExit()
+    Assert.SkipWhen((p.ExitCode = 77), "tmux is missing")
+    Assert.True((p.ExitCode = 0), out + error.Result)
+    TestContext.Current.TestOutputHelper |> Option.ofObj |> Option.iter (fun o -> o.WriteLine out)

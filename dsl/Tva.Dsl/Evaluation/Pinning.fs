@@ -14,7 +14,8 @@ open Tva.Dsl.Typing
 /// What a run needs at least beside what is pinned.
 let private room = 64L <<< 20
 
-let private sourcesOf (value: Value) : int list =
+/// What it reads, but for low-rank adapters: their factors are small, and what is known of them is not of a checkpoint held in full.
+let private sourcesOf (program: Program) (value: Value) : int list =
     let rec nodes value =
         match value with
         | Value.Tensor t -> [ t.Node ]
@@ -26,21 +27,21 @@ let private sourcesOf (value: Value) : int list =
         | Value.Named items -> items |> List.collect (snd >> nodes)
         | _ -> []
     reachable (nodes value)
-    |> Seq.choose (fun n -> match n.Op with Op.Source i when i >= 0 -> Some i | _ -> None)
+    |> Seq.choose (fun n -> match n.Op with Op.Source i when i >= 0 && not (program.IsLowRank i) -> Some i | _ -> None)
     |> Seq.distinct
     |> List.ofSeq
 
-let private load (program: Program) (settings: RunSettings) (sources: int list) (onEvent: Event -> unit) (cancellation: CancellationToken) : string list =
+let private load (program: Program) (settings: RunSettings) (sources: int list) (onEvent: Event -> unit) (cancellation: CancellationToken) =
     let isPinned i = program.Sources[i].Checkpoint :? PinnedCheckpoint
     let missing = sources |> List.filter (isPinned >> not)
     let held = program.Sources |> Seq.sumBy (fun s -> match s.Checkpoint with :? PinnedCheckpoint as c -> c.Held | _ -> 0L)
     let wanted = missing |> List.sumBy (fun i -> PinnedCheckpoint.BytesFor program.Sources[i].Checkpoint)
     if held + wanted + room > settings.Memory then
         let size (n: int64) = Sizes.Text n
-        raise (
-            FaultException
-                $"{size wanted} to pin, {size held} pinned already and {size room} to compute with are more than the memory of {size settings.Memory}; :set memory {size (held + wanted + room)}, or pin less"
-        )
+        let sum = $"{size wanted} to pin, {size held} pinned already and {size room} to compute with"
+        // Whole MiB, rounded up: a size that can be set.
+        let enough = (held + wanted + room + (1L <<< 20) - 1L) >>> 20
+        raise (FaultException $"{sum} are more than the memory of {size settings.Memory}; :set memory {enough}MiB, or pin less")
     for i in missing do
         let s = program.Sources[i]
         let watch = Stopwatch.StartNew()
@@ -57,7 +58,7 @@ let private load (program: Program) (settings: RunSettings) (sources: int list) 
 
 /// Pins what a value reads; a line for each source.
 let pin (program: Program) (settings: RunSettings) (value: Value) onEvent cancellation : string list =
-    match sourcesOf value with
+    match sourcesOf program value with
     | [] -> raise (FaultException "it reads no checkpoint, so there is nothing to pin")
     | sources -> load program settings sources onEvent cancellation
 

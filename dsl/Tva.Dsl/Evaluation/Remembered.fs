@@ -102,7 +102,9 @@ type Recall(program: Program, memory: Remembered) =
         let parts = if x.Op.IsLinear then pairs x else [ context.Program.Graph.Const 1.0, x ]
         let parts = parts |> List.map (fun (k, t) -> (match k.Op with Const c -> Some c | _ -> None), t)
         let isPoint (n: Node) = match n.Op with Source i -> not (program.Vectors.Contains i) | _ -> false
-        if parts |> List.exists (fun (k, t) -> k.IsNone || t.Extent <> Extent.Element) then None
+        // What takes passes of its own is not looked into.
+        let isSimple (t: Node) = t.Extent = Extent.Element && reachable [ t ] |> Seq.forall (fun n -> not (n.Op.IsMatrix || n.Op.IsLoop || n.Op.IsRank))
+        if parts |> List.exists (fun (k, t) -> k.IsNone || not (isSimple t)) then None
         else
             let points, others = parts |> List.map (fun (k, t) -> k.Value, t) |> List.partition (snd >> isPoint)
             let sum = points |> List.sumBy fst
@@ -149,7 +151,8 @@ type Recall(program: Program, memory: Remembered) =
     let isReduction (n: Node) =
         match n.Op with
         | Reduce((ReduceKind.KeepLargest | ReduceKind.Quantile), _) -> false
-        | Reduce(_, Extent.All) -> true
+        // A loop's own are other numbers in each round.
+        | Reduce(_, Extent.All) -> n.Inside = 0
         | _ -> false
 
     /// The values of a bound and simplified number, if they follow from what is known.

@@ -119,6 +119,7 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
         let known, unknown, learn = this.Recall(bind, numbers)
         for n, values in known do
             found[n.Id] <- values
+        this.Require(bind, unknown)
         for group in Batch.plan program bind [] unknown do
             let result = if group.NeedsNoRun then None else Some(this.Run(group, what))
             try

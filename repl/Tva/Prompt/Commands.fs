@@ -69,6 +69,9 @@ let private typeOf (s: Session) (text: string) =
         | Ok t ->
             report.Result t
             Ended.Done
+        | Result.Error [] ->
+            report.Fault "that is no expression; only one of those has a type"
+            Ended.Wrong
         | Result.Error found ->
             // The text is gone from the evaluator by now, so it is shown as a text of its own.
             let source = { Number = (found |> List.map _.Span.Source |> List.max); Name = "<type>"; Folder = s.Host.Folder; Text = text }
@@ -112,57 +115,6 @@ let private load (s: Session) (path: string) =
     | None -> ()
     true
 
-/// The texts as one script whose paths are relative to another folder.
-let private asScript (folder: string) (texts: SessionText list) =
-    let moved (text: SessionText) =
-        if text.Folder = folder then text.Text
-        else
-            LanguageService.PathLiterals text.Text
-            |> List.rev
-            |> List.fold
-                (fun (all: string) (first, last, path: string) ->
-                    if Path.IsPathRooted path then all
-                    else
-                        let there = Path.GetRelativePath(folder, Path.GetFullPath(path, text.Folder)).Replace('\\', '/')
-                        let quoted = there.Replace("\\", "\\\\").Replace("\"", "\\\"")
-                        all.Substring(0, first) + "\"" + quoted + "\"" + all.Substring last)
-                text.Text
-    String.Join("", texts |> List.map (fun t -> (moved t).TrimEnd() + "\n"))
-
-let private save (s: Session) (path: string) =
-    let path = path.Trim('"')
-    let path = if Path.HasExtension path then path else path + ".tva"
-    s.Guard(fun report _ ->
-        let full = s.Host.Full path
-        let folder = Path.GetDirectoryName full |> Unchecked.nonNull
-        match s.Evaluator.Accepted with
-        | [] ->
-            report.Fault "there is nothing to save yet"
-            Ended.Failed
-        | texts ->
-            let text = asScript folder texts
-            if not (full.EndsWith(".tva", StringComparison.OrdinalIgnoreCase)) then
-                raise (FaultException $"{path}: scripts are called something.tva")
-            try
-                // Under another name first: a script that is there already stays whole whatever happens.
-                let partial = $"{full}.{Environment.ProcessId}.partial"
-                File.WriteAllText(partial, text)
-                File.Move(partial, full, true)
-            with
-            | :? IOException
-            | :? UnauthorizedAccessException as e -> raise (FaultException($"{path}: can't be written: {e.Message}", e))
-            report.Result $"saved {path}"
-            // What a session does one after another a script may not do at once, such as reading what it has written.
-            use fresh = new Evaluator({ s.Options with Session = false })
-            report.Findings(fresh.Texts, [], false) |> ignore
-            let found = fresh.Check(path, folder, text)
-            if found |> List.exists (fun d -> d.Severity = Severity.Error) then
-                s.Host.Say "as one script it is not right yet:"
-            report.Findings(fresh.Texts, found, false) |> ignore
-            Ended.Done)
-    |> ignore
-    true
-
 let private set (s: Session) (text: string) =
     let e = s.Evaluator
     match text.Split([| ' '; '=' |], StringSplitOptions.RemoveEmptyEntries) with
@@ -195,20 +147,21 @@ let private device (s: Session) (_: string) =
     say s $"cpu: {vectors}, {settings.Threads} threads, memory {Tensors.Sizes.Text settings.Memory}{pins}"
     true
 
-/// The one place where the F# prompt comes in.
-let mutable enterFSharp: Session -> unit =
-    fun s -> s.Host.Say "tva: F# is not in this build"
-
+/// The one place where the F# prompt comes in: it is given the session and comes back from it.
 let private fsharp (s: Session) (_: string) =
-    enterFSharp s
+    s.Host.Say "tva: F# is not in this build"
     true
 
 let private pin (s: Session) (text: string) =
     s.Guard(fun report cancel ->
+        s.Evaluator.Watch((fun event -> report.Event event), cancel)
         match s.Evaluator.Pin(s.Host.Folder, text, (fun event -> report.Event event), cancel) with
         | Ok pinned ->
             report.Result(String.Join("\n", pinned))
             Ended.Done
+        | Result.Error [] ->
+            report.Fault "that is no expression; name what is to be pinned"
+            Ended.Wrong
         | Result.Error found ->
             report.Findings(s.Evaluator.Texts, found, false) |> ignore
             Ended.Wrong)
@@ -264,11 +217,13 @@ and all () : Command list =
       row "type" "EXPR" Takes.Expression "what an expression is; computes nothing" (withArgument "type" "an expression" typeOf)
       row "plan" "EXPR" Takes.Expression "what would be done: passes, kernels, bytes" (withArgument "plan" "an expression" plan)
       row "time" "TEXT" Takes.Expression "runs it and tells time and bytes" (withArgument "time" "a text to run" time)
-      row "inspect" "PATH" (Takes.Path [ ".safetensors"; ".pt"; ".pth"; ".bin"; ".json" ]) "lists a checkpoint's tensors" (withArgument "inspect" "a checkpoint's path" inspect)
+      row "inspect" "PATH" (Takes.Path [ ".safetensors"; ".pt"; ".pth"; ".bin"; ".json" ]) "lists a checkpoint's tensors"
+          (withArgument "inspect" "a checkpoint's path" inspect)
       row "pin" "EXPR" Takes.Expression "keeps the checkpoints it reads in memory" (withArgument "pin" "an expression over checkpoints" pin)
       row "unpin" "" Takes.Nothing "lets go of all that is pinned" unpin
       row "load" "FILE" (Takes.Path [ ".tva" ]) "runs a script; its names stay" (withArgument "load" "a script's path" load)
-      row "save" "FILE" (Takes.Path [ ".tva" ]) "writes what has been done so far as a script" (withArgument "save" "a path for the script" save)
+      row "save" "FILE" (Takes.Path [ ".tva" ]) "writes what has been done so far as a script"
+          (withArgument "save" "a path for the script" (fun s path -> Saving.save s path; true))
       row "set" "[memory SIZE]" Takes.Setting "bound on memory, number of threads; alone, tells them" set
       row "device" "" Takes.Nothing "where things are computed" device
       row "fs" "" Takes.Nothing "F# with the session's names" fsharp
@@ -290,7 +245,10 @@ let run (s: Session) (text: string) : bool =
     match commands |> List.tryFind (fun c -> c.Name = name || (name = "q" && c.Name = "quit")) with
     | Some c -> c.Run s argument
     | None ->
-        let near = Suggest.nearest name (commands |> List.map _.Name) |> Option.map (fun n -> $"did you mean :{n}?") |> Option.defaultValue ":help lists them"
+        let near =
+            match Suggest.nearest name (commands |> List.map _.Name) with
+            | Some n -> $"did you mean :{n}?"
+            | None -> ":help lists them"
         s.Host.Say $"tva: there is no command :{name}; {near}"
         true
 
@@ -313,7 +271,9 @@ let complete (s: Session) (text: string) (offset: int) : Completion =
         | Some { Takes = Takes.Expression } -> shifted (s.Service.Complete(s.Host.Folder, text.Substring from, offset - from))
         | Some { Takes = Takes.Function } ->
             let found = Help.entries.Value |> List.filter (fun e -> e.Name.StartsWith(written.Trim()))
-            { Start = from; End = offset; Candidates = [ for e in found -> { Text = e.Name; Kind = CandidateKind.Function; Detail = e.Signature } ] }
+            { Start = from
+              End = offset
+              Candidates = [ for e in found -> { Text = e.Name; Kind = CandidateKind.Function; Detail = e.Signature } ] }
         | Some { Takes = Takes.Path extensions } ->
             { Start = from; End = offset; Candidates = s.Service.Paths(s.Host.Folder, written, extensions) }
         | Some { Takes = Takes.Setting } ->

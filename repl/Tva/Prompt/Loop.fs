@@ -99,4 +99,4 @@ let run (host: Host) (console: PromptConsole) (options: EvaluatorOptions) (versi
             if goesOn && not host.Cancel.IsCancellationRequested then
                 go ()
     go ()
-    Exit.Done
+    if host.Cancel.IsCancellationRequested then Exit.Cancelled else Exit.Done

@@ -98,11 +98,13 @@ type Session(host: Host, console: PromptConsole, terminal: ITerminal, options: E
             let found = e.Check(name, folder, text)
             let needs (flag: string) = found |> List.exists (fun d -> d.Code = Diagnostics.PermissionCode && d.Help |> Option.exists _.EndsWith(flag))
             let errors = found |> List.filter (fun d -> d.Severity = Severity.Error)
+            // Where more is wrong, that comes first.
             let onlyNeeds = not errors.IsEmpty && errors |> List.forall (fun d -> d.Code = Diagnostics.PermissionCode)
-            if onlyNeeds && needs "--allow-run" && not e.Permissions.Run && agrees "this text starts programs (evaluate); allow that in this session?" then
+            let allows flag what = onlyNeeds && needs flag && agrees $"this text {what}; allow that in this session?"
+            if allows "--allow-run" "starts programs (evaluate)" then
                 e.Permissions <- { e.Permissions with Run = true }
                 check ()
-            elif onlyNeeds && needs "--allow-fsharp" && not e.Permissions.FSharp && agrees "this text runs F# (fs) with your rights; allow that in this session?" then
+            elif allows "--allow-fsharp" "runs F# (fs) with your rights" then
                 e.Permissions <- { e.Permissions with FSharp = true }
                 check ()
             else

@@ -1,4 +1,7 @@
 /// From values to what a person at a terminal sees: cards, tables with bars, matrices in colours.
+///
+/// Spectre.Console 0.49.1 was tried for the tables: its first one takes 340 ms (its code compiled as it runs), three times the time to the
+/// first prompt, and what is needed here are aligned columns and a few colours.
 module Tva.Prompt.Show
 
 open System
@@ -74,7 +77,10 @@ let private barred color width (t: ResultTable) =
             let most = List.max values
             let heads, rows = List.splitAt (if isSingle then 0 else 1) lines
             heads
-            @ List.map2 (fun (line: string) v -> line + String(' ', used - Render.width line) + "  " + paint color "34" (bar (v / most) room)) rows values
+            @ List.map2
+                (fun (line: string) v -> line + String(' ', used - Render.width line) + "  " + paint color "34" (bar (v / most) room))
+                rows
+                values
 
 let private table color width isNamed (t: ResultTable) =
     if isMatrix t then matrix color t
@@ -83,7 +89,9 @@ let private table color width isNamed (t: ResultTable) =
         let shown = if more > 0 then { t with Rows = List.truncate mostRows t.Rows } else t
         let summary =
             if t.Summary.IsEmpty then []
-            else (Format.items [ Shown.Table { Columns = [ "value" ]; Rows = [ for n, v in t.Summary -> n, [ v ] ]; Summary = [] } ]).TrimEnd('\n').Split('\n') |> List.ofArray
+            else
+                let rows = ResultTable.Of([ "value" ], [ for name, v in t.Summary -> name, [ v ] ])
+                (Format.items [ Shown.Table rows ]).TrimEnd('\n').Split('\n') |> List.ofArray
         barred color width shown
         @ (if more > 0 then [ paint color "90" $"... and {more} rows more; print(...) shows all" ] else [])
         @ summary
