@@ -154,7 +154,8 @@ type FSharpHost() =
             match functions.TryGetValue key with
             | true, known -> known
             | _ ->
-                let answer = Running.run stop ignore (fun () -> functionOf (piece -1 code) parameters)
+                // Nothing of the person's runs here, and the checker may end in the background what it has begun.
+                let answer = Async.RunSynchronously(async { return functionOf (piece -1 code) parameters }, cancellationToken = stop)
                 functions[key] <- answer
                 answer
 

@@ -18,8 +18,9 @@ type Answer =
 
 type Interactive(references: string list) =
     /// As much as anybody reads.
-    let printed = new Printing.Keeper(1_000_000)
-    let echoed = new Printing.Keeper(1_000_000)
+    let printed = new Printing.Keeper(1_000_000, ignore)
+    /// F# Interactive speaks when what it ran has ended.
+    let echoed = new Printing.Keeper(1_000_000, Running.ends)
     let mutable abandoned = false
 
     let create () =
@@ -53,7 +54,11 @@ type Interactive(references: string list) =
 
     /// Evaluates an expression and goes on with its value, both under `stop`. `file` is how diagnostics and stack traces call the text.
     member this.Expression(text: string, file: string, stop: CancellationToken, goOn: Answer -> 'a) : 'a =
-        this.Run(stop, fun s -> goOn (answer (s.EvalExpressionNonThrowing(text, file))))
+        this.Run(stop, fun s -> 
+            let found = answer (s.EvalExpressionNonThrowing(text, file))
+            // A sequence runs when it is looked at.
+            Running.begins ()
+            goOn found)
 
     /// Takes declarations, or what else one may type.
     member this.Interaction(text: string, file: string, stop: CancellationToken) : Answer =

@@ -6,12 +6,13 @@ open System.IO
 open System.Text
 open System.Threading
 
-/// Keeps what is written, up to a limit.
-type Keeper(limit: int) =
+/// Keeps what is written, up to a limit; `onWrite` hears that something was.
+type Keeper(limit: int, onWrite: unit -> unit) =
     inherit TextWriter()
     let kept = StringBuilder()
     let mutable lost = 0L
     let add (text: ReadOnlySpan<char>) =
+        onWrite ()
         let room = max 0 (limit - kept.Length)
         kept.Append(text.Slice(0, min room text.Length)) |> ignore
         lost <- lost + int64 (max 0 (text.Length - room))

@@ -77,16 +77,26 @@ let ``without permission, and without a compiler, it says so`` () =
     Assert.Equal("TVA0352", d.Code)
 
 [<Theory>]
-[<InlineData("x = fs \"(while true do ()); 1\"")>]
-[<InlineData("fs \"\"\"while true do ()\"\"\"")>]
-[<InlineData("x = fs \"Seq.initInfinite (fun i -> Threading.Thread.Sleep 100; float i)\"")>]
+[<InlineData("x = fs \"\"\"\n  MARK\n  while true do ()\n  1\"\"\"")>]
+[<InlineData("fs \"\"\"let a = 1\n      MARK\n      while true do ()\"\"\"")>]
+[<InlineData("x = fs \"\"\"Seq.initInfinite (fun i -> (if i = 0 then MARK); Threading.Thread.Sleep 100; float i)\"\"\"")>]
 let ``F# that loops for ever is stopped`` (text: string) =
     use e = new Evaluator(options)
-    Assert.Empty(e.Check("warm.tva", examples, "w = fs \"1\""))
-    use stop = new CancellationTokenSource(300)
+    use stop = new CancellationTokenSource()
+    let stopped = stopWhenRunning stop
     e.Watch(ignore, stop.Token)
-    let watch = Stopwatch.StartNew()
-    Assert.ThrowsAny<OperationCanceledException>(fun () -> e.Check("test.tva", examples, text) |> ignore) |> ignore
-    Assert.True(watch.Elapsed < TimeSpan.FromSeconds 5., $"{watch.Elapsed}")
+    Assert.ThrowsAny<OperationCanceledException>(fun () -> e.Check("test.tva", examples, text.Replace("MARK", stopped.Mark)) |> ignore) |> ignore
+    Assert.True(stopped.Since() < TimeSpan.FromSeconds 5., $"{stopped.Since()}")
     e.Watch(ignore, CancellationToken.None)
     Assert.Empty(e.Check("after.tva", examples, "y = fs \"1 + 1\""))
+
+[<Fact>]
+let ``what is stopped while it is compiled does not run`` () =
+    use e = new Evaluator(options)
+    use temp = new TempFolder()
+    let file = temp.File "ran"
+    use stop = new CancellationTokenSource(50)
+    e.Watch(ignore, stop.Token)
+    // A new compiler takes longer than that to start.
+    Assert.ThrowsAny<OperationCanceledException>(fun () -> e.Check("test.tva", examples, $"x = fs \"IO.File.WriteAllText(@\\\"{file}\\\", \\\"\\\"); 1\"") |> ignore) |> ignore
+    Assert.False(IO.File.Exists file)

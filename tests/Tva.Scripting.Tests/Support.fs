@@ -54,3 +54,17 @@ let kernels (text: string) =
                   match k with
                   | null -> ()
                   | k -> KernelProgram(k.Program.Instructions |> Seq.map plain |> Array.ofSeq, k.Program.Inputs, k.Program.Outputs, k.Program.Parameters) ]
+
+/// Stops F# once it runs: `Mark` stands in front of what loops for ever, `Since` tells how long ago the stop was.
+let stopWhenRunning (stop: CancellationTokenSource) =
+    let file = System.IO.Path.GetTempFileName()
+    let watch = Diagnostics.Stopwatch()
+    System.IO.File.Delete file
+    let wait () =
+        while not (System.IO.File.Exists file) do
+            Thread.Sleep 10
+        System.IO.File.Delete file
+        watch.Start()
+        stop.Cancel()
+    Thread(wait, IsBackground = true).Start()
+    {| Mark = $"IO.File.WriteAllText(@\"{file}\", \"\")"; Since = fun () -> watch.Elapsed |}

@@ -115,7 +115,6 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
     /// The values of numbers, with their labels, by node; one pass for all of them.
     member this.Numbers(bind: Node -> Node, numbers: Node list, what: string) : Dictionary<int, (string * float) list> =
         let found = Dictionary<int, (string * float) list>()
-        this.Require(bind, numbers)
         let known, unknown, learn = this.Recall(bind, numbers)
         for n, values in known do
             found[n.Id] <- values
