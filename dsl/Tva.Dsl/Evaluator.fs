@@ -2,8 +2,12 @@
 namespace Tva.Dsl
 
 open System
+open System.Collections.Generic
 open System.IO
+open System.Runtime.InteropServices
 open System.Threading
+open System.Threading.Tasks
+open Tva.Core.Checkpoints
 open Tva.Dsl.Plan
 open Tva.Dsl.Syntax
 open Tva.Dsl.Typing
@@ -12,11 +16,49 @@ type EvaluatorOptions =
     { Permissions: Permissions
       /// Values for `param` statements, as text.
       Settings: Map<string, string>
-      Run: RunSettings }
+      Run: RunSettings
+      /// Texts come one after another from a person: what passes have told is remembered, and files that change meanwhile are noticed.
+      Session: bool
+      /// Where to compute: "cpu", or "auto" for the best there is.
+      Device: string
+      /// What the paths of texts that come without a file are relative to.
+      Folder: string
+      /// Checkpoints in memory that texts find by name, and as `memory:name` where a path is wanted.
+      Variables: Map<string, MemoryCheckpoint>
+      /// Takes what texts save as `memory:name`; None at a command line, where `memory:name` is a path like any other.
+      Outputs: OutputTarget option
+      /// Where texts may read and write; None: wherever the process may. A command that a text is permitted to run is not confined.
+      Folders: AllowedFolders option }
 
     /// No commands, no F#, all cores, default memory.
     static member Default =
-        { Permissions = { Run = false; FSharp = false }; Settings = Map.empty; Run = RunSettings.Default }
+        { Permissions = { Run = false; FSharp = false }
+          Settings = Map.empty
+          Run = RunSettings.Default
+          Session = false
+          Device = "auto"
+          Folder = "."
+          Variables = Map.empty
+          Outputs = None
+          Folders = None }
+
+    /// With a bound on what a run holds in memory, in bytes.
+    member o.WithMemory(bytes: int64) = { o with Run = { o.Run with Memory = bytes } }
+    /// With so many threads to compute with.
+    member o.WithThreads(threads: int) = { o with Run = { o.Run with Threads = threads } }
+    /// With a device to compute on.
+    member o.WithDevice(name: string) = { o with Device = name }
+    /// With a folder that the paths of texts are relative to.
+    member o.WithFolder(path: string) = { o with Folder = path }
+    /// With a checkpoint in memory that texts call by its name.
+    member o.WithVariable(checkpoint: MemoryCheckpoint) = { o with Variables = o.Variables.Add(checkpoint.Name, checkpoint) }
+    /// With somebody who takes what texts save as `memory:name`, for instance to send it on block by block.
+    member o.WithOutputs(target: OutputTarget) = { o with Outputs = Some target }
+    /// With reads and writes confined to these folders and what is below them; what may be written may be read.
+    member o.WithFolders(read: string seq, write: string seq) = { o with Folders = Some(AllowedFolders(read, write)) }
+
+/// A text as it came in: how diagnostics call it, what its paths are relative to.
+type SessionText = { Name: string; Folder: string; Text: string }
 
 module internal Resources =
 
@@ -26,26 +68,185 @@ module internal Resources =
              use reader = new StreamReader(stream)
              reader.ReadToEnd())
 
-/// Checks texts and runs them. Check first: what is wrong with a text is found before the first byte is written.
-/// Names stay from one text to the next. Not thread-safe; dispose it to close the checkpoints.
+/// Checks texts and runs them, in one of two ways. `Check(text)`, `Explain(text)` and `RunAsync(text)` take a text by itself and may be called
+/// from any number of threads at once: each call works on a program of its own, and nothing stays.
+/// The others are for texts that come one after another, and not thread-safe: check first, since what is wrong with a text is found before the
+/// first byte is written; names stay from one text to the next; a text with errors, and one whose run fails or is stopped, leaves none. Dispose
+/// the evaluator to close the checkpoints.
+/// It writes to no console, ends no process and changes nothing that is the process's.
 type Evaluator(options: EvaluatorOptions) =
-    let program = new Program(options.Permissions)
-    let checker = Checker(program, options.Settings)
-    do Stack.run (fun () -> checker.CheckPrelude Resources.prelude.Value)
+    do
+        match options.Device.ToLowerInvariant() with
+        | "cpu" | "auto" -> ()
+        | "gpu" -> invalidArg (nameof options) "there is no GPU in this build; compute on \"cpu\""
+        | other -> invalidArg (nameof options) $"there is no device \"{other}\"; choose cpu, gpu or auto"
+        if options.Run.Memory < 1L || options.Run.Threads < 1 then
+            invalidArg (nameof options) "memory and threads are positive"
 
+    let memory = Remembered()
+    let mutable settings = options.Run
+    let mutable permissions = options.Permissions
     let mutable listener: Action<Event> option = None
     let mutable stopping = CancellationToken.None
 
-    let errors () = program.Diagnostics |> Seq.exists (fun d -> d.Severity = Severity.Error)
-
     let notify (e: Event) = listener |> Option.iter (fun (listen: Action<Event>) -> listen.Invoke e)
 
-    // A basis whose number of atoms depends on data is solved while its text is checked.
-    do
+    /// A program that knows the prelude, its checker, and what it asks the session's memory by.
+    let start () =
+        let program = new Program(permissions)
+        program.Surroundings <- { Variables = options.Variables; Outputs = options.Outputs; Folders = options.Folders }
+        let checker = Checker(program, options.Settings)
+        Stack.run (fun () -> checker.CheckPrelude Resources.prelude.Value)
+        for v in options.Variables do
+            checker.Bind(v.Key, v.Value)
+        let recall = if options.Session then Some(Recall(program, memory)) else None
+        // A basis whose number of atoms depends on data is solved while its text is checked.
         program.Solve <-
             fun number ->
-                BasisWork(program, Work(program, options.Run, notify, stopping), fun _ _ -> None).Solve [ number ]
+                BasisWork(program, Work(program, settings, recall, notify, stopping), fun _ _ -> None).Solve [ number ]
                 program.Solved[number]
+        struct (program, checker, recall)
+
+    let mutable state = start ()
+    let mutable stamps = Map.empty<string, string>
+    let accepted = Collections.Generic.List<SessionText>()
+    let waiting = Collections.Generic.List<SessionText>()
+    /// Goes back to where nothing waited to be run.
+    let mutable back: (unit -> unit) option = None
+    let mutable failed = false
+
+    let isWrong (found: Diagnostic seq) = found |> Seq.exists (fun d -> d.Severity = Severity.Error)
+
+    /// Takes a text in; where it has errors, everything is as before.
+    let take (text: SessionText) : Diagnostic list =
+        let struct (program, checker, _) = state
+        let undo = checker.Mark()
+        let known = program.Diagnostics.Count
+        try
+            Stack.run (fun () ->
+                checker.Check(program.AddText(text.Name, text.Folder, text.Text))
+                // A person may still come to the `param` that a setting is for.
+                if not options.Session then
+                    checker.Finish())
+        with _ ->
+            undo ()
+            reraise ()
+        let found = program.Diagnostics |> Seq.skip known |> Seq.sortBy (fun d -> d.Span.Source, d.Span.Start) |> List.ofSeq
+        failed <- isWrong found
+        if failed then undo ()
+        elif back.IsNone then
+            back <- Some undo
+        found
+
+    let undoWaiting () =
+        back |> Option.iter (fun undo -> undo ())
+        back <- None
+        waiting.Clear()
+
+    let note () =
+        let struct (program, _, _) = state
+        for s in program.Sources do
+            if not (stamps.ContainsKey s.Checkpoint.Path) then
+                stamps <- stamps.Add(s.Checkpoint.Path, Remembered.Stamp s.Checkpoint)
+
+    /// Opens everything again where a file is not what it was: the texts so far are checked once more, and nothing is done twice.
+    let refresh () =
+        let struct (program, _, _) = state
+        let changed = [ for s in program.Sources do if stamps.TryFind s.Checkpoint.Path |> Option.exists ((<>) (Remembered.Stamp s.Checkpoint)) then s.Path ]
+        if not changed.IsEmpty && waiting.Count = 0 then
+            let printed = List.ofSeq program.Printed
+            (program :> IDisposable).Dispose()
+            stamps <- Map.empty
+            state <- start ()
+            let texts = List.ofSeq accepted
+            accepted.Clear()
+            for text in texts do
+                if isWrong (take text) then
+                    notify (Event.Warned $"what `{text.Text.Trim()}` said is gone: it no longer fits the files")
+                else
+                    let struct (program, _, _) = state
+                    program.Effects.Clear()
+                    for entry in printed do
+                        program.Printed[entry.Key] <- entry.Value
+                    accepted.Add text
+                back <- None
+            failed <- false
+            note ()
+            notify (Event.Noted $"changed on disk, so opened again: {Suggest.listing changed}")
+
+    /// This evaluator's options with what one call gives: parameters by name and, where nobody else does, somebody who takes outputs.
+    let optionsFor (parameters: IReadOnlyDictionary<string, obj> | null) (take: MemoryCheckpoint -> unit) =
+        let settings, checkpoints = Parameters.split parameters
+        let add more (map: Map<string, 'a>) = (map, more) ||> Map.fold (fun all name v -> all.Add(name, v))
+        { options with
+            Session = false
+            Settings = add settings options.Settings
+            Variables = add checkpoints options.Variables
+            Outputs =
+                options.Outputs
+                |> Option.orElse (Some(OutputTarget(fun name tensors metadata -> new MemoryWriter(name, tensors, metadata, take)))) }
+
+    /// Takes the only text of a session in.
+    let takeAlone (text: string) : CheckResult =
+        let struct (program, checker, _) = state
+        let known = checker.Names
+        Stack.run (fun () ->
+            checker.Check(program.AddText("<text>", Path.GetFullPath options.Folder, text))
+            checker.Finish())
+        let diagnostics = program.Diagnostics |> Seq.sortBy (fun d -> d.Span.Source, d.Span.Start) |> List.ofSeq
+        failed <- isWrong diagnostics
+        let context = Context.afterwards program
+        let kind (v: Value) =
+            match v with
+            | Value.Function f -> Trees.signature f.Definition
+            | v -> Kind.text (Context.kindOf context v)
+        let types = SortedDictionary<string, string>(StringComparer.Ordinal)
+        for n in checker.Names do
+            if not (known.ContainsKey n.Key && obj.ReferenceEquals(known[n.Key], n.Value)) then
+                types[n.Key] <- kind n.Value
+        CheckResult(List.ofSeq program.Texts, diagnostics, types)
+
+    /// Reads and checks one text by itself; it is not run.
+    /// `parameters`: for `param` statements numbers, bools, lists of numbers and texts (a text for a `param` that is no Text is read as an
+    /// expression), and MemoryCheckpoints, which become names.
+    member _.Check(text: string, [<Optional; DefaultParameterValue(null: IReadOnlyDictionary<string, obj> | null)>] parameters: IReadOnlyDictionary<string, obj> | null) : CheckResult =
+        use session = new Evaluator(optionsFor parameters ignore)
+        session.CheckAlone text
+
+    /// What would be done with a text by itself, for people. Its mistakes are an ArgumentException.
+    member _.Explain(text: string, [<Optional; DefaultParameterValue(null: IReadOnlyDictionary<string, obj> | null)>] parameters: IReadOnlyDictionary<string, obj> | null) : string =
+        use session = new Evaluator(optionsFor parameters ignore)
+        let found = session.CheckAlone text
+        if not found.Succeeded then
+            raise (ArgumentException(found.Messages, nameof text))
+        session.Explain()
+
+    /// Checks one text by itself and, where nothing is wrong with it, does what it says. What goes on is reported while it does; an exception
+    /// of whoever listens ends the run and comes out here, as do faults of files (FaultException) and cancelling (OperationCanceledException);
+    /// files are then whole: each has its final name and all its bytes, or is not there.
+    member _.RunAsync
+        (
+            text: string,
+            [<Optional; DefaultParameterValue(null: IReadOnlyDictionary<string, obj> | null)>] parameters: IReadOnlyDictionary<string, obj> | null,
+            [<Optional; DefaultParameterValue(null: IProgress<Event> | null)>] progress: IProgress<Event> | null,
+            [<Optional>] cancellationToken: CancellationToken
+        ) : Task<EvaluationResult> =
+        let models = SortedDictionary<string, MemoryCheckpoint>(StringComparer.Ordinal)
+        let forCall = optionsFor parameters (fun m -> models[m.Name] <- m)
+        let work () =
+            let events = ResizeArray<Event>()
+            let hear (e: Event) =
+                if not e.IsProgressed then
+                    events.Add e
+                progress |> Option.ofObj |> Option.iter _.Report(e)
+            use session = new Evaluator(forCall)
+            session.Watch(hear, cancellationToken)
+            let found: CheckResult = session.CheckAlone text
+            let outcome = if found.Succeeded then Some(session.Run(hear, cancellationToken)) else None
+            EvaluationResult(found, outcome, List.ofSeq events, models)
+        Task.Run(Func<EvaluationResult>(work), cancellationToken)
+
+    member private _.CheckAlone(text: string) : CheckResult = takeAlone text
 
     /// Checking reads data in one case: to tell how many atoms `basis(F, error = ...)` has. This is who hears of such passes, and what stops them.
     member _.Watch(onEvent: Action<Event>, cancellation: CancellationToken) =
@@ -53,37 +254,79 @@ type Evaluator(options: EvaluatorOptions) =
         stopping <- cancellation
 
     /// Reads and checks one text. `name` is how diagnostics call it, `folder` what its paths are relative to.
-    /// Returns every finding so far, in the order of the texts.
+    /// Returns what was found in it, in the order of the text.
     member _.Check(name: string, folder: string, text: string) : Diagnostic list =
-        Stack.run (fun () ->
-            checker.Check(program.AddText(name, Path.GetFullPath folder, text))
-            checker.Finish())
-        program.Diagnostics |> Seq.sortBy (fun d -> d.Span.Source, d.Span.Start) |> List.ofSeq
+        if options.Session then
+            refresh ()
+        let text = { Name = name; Folder = Path.GetFullPath folder; Text = text }
+        let found = take text
+        if not failed then
+            waiting.Add text
+            note ()
+        found
 
     /// All texts read so far, by the numbers that spans have.
-    member _.Texts = List.ofSeq program.Texts
+    member _.Texts =
+        let struct (program, _, _) = state
+        List.ofSeq program.Texts
 
-    member internal _.Plans() : Planned list = Stack.run (fun () -> Preview.plans program options.Run)
+    /// The texts that have been run to their end, in order.
+    member _.Accepted = List.ofSeq accepted
+
+    /// What texts may do besides algebra.
+    member _.Permissions
+        with get () = permissions
+        and set (value: Permissions) =
+            permissions <- value
+            let struct (program, _, _) = state
+            program.Permissions <- value
+
+    /// How texts are run.
+    member _.Settings
+        with get () = settings
+        and set (value: RunSettings) = settings <- value
+
+    member internal _.Plans() : Planned list =
+        let struct (program, _, _) = state
+        Stack.run (fun () -> Preview.plans program settings)
 
     /// What would be done, for people.
-    member _.Explain() : string =
-        Stack.run (fun () -> String.Join("\n", Preview.plans program options.Run |> List.map Explain.plan))
+    member this.Explain() : string = String.Join("\n", this.Plans() |> List.map Explain.plan)
 
     /// What would be done, as JSON.
-    member _.ExplainJson() : string =
-        Stack.run (fun () -> "[" + String.Join(",", Preview.plans program options.Run |> List.map Explain.json) + "]")
+    member this.ExplainJson() : string = "[" + String.Join(",", this.Plans() |> List.map Explain.json) + "]"
 
     /// Does what the texts say. Faults are exceptions (FaultException), as is cancelling.
     member _.Run(onEvent: Action<Event>, cancellation: CancellationToken) : Outcome =
-        if errors () then
+        if failed then
             invalidOp "the text has errors; check it first"
-        Stack.run (fun () ->
-            let outcome = Runner(program, Work(program, options.Run, onEvent.Invoke, cancellation)).Run()
-            program.Effects.Clear()
-            outcome)
+        let struct (program, _, recall) = state
+        try
+            let outcome = Stack.run (fun () -> Runner(program, Work(program, settings, recall, onEvent.Invoke, cancellation)).Run())
+            match outcome with
+            | Outcome.Completed ->
+                program.Effects.Clear()
+                back <- None
+                accepted.AddRange waiting
+                waiting.Clear()
+            | Outcome.AssertionFailed _ -> undoWaiting ()
+            outcome
+        with _ ->
+            undoWaiting ()
+            reraise ()
+
+    /// Takes back the texts that have been checked and not yet run.
+    member _.Forget() = undoWaiting ()
+
+    /// The program and what is in sight, for the language services.
+    member internal _.State =
+        let struct (program, checker, _) = state
+        program, checker
 
     interface IDisposable with
-        member _.Dispose() = (program :> IDisposable).Dispose()
+        member _.Dispose() =
+            let struct (program, _, _) = state
+            (program :> IDisposable).Dispose()
 
 /// What is known of each function, for help and completion.
 module Help =

@@ -115,6 +115,7 @@ let private perform (host: Host) (report: Report) (request: Request) =
     | Task.Eval text -> evaluate host report request run { Name = "<eval>"; Folder = host.Folder; Text = text }
     | Task.Inspect path -> Inspect.run host report (optionsOf request) path request.Norms
     | Task.Ops name -> Ops.run report name
+    | Task.Lsp -> Lsp.Server.run (optionsOf request) host.Folder version.Value host.Cancel
     | Task.Import config -> Import.Command.run host report config request.Out request.Force request.Strict
 
 let rec private isCancelled (e: exn) =
@@ -136,17 +137,24 @@ let main (host: Host) (argv: string[]) : int =
         host.Say $"tva: {message}"
         Exit.Wrong
     | Ok request ->
-        let report = Report(host, request.Json)
+        let report = Report(host, request.Json, request.JsonDocument)
+        let status =
+            try
+                perform host report request
+            with e ->
+                match fault e with
+                | _ when isCancelled e ->
+                    report.Cancelled()
+                    Exit.Cancelled
+                | Some message ->
+                    report.Fault message
+                    Exit.Fault
+                | None ->
+                    report.Internal e
+                    Exit.Internal
         try
-            perform host report request
-        with e ->
-            match fault e with
-            | _ when isCancelled e ->
-                report.Cancelled()
-                Exit.Cancelled
-            | Some message ->
-                report.Fault message
-                Exit.Fault
-            | None ->
-                report.Internal e
-                Exit.Internal
+            report.Close status
+            status
+        with :? FaultException as e ->
+            host.Say $"tva: {e.Message}"
+            Exit.Fault

@@ -37,7 +37,7 @@ module Batch =
         reachable nodes |> Seq.choose (fun n -> match n.Op with Op.Source i -> Some i | _ -> None) |> Seq.distinct |> List.ofSeq
 
     /// The source whose tensor list a number is over: a Model it is computed from, before anything has cancelled out.
-    let private referenceOf (program: Program) (node: Node) =
+    let referenceOf (program: Program) (node: Node) =
         let sources = sourcesOf [ node ]
         let origin i = match program.Origins.TryGetValue i with | true, o -> Some o | _ -> None
         sources
@@ -46,7 +46,7 @@ module Batch =
         |> Option.orElse (List.tryHead sources)
 
     /// The least source with the same tensors, so that equal lists meet in one group.
-    let private canonical (program: Program) (source: int) =
+    let canonical (program: Program) (source: int) =
         seq { 0..source }
         |> Seq.find (fun i ->
             match program.Mismatches(i, source) with

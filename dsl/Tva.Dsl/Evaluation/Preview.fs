@@ -12,7 +12,7 @@ open Tva.Dsl.Typing
 /// The plans of a program's effects. A number that a command has still to print stands as 1; those of a basis that has still to be
 /// measured stand as numbers that vary by tensor, so that none of them vanishes.
 let plans (program: Program) (settings: RunSettings) : Planned list =
-    let work = Work(program, settings, ignore, CancellationToken.None)
+    let work = Work(program, settings, None, ignore, CancellationToken.None)
     let bases = BasisWork(program, work, fun _ _ -> Some 1.0)
     let kept =
         [ for effect in program.Effects do

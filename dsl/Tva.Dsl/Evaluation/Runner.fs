@@ -15,7 +15,7 @@ open Tva.Dsl.Typing
 exception AssertionException of string
 
 type Runner(program: Program, work: Work) =
-    let tables = Dictionary<int, (string * float) list>()
+    let tables = program.Printed
     /// What has been written where, so that a model saved and then measured is not written twice.
     let written = Dictionary<struct (int * int), string>()
     let measured = Dictionary<struct (int * string), (string * float) list>()
@@ -94,6 +94,10 @@ type Runner(program: Program, work: Work) =
         try
             let values = Dictionary<int, float[]>()
             let tags = Dictionary<int, string list>()
+            let known, unknown, learn = work.Recall(bases.Bind, unknown)
+            for n, found in known do
+                values[n.Id] <- found |> List.map snd |> Array.ofList
+                tags[n.Id] <- found |> List.map fst
             for group in Batch.plan program bases.Bind saves unknown do
                 let result = if group.NeedsNoRun then None else Some(work.Run(group, purpose group))
                 Option.iter results.Add result
@@ -101,6 +105,7 @@ type Runner(program: Program, work: Work) =
                     let found = work.Read(group, result, number)
                     values[n.Id] <- found |> List.map snd |> Array.ofList
                     tags[n.Id] <- found |> List.map fst
+                    learn n found
             let lookup (n: Node) =
                 match values.TryGetValue n.Id with
                 | true, v -> v
@@ -139,7 +144,7 @@ type Runner(program: Program, work: Work) =
                 work.During(saves, r.Commit)
             for s in models do
                 written[struct ((bound s.Value.Node).Id, (match s.DType with Some d -> int d | None -> -1))] <- s.Path
-                work.Tell(Event.Saved(s.Path, FileInfo(s.Path).Length))
+                work.Tell(Event.Saved(s.Path, work.SizeOf s.Path))
                 match s.Value.Set |> Option.map (fun set -> program.Stacks.TryGetValue set.Reference) with
                 | Some(true, stack) ->
                     work.Tell(Event.Noted $"{Path.GetFileName s.Path} has {stack.Layers.Length} layers: the config.json that goes with it needs \"num_hidden_layers\": {stack.Layers.Length}")

@@ -6,13 +6,28 @@ open System.Collections.Generic
 open System.IO
 open System.Threading
 open Tva.Core
+open Tva.Core.Checkpoints
 open Tva.Core.Execution
 open Tva.Dsl.Graph
 open Tva.Dsl.Plan
 open Tva.Dsl.Typing
 
-type Work(program: Program, settings: RunSettings, onEvent: Event -> unit, cancellation: CancellationToken) =
-    let options = RunOptions(settings.Memory, settings.Threads, settings.Strict)
+type Work(program: Program, settings: RunSettings, recall: Recall option, onEvent: Event -> unit, cancellation: CancellationToken) =
+    /// Bytes of what has gone elsewhere than into files.
+    let taken = Dictionary<string, int64>()
+
+    let target =
+        match program.Surroundings.Outputs with
+        | None -> null
+        | Some take ->
+            OutputTarget(fun path tensors metadata ->
+                if (program.Surroundings.InMemory path).IsNone then null
+                else
+                    let writer = take.Invoke(path, tensors, metadata)
+                    writer |> Option.ofObj |> Option.iter (fun w -> taken[path] <- w.Bytes)
+                    writer)
+
+    let options = RunOptions(settings.Memory, settings.Threads, settings.Strict, Target = target)
 
     let progress =
         { new IProgress<RunProgress> with
@@ -38,6 +53,12 @@ type Work(program: Program, settings: RunSettings, onEvent: Event -> unit, cance
             onEvent (Event.Noted $"lowrank: {matrices} at {rank}, relative error {Formula.number error}, at most {Formula.number worst.Error} ({planned.Plan.Tensors[worst.Tensor].Name})")
 
     let traces = Traces program
+
+    /// Size of an output that is there.
+    member _.SizeOf(path: string) =
+        match taken.TryGetValue path with
+        | true, bytes -> bytes
+        | _ -> FileInfo(path).Length
 
     member _.Settings = settings
     /// What is known of adapters from their factors.
@@ -88,15 +109,43 @@ type Work(program: Program, settings: RunSettings, onEvent: Event -> unit, cance
                           for r in 0L .. t.Shape.Rows - 1L -> $"{t.Name}[{r}]", values[int (at + r)]
                       at <- at + t.Shape.Rows ]
 
+    /// Takes from the numbers those that are remembered, and adds what is worth remembering beside the others; the last tells it what a pass
+    /// has found.
+    member _.Recall(bind: Node -> Node, numbers: Node list) : (Node * (string * float) list) list * Node list * (Node -> (string * float) list -> unit) =
+        match recall with
+        | None -> [], numbers, (fun _ _ -> ())
+        | Some recall ->
+            let reference n = Batch.referenceOf program n |> Option.map (Batch.canonical program)
+            let bound = numbers |> List.map (fun n -> n, reference n, Passes.simplify program.Graph (bind n))
+            let known, unknown =
+                bound |> List.partition (fun (_, r, b) -> r.IsSome && (recall.Values(r.Value, b)).IsSome)
+            // Of what stands beside a number its list is that of the number.
+            let over = Dictionary<int, int>()
+            let beside =
+                [ for n, r, b in unknown do
+                      if r.IsSome then
+                          over[n.Id] <- r.Value
+                          for m in recall.Beside b do
+                              if over.TryAdd(m.Id, r.Value) && reference m = r then m ]
+            let learn (n: Node) values =
+                match over.TryGetValue n.Id with
+                | true, r -> recall.Learn(r, Passes.simplify program.Graph (bind n), values)
+                | _ -> ()
+            [ for n, r, b in known -> n, (recall.Values(r.Value, b)).Value ], (unknown |> List.map (fun (n, _, _) -> n)) @ beside, learn
+
     /// The values of numbers, with their labels, by node; one pass for all of them.
     member this.Numbers(bind: Node -> Node, numbers: Node list, what: string) : Dictionary<int, (string * float) list> =
         let found = Dictionary<int, (string * float) list>()
         this.Require(bind, numbers)
-        for group in Batch.plan program bind [] numbers do
+        let known, unknown, learn = this.Recall(bind, numbers)
+        for n, values in known do
+            found[n.Id] <- values
+        for group in Batch.plan program bind [] unknown do
             let result = if group.NeedsNoRun then None else Some(this.Run(group, what))
             try
                 for number, n in List.zip group.Planned.Scalars group.Numbers do
                     found[n.Id] <- this.Read(group, result, number)
+                    learn n found[n.Id]
             finally
                 result |> Option.iter (fun r -> r.Dispose())
         found

@@ -117,6 +117,8 @@ type Program(permissions: Permissions) =
     let stackKeys = Dictionary<string, int>()
     let views = Dictionary<int, StackView>()
     let notes = List<string>()
+    let cautions = List<Caution>()
+    let printed = Dictionary<int, (string * float) list>()
     let mutable evaluations = 0
     let mutable placeholders = 0
 
@@ -142,14 +144,17 @@ type Program(permissions: Permissions) =
             let last = max first (min span.End text.Length)
             String.Join(" ", text.Substring(first, last - first).Split([| ' '; '\n'; '\r'; '\t' |], StringSplitOptions.RemoveEmptyEntries))
 
-    member _.Permissions = permissions
+    /// What the host gives and allows.
+    member val Surroundings = Surroundings.None with get, set
     /// How many loops are around what is being checked.
     member val Loops = 0 with get, set
+    /// May grow while a session lives: the person is asked when a text first needs more.
+    member val Permissions = permissions with get, set
     member _.Sources = sources
     member _.Diagnostics = diagnostics
     member _.Effects = effects
     /// Values to be careful with, wherever they are used.
-    member val Cautions = System.Collections.Generic.List<Caution>()
+    member _.Cautions = cautions
     /// Late number i: what it is.
     member _.Late = late
 
@@ -165,6 +170,40 @@ type Program(permissions: Permissions) =
                 diagnostics[i] <- Diagnostics.inFunction name diagnostics[i] call
 
     member _.Do(effect: Effect) = effects.Add effect
+
+    /// What commands have printed so far, by table.
+    member _.Printed = printed
+
+    /// Where the program stands now; running what is returned takes everything back that a later text did. What is opened stays open and
+    /// numbers of bases are not given again: nothing that stands refers to them.
+    member _.Mark() : unit -> unit =
+        let found, done', tables = diagnostics.ToArray(), effects.ToArray(), evaluations
+        let told, kept = HashSet seen, Dictionary remembered
+        let points, differences = HashSet models, HashSet vectors
+        let careful, noted = cautions.ToArray(), notes.ToArray()
+        let families = homes |> Seq.map (fun h -> KeyValuePair(h.Key, List h.Value)) |> Array.ofSeq
+        fun () ->
+            diagnostics.Clear()
+            diagnostics.AddRange found
+            effects.Clear()
+            effects.AddRange done'
+            for table in tables .. evaluations - 1 do
+                printed.Remove table |> ignore
+            evaluations <- tables
+            seen.Clear()
+            seen.UnionWith told
+            remembered.Clear()
+            for entry in kept do
+                remembered[entry.Key] <- entry.Value
+            cautions.Clear()
+            cautions.AddRange careful
+            notes.Clear()
+            notes.AddRange noted
+            models.IntersectWith points
+            vectors.IntersectWith differences
+            homes.Clear()
+            for entry in families do
+                homes[entry.Key] <- entry.Value
 
     member _.NewTable() =
         evaluations <- evaluations + 1
@@ -299,8 +338,9 @@ type Program(permissions: Permissions) =
         | Some v -> v.Key
         | None ->
             sources.Add { Checkpoint = make (); Path = sources[view.Of].Path }
-            let i = sources.Count - 1
-            views[i] <- view
+            views[sources.Count - 1] <- view
+            sources.Count - 1
+        |> fun i ->
             if vectors.Contains view.Of then
                 vectors.Add i |> ignore
             if models.Contains view.Of then
@@ -309,15 +349,18 @@ type Program(permissions: Permissions) =
 
     /// Takes a stack in, unless there is one of that key; `make` gives its tensors.
     member _.AddStack(key: string, layers: int list, shown: string, make: unit -> Checkpoint) =
-        match stackKeys.TryGetValue key with
-        | true, i -> i
-        | _ ->
-            sources.Add { Checkpoint = make (); Path = shown }
-            let i = sources.Count - 1
-            stackKeys[key] <- i
-            stacks[i] <- { Layers = layers; Rebuilt = Dictionary() }
-            models.Add i |> ignore
-            i
+        let i =
+            match stackKeys.TryGetValue key with
+            | true, i -> i
+            | _ ->
+                sources.Add { Checkpoint = make (); Path = shown }
+                let i = sources.Count - 1
+                stackKeys[key] <- i
+                stacks[i] <- { Layers = layers; Rebuilt = Dictionary() }
+                i
+        // Also where it is known from a text that was taken back.
+        models.Add i |> ignore
+        i
 
     /// Keeps something worth knowing for whoever runs the program.
     member _.Note(text: string) =
