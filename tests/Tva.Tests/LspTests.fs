@@ -127,6 +127,7 @@ let ``diagnostics, hover, completion and definition`` () =
     let hover what after = (editor.Ask("textDocument/hover", at what after)).GetProperty("contents").GetProperty("value").GetString()
     Assert.Contains("family(", hover "family(" 2)
     Assert.Contains("base: Model: ", hover "base + tasks" 1)
+    Assert.Contains("base: Model: ", hover "base = " 1)
     Assert.Contains("twice(x: Delta): Delta", hover "twice(tasks" 1)
     Assert.Equal(JsonValueKind.Null, (editor.Ask("textDocument/hover", at "λ" 1)).ValueKind)
 

@@ -59,6 +59,13 @@ let private defined (s: Statement) =
     | Def d -> Some d.Name
     | _ -> None
 
+/// The name that the text defines at an offset, and where its statement ends.
+let definedAt (text: string) (offset: int) : (Ident * int) option =
+    fst (Parser.parse (Classify.source text)) |> List.tryPick (fun s ->
+        match defined s with
+        | Some n when holds n.Span offset -> Some(n, s.Span.End)
+        | _ -> None)
+
 let private tryRead (full: string) =
     try
         if File.Exists full && FileInfo(full).Length <= 4_000_000L then Some(File.ReadAllText full) else None

@@ -86,7 +86,15 @@ type Document(options: EvaluatorOptions, uri: string, folder: string) =
                       textEdit = {| range = range; newText = c.Text |} |} |] |}
 
     member _.Hover(line: int, character: int) : obj | null =
-        match service().Describe(folder, text, Position.toOffset text line character) with
+        let offset = Position.toOffset text line character
+        // A name is known behind the statement that defines it: asked about there, it is looked at from behind.
+        let found =
+            match Definitions.definedAt text offset with
+            | Some(name, finish) ->
+                let behind = text.Substring(0, finish) + "\n" + name.Text
+                service().Describe(folder, behind, behind.Length) |> Option.map (fun d -> { d with Start = name.Span.Start; End = name.Span.End })
+            | None -> service().Describe(folder, text, offset)
+        match found with
         | None -> null
         | Some d ->
             let head, rest = d.Lines.Head, d.Lines.Tail
