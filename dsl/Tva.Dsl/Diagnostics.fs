@@ -409,6 +409,12 @@ module Diagnostics =
         make 516 span $"\"{path}\" is written by this script, and files are read as they are before it runs"
             (Some "go on with the value itself instead of its file, or read it in a script of its own")
 
+    let notInMemory (path: string) (known: string list) span =
+        make 519 span $"there is no \"{path}\"" (Some(if known.IsEmpty then "the program that runs this gives nothing from memory" else $"in memory are {Suggest.listing known}"))
+
+    let memoryForm (path: string) (what: string) span =
+        make 519 span $"{what} can't be saved to \"{path}\"" (Some "it is several files: name a folder; a Model or a Delta can be saved to memory")
+
     let isBasis (path: string) span =
         make 517 span $"\"{path}\" is a basis, not a model" (Some "`family(path, base)` reads it, with its members by name")
 
@@ -489,6 +495,10 @@ module Diagnostics =
     /// The code of what a text may not do without being allowed to.
     [<Literal>]
     let PermissionCode = "TVA0601"
+
+    let outsideFolders (doing: string) (path: string) (folders: string seq) span =
+        make 602 span $"{doing} \"{path}\" is not allowed: it lies outside, or leads out through a link or `..`"
+            (Some(if Seq.isEmpty folders then "the program that runs this allows no folder for it" else $"allowed is what lies in {Suggest.listing folders}"))
 
     // Configurations of other tools
 

@@ -2,8 +2,11 @@
 namespace Tva.Dsl
 
 open System
+open System.Collections.Generic
 open System.IO
+open System.Runtime.InteropServices
 open System.Threading
+open System.Threading.Tasks
 open Tva.Core.Checkpoints
 open Tva.Dsl.Plan
 open Tva.Dsl.Syntax
@@ -16,12 +19,46 @@ type EvaluatorOptions =
       Run: RunSettings
       /// Texts come one after another from a person: what passes have told is remembered, and files that change meanwhile are noticed.
       Session: bool
+      /// Where to compute: "cpu", or "auto" for the best there is.
+      Device: string
+      /// What the paths of texts that come without a file are relative to.
+      Folder: string
+      /// Checkpoints in memory that texts find by name, and as `memory:name` where a path is wanted.
+      Variables: Map<string, MemoryCheckpoint>
+      /// Takes what texts save as `memory:name`; None at a command line, where `memory:name` is a path like any other.
+      Outputs: OutputTarget option
+      /// Where texts may read and write; None: wherever the process may. A command that a text is permitted to run is not confined.
+      Folders: AllowedFolders option
       /// Makes the F# compiler for `fs`, called when a text first holds F#.
       FSharp: (unit -> IFSharpHost) option }
 
     /// No commands, no F#, all cores, default memory.
     static member Default =
-        { Permissions = { Run = false; FSharp = false }; Settings = Map.empty; Run = RunSettings.Default; Session = false; FSharp = None }
+        { Permissions = { Run = false; FSharp = false }
+          Settings = Map.empty
+          Run = RunSettings.Default
+          Session = false
+          Device = "auto"
+          Folder = "."
+          Variables = Map.empty
+          Outputs = None
+          Folders = None
+          FSharp = None }
+
+    /// With a bound on what a run holds in memory, in bytes.
+    member o.WithMemory(bytes: int64) = { o with Run = { o.Run with Memory = bytes } }
+    /// With so many threads to compute with.
+    member o.WithThreads(threads: int) = { o with Run = { o.Run with Threads = threads } }
+    /// With a device to compute on.
+    member o.WithDevice(name: string) = { o with Device = name }
+    /// With a folder that the paths of texts are relative to.
+    member o.WithFolder(path: string) = { o with Folder = path }
+    /// With a checkpoint in memory that texts call by its name.
+    member o.WithVariable(checkpoint: MemoryCheckpoint) = { o with Variables = o.Variables.Add(checkpoint.Name, checkpoint) }
+    /// With somebody who takes what texts save as `memory:name`, for instance to send it on block by block.
+    member o.WithOutputs(target: OutputTarget) = { o with Outputs = Some target }
+    /// With reads and writes confined to these folders and what is below them; what may be written may be read.
+    member o.WithFolders(read: string seq, write: string seq) = { o with Folders = Some(AllowedFolders(read, write)) }
 
 /// A text as it came in: how diagnostics call it, what its paths are relative to.
 type SessionText = { Name: string; Folder: string; Text: string }
@@ -34,10 +71,21 @@ module internal Resources =
              use reader = new StreamReader(stream)
              reader.ReadToEnd())
 
-/// Checks texts and runs them. Check first: what is wrong with a text is found before the first byte is written.
-/// Names stay from one text to the next; a text with errors, and one whose run fails or is stopped, leaves none. Not thread-safe; dispose
-/// it to close the checkpoints.
+/// Checks texts and runs them, in one of two ways. `Check(text)`, `Explain(text)` and `RunAsync(text)` take a text by itself and may be called
+/// from any number of threads at once: each call works on a program of its own, and nothing stays.
+/// The others are for texts that come one after another, and not thread-safe: check first, since what is wrong with a text is found before the
+/// first byte is written; names stay from one text to the next; a text with errors, and one whose run fails or is stopped, leaves none. Dispose
+/// the evaluator to close the checkpoints.
+/// It writes to no console, ends no process and changes nothing that is the process's.
 type Evaluator(options: EvaluatorOptions) =
+    do
+        match options.Device.ToLowerInvariant() with
+        | "cpu" | "auto" -> ()
+        | "gpu" -> invalidArg (nameof options) "there is no GPU in this build; compute on \"cpu\""
+        | other -> invalidArg (nameof options) $"there is no device \"{other}\"; choose cpu, gpu or auto"
+        if options.Run.Memory < 1L || options.Run.Threads < 1 then
+            invalidArg (nameof options) "memory and threads are positive"
+
     let memory = Remembered()
     let mutable settings = options.Run
     let mutable permissions = options.Permissions
@@ -60,8 +108,11 @@ type Evaluator(options: EvaluatorOptions) =
     /// A program that knows the prelude, its checker, and what it asks the session's memory by.
     let start () =
         let program = new Program(permissions)
+        program.Surroundings <- { Variables = options.Variables; Outputs = options.Outputs; Folders = options.Folders }
         let checker = Checker(program, options.Settings)
         Stack.run (fun () -> checker.CheckPrelude Resources.prelude.Value)
+        for v in options.Variables do
+            checker.Bind(v.Key, v.Value)
         let recall = if options.Session then Some(Recall(program, memory)) else None
         closeFSharp ()
         fsharp <- options.FSharp |> Option.map (fun make -> lazy make ())
@@ -160,6 +211,80 @@ type Evaluator(options: EvaluatorOptions) =
                 finally
                     count ()
             notify (Event.Noted $"changed on disk, so opened again: {Suggest.listing changed}")
+
+    /// This evaluator's options with what one call gives: parameters by name and, where nobody else does, somebody who takes outputs.
+    let optionsFor (parameters: IReadOnlyDictionary<string, obj> | null) (take: MemoryCheckpoint -> unit) =
+        let settings, checkpoints = Parameters.split parameters
+        let add more (map: Map<string, 'a>) = (map, more) ||> Map.fold (fun all name v -> all.Add(name, v))
+        { options with
+            Session = false
+            Settings = add settings options.Settings
+            Variables = add checkpoints options.Variables
+            Outputs =
+                options.Outputs
+                |> Option.orElse (Some(OutputTarget(fun name tensors metadata -> new MemoryWriter(name, tensors, metadata, take)))) }
+
+    /// Takes the only text of a session in.
+    let takeAlone (text: string) : CheckResult =
+        let struct (program, checker, _) = state
+        let known = checker.Names
+        Stack.run (fun () ->
+            checker.Check(program.AddText("<text>", Path.GetFullPath options.Folder, text))
+            checker.Finish())
+        let diagnostics = program.Diagnostics |> Seq.sortBy (fun d -> d.Span.Source, d.Span.Start) |> List.ofSeq
+        failed <- isWrong diagnostics
+        let context = Context.afterwards program
+        let kind (v: Value) =
+            match v with
+            | Value.Function f -> Trees.signature f.Definition
+            | v -> Kind.text (Context.kindOf context v)
+        let types = SortedDictionary<string, string>(StringComparer.Ordinal)
+        for n in checker.Names do
+            if not (known.ContainsKey n.Key && obj.ReferenceEquals(known[n.Key], n.Value)) then
+                types[n.Key] <- kind n.Value
+        CheckResult(List.ofSeq program.Texts, diagnostics, types)
+
+    /// Reads and checks one text by itself; it is not run.
+    /// `parameters`: for `param` statements numbers, bools, lists of numbers and texts (a text for a `param` that is no Text is read as an
+    /// expression), and MemoryCheckpoints, which become names.
+    member _.Check(text: string, [<Optional; DefaultParameterValue(null: IReadOnlyDictionary<string, obj> | null)>] parameters: IReadOnlyDictionary<string, obj> | null) : CheckResult =
+        use session = new Evaluator(optionsFor parameters ignore)
+        session.CheckAlone text
+
+    /// What would be done with a text by itself, for people. Its mistakes are an ArgumentException.
+    member _.Explain(text: string, [<Optional; DefaultParameterValue(null: IReadOnlyDictionary<string, obj> | null)>] parameters: IReadOnlyDictionary<string, obj> | null) : string =
+        use session = new Evaluator(optionsFor parameters ignore)
+        let found = session.CheckAlone text
+        if not found.Succeeded then
+            raise (ArgumentException(found.Messages, nameof text))
+        session.Explain()
+
+    /// Checks one text by itself and, where nothing is wrong with it, does what it says. What goes on is reported while it does; an exception
+    /// of whoever listens ends the run and comes out here, as do faults of files (FaultException) and cancelling (OperationCanceledException);
+    /// files are then whole: each has its final name and all its bytes, or is not there.
+    member _.RunAsync
+        (
+            text: string,
+            [<Optional; DefaultParameterValue(null: IReadOnlyDictionary<string, obj> | null)>] parameters: IReadOnlyDictionary<string, obj> | null,
+            [<Optional; DefaultParameterValue(null: IProgress<Event> | null)>] progress: IProgress<Event> | null,
+            [<Optional>] cancellationToken: CancellationToken
+        ) : Task<EvaluationResult> =
+        let models = SortedDictionary<string, MemoryCheckpoint>(StringComparer.Ordinal)
+        let forCall = optionsFor parameters (fun m -> models[m.Name] <- m)
+        let work () =
+            let events = ResizeArray<Event>()
+            let hear (e: Event) =
+                if not e.IsProgressed then
+                    events.Add e
+                progress |> Option.ofObj |> Option.iter _.Report(e)
+            use session = new Evaluator(forCall)
+            session.Watch(hear, cancellationToken)
+            let found: CheckResult = session.CheckAlone text
+            let outcome = if found.Succeeded then Some(session.Run(hear, cancellationToken)) else None
+            EvaluationResult(found, outcome, List.ofSeq events, models)
+        Task.Run(Func<EvaluationResult>(work), cancellationToken)
+
+    member private _.CheckAlone(text: string) : CheckResult = takeAlone text
 
     /// Checking reads data in one case: to tell how many atoms `basis(F, error = ...)` has. This is who hears of such passes, and what stops them.
     member _.Watch(onEvent: Action<Event>, cancellation: CancellationToken) =

@@ -22,6 +22,7 @@ type Flag =
     | [<AltCommandLine("-o"); EqualsAssignmentOrSpaced>] Out of file: string
     | Force
     | Json
+    | Json_Document
     | Version
 
     interface IArgParserTemplate with
@@ -41,6 +42,7 @@ type Flag =
             | Out _ -> "import: write the script to a file instead of stdout"
             | Force -> "import: write over a file that is there"
             | Json -> "print results and diagnostics as JSON, one object a line"
+            | Json_Document -> "print all of it as one JSON document, at the end"
             | Version -> "print the version"
 
 [<RequireQualifiedAccess>]
@@ -57,6 +59,8 @@ type Task =
     | Ops of name: string option
     /// A configuration of another tool; `-` is the standard input.
     | Import of config: string
+    /// Serves an editor over the standard streams.
+    | Lsp
 
 type Request =
     { Task: Task
@@ -70,7 +74,9 @@ type Request =
       Norms: bool
       Out: string option
       Force: bool
-      Json: bool }
+      Json: bool
+      /// One document instead of lines.
+      JsonDocument: bool }
 
 /// Name, what it takes and what it does, as the help lists them.
 let commands =
@@ -80,6 +86,7 @@ let commands =
       "plan", "SCRIPT", "prints what would be done: passes, kernels, bytes read and written"
       "inspect", "PATH", "lists a checkpoint's tensors: a file, an index of shards or a folder"
       "import", "CONFIG", "turns a mergekit configuration into a script"
+      "lsp", "", "serves an editor with diagnostics, hover, completion and definitions over stdio"
       "ops", "[NAME]", "lists the functions, or tells all about one" ]
 
 exception private Wrong of string
@@ -150,7 +157,7 @@ let private task (words: string list) (literal: string list) =
     // `eval`'s text may begin with a minus; what has two and a letter is an option mistyped.
     let isOption (w: string) = w.Length > 2 && w.StartsWith "--" && Char.IsLetter w[2] || w.Length = 2 && w[0] = '-' && Char.IsLetter w[1]
     let isEval = words |> List.tryHead = Some "eval"
-    match words |> List.tryFind (fun w -> isOption w && not (isEval && w.Length = 2)) with
+    match words |> List.tryFind (fun w -> isOption w && not (isEval && w.Length = 2) && words <> [ "lsp"; "--stdio" ]) with
     | Some w -> unknown w
     | None -> ()
     let one name what make (rest: string list) =
@@ -168,6 +175,10 @@ let private task (words: string list) (literal: string list) =
     | "plan" :: rest -> one "plan" "script" Task.Plan rest
     | "inspect" :: rest -> one "inspect" "checkpoint" Task.Inspect rest
     | "import" :: rest -> one "import" "configuration" Task.Import rest
+    | [ "lsp" ]
+    // Editors say so, and there is nothing else.
+    | [ "lsp"; "--stdio" ] -> Task.Lsp
+    | "lsp" :: word :: _ -> wrong $"tva lsp takes nothing, and {word} is something"
     | [ "ops" ] -> Task.Ops None
     | "ops" :: rest -> one "ops" "function" (Some >> Task.Ops) rest
     | [ "-" ] -> Task.Run "-"
@@ -197,7 +208,8 @@ let private nothing =
       Norms = false
       Out = None
       Force = false
-      Json = false }
+      Json = false
+      JsonDocument = false }
 
 let private parseWords (argv: string[]) : Result<Request, string> =
     try
@@ -226,6 +238,7 @@ let private parseWords (argv: string[]) : Result<Request, string> =
             | Out file -> request <- { request with Out = Some file }
             | Force -> request <- { request with Force = true }
             | Json -> request <- { request with Json = true }
+            | Json_Document -> request <- { request with Json = true; JsonDocument = true }
             | Version -> version <- true
         if parsed.IsUsageRequested then Ok { request with Task = Task.Help }
         elif version then Ok { request with Task = Task.Version }
@@ -260,7 +273,7 @@ let help () =
           "usage: tva COMMAND [OPTIONS]; options may stand before or after the rest"
           ""
           for name, takes, does in commands do
-              row $"{name} {takes}" does
+              row ($"{name} {takes}".TrimEnd()) does
           ""
           for c in flags.Value do
               option c

@@ -84,6 +84,7 @@ let private perform (host: Host) (report: Report) (request: Request) =
     | Task.Eval text -> evaluate host report request run { Name = "<eval>"; Folder = host.Folder; Text = text }
     | Task.Inspect path -> Inspect.run host report (optionsOf request) path request.Norms
     | Task.Ops name -> Ops.run report name
+    | Task.Lsp -> Lsp.Server.run (optionsOf request) host.Folder version.Value host.Cancel
     | Task.Import config -> Import.Command.run host report config request.Out request.Force request.Strict
 
 /// Does what the words say and returns the exit status; throws nothing.
@@ -93,17 +94,24 @@ let main (host: Host) (argv: string[]) : int =
         host.Say $"tva: {message}"
         Exit.Wrong
     | Ok request ->
-        let report = Report(host, request.Json)
+        let report = Report(host, request.Json, request.JsonDocument)
+        let status =
+            try
+                perform host report request
+            with e ->
+                match Cause.fault e with
+                | _ when Cause.isCancelled e ->
+                    report.Cancelled()
+                    Exit.Cancelled
+                | Some message ->
+                    report.Fault message
+                    Exit.Fault
+                | None ->
+                    report.Internal e
+                    Exit.Internal
         try
-            perform host report request
-        with e ->
-            match Cause.fault e with
-            | _ when Cause.isCancelled e ->
-                report.Cancelled()
-                Exit.Cancelled
-            | Some message ->
-                report.Fault message
-                Exit.Fault
-            | None ->
-                report.Internal e
-                Exit.Internal
+            report.Close status
+            status
+        with :? Tva.Core.FaultException as e ->
+            host.Say $"tva: {e.Message}"
+            Exit.Fault

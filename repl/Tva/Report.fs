@@ -1,4 +1,5 @@
-/// From a run's events, findings and failures to the streams: results on stdout, everything else on stderr; all of it on stdout as JSON.
+/// From a run's events, findings and failures to the streams: results on stdout, everything else on stderr; all of it on stdout as JSON,
+/// an object a line or one document at the end.
 namespace Tva
 
 open System
@@ -21,7 +22,8 @@ module Cause =
         | :? AggregateException as a -> a.InnerExceptions |> Seq.tryPick fault
         | _ -> None
 
-type Report(host: Host, asJson: bool) =
+type Report(host: Host, asJson: bool, ?asDocument: bool) =
+    let document = if defaultArg asDocument false then Some(JsonDocument()) else None
     let watch = Stopwatch.StartNew()
     let progress = Progress(host, fun () -> watch.Elapsed)
     let gate = obj ()
@@ -41,7 +43,10 @@ type Report(host: Host, asJson: bool) =
                 // A disk that is full, a stream that was closed: not ours, and what is buffered must not be tried again at the end.
                 raise (Tva.Core.FaultException($"can't write to the standard output: {e.Message}", e)))
 
-    let json (line: string) = result (line + "\n")
+    let json (part: JsonPart) (line: string) =
+        match document with
+        | Some d -> lock gate (fun () -> d.Add(part, line))
+        | None -> result (line + "\n")
 
     let say (line: string) =
         progress.Clear()
@@ -60,12 +65,22 @@ type Report(host: Host, asJson: bool) =
     /// Text for stdout, as it is.
     member _.Result(text: string) =
         progress.Clear()
-        result (if text.EndsWith '\n' then text else text + "\n")
+        match document with
+        | Some _ -> json JsonPart.Result text
+        | None -> result (if text.EndsWith '\n' then text else text + "\n")
 
     member _.Event(e: Event) =
         saved <- saved || e.IsSaved
         if asJson then
-            Json.event e |> Option.iter json
+            let part =
+                match e with
+                | Event.Shown _ -> JsonPart.Result
+                | Event.Saved _
+                | Event.Truncated _ -> JsonPart.File
+                | Event.Warned _
+                | Event.Noted _ -> JsonPart.Message
+                | _ -> JsonPart.Course
+            Json.event e |> Option.iter (json part)
         else
             match e with
             | Event.Shown(_, items) ->
@@ -86,7 +101,7 @@ type Report(host: Host, asJson: bool) =
         if not found.IsEmpty then
             if asJson then
                 for d in found do
-                    json (Json.diagnostic texts d)
+                    json JsonPart.Diagnostic (Json.diagnostic texts d)
             else
                 progress.Clear()
                 host.Error.Write(Render.diagnostics texts host.Color (List.truncate most found))
@@ -95,20 +110,23 @@ type Report(host: Host, asJson: bool) =
                 host.Error.Flush()
         found |> List.forall (fun d -> d.Severity <> Severity.Error)
 
-    member _.Fault(message: string) = if asJson then json (Json.message "fault" message) else say $"""{red "tva:"} {message}"""
+    member _.Fault(message: string) = if asJson then json JsonPart.Failure (Json.message "fault" message) else say $"""{red "tva:"} {message}"""
 
     member _.AssertionFailed(message: string) =
-        if asJson then json (Json.message "assert" message)
+        if asJson then json JsonPart.Failure (Json.message "assert" message)
         else say $"""{red "assertion failed:"} {message}"""
 
     member _.Cancelled() =
         let message = if saved then "cancelled: what has been saved so far stays, nothing else was" else "cancelled: nothing was saved"
-        if asJson then json (Json.message "cancelled" message) else say $"tva: {message}"
+        if asJson then json JsonPart.Failure (Json.message "cancelled" message) else say $"tva: {message}"
 
     member _.Internal(e: exn) =
         let message = $"internal error: {e.GetType().Name}: {e.Message}"
-        if asJson then json (Json.message "internal" message)
+        if asJson then json JsonPart.Failure (Json.message "internal" message)
         else say $"""{red "tva:"} {message}{"\n"}this is a mistake in tva, not in your text; please report it with the text and the lines below{"\n"}{e}"""
 
     /// The end of a run: nothing more is coming.
     member _.End() = progress.Clear()
+
+    /// The end of the command: the document, where one is wanted.
+    member _.Close(status: int) = document |> Option.iter (fun d -> result (d.Text status + "\n"))

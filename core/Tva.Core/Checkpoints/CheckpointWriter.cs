@@ -7,7 +7,7 @@ namespace Tva.Core.Checkpoints;
 /// Comes in: a path, the tensors' shapes, then their bytes in any order. Goes out: a safetensors file, complete or not at all:
 /// it grows as <c>PATH.partial</c> and takes its name only when every byte is on the disk.
 /// </summary>
-public sealed class CheckpointWriter : IDisposable
+public sealed class CheckpointWriter : ICheckpointWriter
 {
     // Large enough that the disk sees long runs, small enough that it never idles behind the processor.
     private const long WriteBackBytes = 32 << 20;

@@ -215,6 +215,9 @@ public sealed record RunOptions(long Memory, int Threads, bool Strict)
     /// <summary>All cores; the smaller of 2 GiB and a quarter of the memory.</summary>
     public static RunOptions Default => new(
         Math.Min(2L << 30, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4), Environment.ProcessorCount, false);
+
+    /// <summary>Who takes outputs instead of files; null: nobody.</summary>
+    public OutputTarget? Target { get; init; }
 }
 
 /// <summary>Non-finite elements found in an input tensor.</summary>

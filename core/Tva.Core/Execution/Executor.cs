@@ -20,7 +20,7 @@ public static class Executor
         PlanCheck.Verify(plan);
         cancellation.ThrowIfCancellationRequested();
         using var engine = new Engine(plan, options, backend ?? CpuBackend.Instance);
-        var outputs = new OutputFiles(plan);
+        var outputs = new OutputFiles(plan, options.Target);
         try
         {
             engine.Outputs = outputs;
@@ -69,7 +69,7 @@ public static class Executor
             {
                 while (progress is null ? !thread.Join(Timeout.Infinite) : !thread.Join(100))
                 {
-                    progress!.Report(Progress());
+                    Watch(progress!);
                 }
             }
 
@@ -84,6 +84,19 @@ public static class Executor
             foreach (var runner in runners)
             {
                 runner.Dispose();
+            }
+        }
+
+        // One that throws ends the run, but not before the workers have let go of what they hold.
+        void Watch(IProgress<RunProgress> watcher)
+        {
+            try
+            {
+                watcher.Report(Progress());
+            }
+            catch (Exception e)
+            {
+                scheduler.Fail(e);
             }
         }
 

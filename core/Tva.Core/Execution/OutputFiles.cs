@@ -3,20 +3,21 @@ using Tva.Core.Tensors;
 
 namespace Tva.Core.Execution;
 
-/// <summary>Comes in: a plan's outputs. Goes out: their files, one for each path, and where in them an output's tensors lie.</summary>
+/// <summary>Comes in: a plan's outputs. Goes out: their files or what the host takes them with, one for each path, and where in them an output's tensors lie.</summary>
 internal sealed class OutputFiles : IDisposable
 {
-    private readonly List<CheckpointWriter> writers = [];
+    private readonly List<ICheckpointWriter> writers = [];
     private readonly ExecutionPlan plan;
+    private readonly OutputTarget? target;
     private readonly int[] fileOf;
 
     // Per output and plan tensor the tensor's number in its file; -1 where it is not kept there.
     private readonly int[][] places;
 
     /// <exception cref="FaultException">A file can't be begun; those already begun are gone.</exception>
-    public OutputFiles(ExecutionPlan plan)
+    public OutputFiles(ExecutionPlan plan, OutputTarget? target)
     {
-        this.plan = plan;
+        (this.plan, this.target) = (plan, target);
         fileOf = new int[plan.Outputs.Count];
         places = new int[plan.Outputs.Count][];
         var stacks = new Dictionary<string, int>(StringComparer.Ordinal);
@@ -48,7 +49,7 @@ internal sealed class OutputFiles : IDisposable
         }
     }
 
-    public IReadOnlyList<CheckpointWriter> Writers => writers;
+    public IReadOnlyList<ICheckpointWriter> Writers => writers;
 
     /// <summary>Writes bytes of an output's tensor; returns whether the output keeps that tensor.</summary>
     public bool Write(int output, int tensor, long byteOffset, ReadOnlySpan<byte> bytes)
@@ -76,7 +77,7 @@ internal sealed class OutputFiles : IDisposable
 
     private int Begin(PlanOutput output, (string Name, DType DType, Shape Shape)[] tensors)
     {
-        writers.Add(new CheckpointWriter(output.Path, tensors, output.Metadata));
+        writers.Add(target?.Invoke(output.Path, tensors, output.Metadata) ?? new CheckpointWriter(output.Path, tensors, output.Metadata));
         return writers.Count - 1;
     }
 }

@@ -6,9 +6,9 @@ namespace Tva.Core.Execution;
 /// <summary>What a run gave: numbers, and complete checkpoints that still lack their names. <see cref="Commit"/> or they are deleted.</summary>
 public sealed class RunResult : IDisposable
 {
-    private readonly IReadOnlyList<CheckpointWriter> writers;
+    private readonly IReadOnlyList<ICheckpointWriter> writers;
 
-    internal RunResult(IReadOnlyList<CheckpointWriter> writers) => this.writers = writers;
+    internal RunResult(IReadOnlyList<ICheckpointWriter> writers) => this.writers = writers;
 
     /// <summary>
     /// Values of the plan's results, in their order. Per scalar one number (All), one per layer in the order of

@@ -45,9 +45,11 @@ module GramCache =
             let key = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(format + "\n" + text)))
             // Beside the family rather than beside its base, which is often somebody else's.
             let home = sources |> List.tryFind (program.Models.Contains >> not) |> Option.defaultValue sources.Head
-            match Path.GetDirectoryName program.Sources[home].Checkpoint.Files[0] with
-            | null -> None
-            | folder -> Some(Path.Combine(folder, $".tva-gram-{key.Substring(0, 16)}.json"), key, sources)
+            match Seq.tryHead program.Sources[home].Checkpoint.Files |> Option.bind (Path.GetDirectoryName >> Option.ofObj) with
+            | None -> None
+            | Some folder ->
+                let file = Path.Combine(folder, $".tva-gram-{key.Substring(0, 16)}.json")
+                if (program.Surroundings.OutsideOfWrite file).IsSome then None else Some(file, key, sources)
         | _ -> None
 
     /// A fingerprint looks at samples of a file; a file touched since the numbers were written is looked at in full again.

@@ -144,7 +144,7 @@ type Runner(program: Program, work: Work) =
                 work.During(saves, r.Commit)
             for s in models do
                 written[struct ((bound s.Value.Node).Id, (match s.DType with Some d -> int d | None -> -1))] <- s.Path
-                work.Tell(Event.Saved(s.Path, FileInfo(s.Path).Length))
+                work.Tell(Event.Saved(s.Path, work.SizeOf s.Path))
                 match s.Value.Set |> Option.map (fun set -> program.Stacks.TryGetValue set.Reference) with
                 | Some(true, stack) ->
                     work.Tell(Event.Noted $"{Path.GetFileName s.Path} has {stack.Layers.Length} layers: the config.json that goes with it needs \"num_hidden_layers\": {stack.Layers.Length}")

@@ -6,13 +6,28 @@ open System.Collections.Generic
 open System.IO
 open System.Threading
 open Tva.Core
+open Tva.Core.Checkpoints
 open Tva.Core.Execution
 open Tva.Dsl.Graph
 open Tva.Dsl.Plan
 open Tva.Dsl.Typing
 
 type Work(program: Program, settings: RunSettings, recall: Recall option, onEvent: Event -> unit, cancellation: CancellationToken) =
-    let options = RunOptions(settings.Memory, settings.Threads, settings.Strict)
+    /// Bytes of what has gone elsewhere than into files.
+    let taken = Dictionary<string, int64>()
+
+    let target =
+        match program.Surroundings.Outputs with
+        | None -> null
+        | Some take ->
+            OutputTarget(fun path tensors metadata ->
+                if (program.Surroundings.InMemory path).IsNone then null
+                else
+                    let writer = take.Invoke(path, tensors, metadata)
+                    writer |> Option.ofObj |> Option.iter (fun w -> taken[path] <- w.Bytes)
+                    writer)
+
+    let options = RunOptions(settings.Memory, settings.Threads, settings.Strict, Target = target)
 
     let progress =
         { new IProgress<RunProgress> with
@@ -38,6 +53,12 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
             onEvent (Event.Noted $"lowrank: {matrices} at {rank}, relative error {Formula.number error}, at most {Formula.number worst.Error} ({planned.Plan.Tensors[worst.Tensor].Name})")
 
     let traces = Traces program
+
+    /// Size of an output that is there.
+    member _.SizeOf(path: string) =
+        match taken.TryGetValue path with
+        | true, bytes -> bytes
+        | _ -> FileInfo(path).Length
 
     member _.Settings = settings
     /// What is known of adapters from their factors.

@@ -233,6 +233,24 @@ type LanguageService(evaluator: Evaluator) =
             | lines -> Some { Start = t.Span.Start; End = t.Span.End; Lines = lines }
         | None -> None
 
+    /// What is wrong with a text, with the texts that the spans are in. What would take a pass over files is not looked at.
+    member _.Diagnose(name: string, folder: string, text: string) : Diagnostic list * SourceText list =
+        let program, checker = evaluator.State
+        let undo = checker.Mark()
+        let solve = program.Solve
+        let known, before = program.Diagnostics.Count, program.Texts.Count
+        program.Solve <- fun _ -> raise (OperationCanceledException())
+        try
+            try
+                Stack.run (fun () -> checker.Check(program.AddText(name, Path.GetFullPath folder, text)))
+            with :? OperationCanceledException ->
+                ()
+            let found = program.Diagnostics |> Seq.skip known |> Seq.sortBy (fun d -> d.Span.Source, d.Span.Start) |> List.ofSeq
+            found, program.Texts |> Seq.skip before |> List.ofSeq
+        finally
+            program.Solve <- solve
+            undo ()
+
     /// What an expression is, or what is wrong with it.
     member _.TypeOf(folder: string, text: string) : Result<string, Diagnostic list> =
         let answer =

@@ -4,6 +4,7 @@ namespace Tva.Dsl.Typing
 open System
 open System.Collections.Generic
 open System.IO
+open Tva.Core.Checkpoints
 open Tva.Dsl
 open Tva.Dsl.Graph
 open Tva.Dsl.Syntax
@@ -102,7 +103,9 @@ type Checker(program: Program, settings: Map<string, string>) =
 
     member private this.Include(ctx: Context, path: Ident) =
         let full = Path.GetFullPath(path.Text, ctx.Folder)
-        if including.Contains full then
+        if not (mayRead ctx path.Span path.Text) then
+            ()
+        elif including.Contains full then
             report (Diagnostics.includeCycle path.Text path.Span)
         elif File.Exists full && FileInfo(full).Length > 4_000_000L then
             report (Diagnostics.notAScript path.Text (FileInfo(full).Length) path.Span)
@@ -161,6 +164,22 @@ type Checker(program: Program, settings: Map<string, string>) =
 
     /// Checks a text; what it finds and does is in the program.
     member this.Check(source: SourceText) = this.CheckAs(source, false)
+
+    /// Gives a name to a checkpoint of the host's memory: a Model, or a Delta where its metadata say so.
+    member _.Bind(name: string, checkpoint: MemoryCheckpoint) =
+        let i = program.Add(checkpoint, checkpoint.Path)
+        let isDelta =
+            match checkpoint.Metadata.TryGetValue "tva.kind" with
+            | true, kind -> kind = "delta"
+            | _ -> false
+        (if isDelta then program.Vectors else program.Models).Add i |> ignore
+        names <-
+            names.Add(
+                name,
+                Value.Tensor
+                    { Node = program.Graph.Make(Op.Source i, [||], Span.None)
+                      Weight = program.Graph.Const(if isDelta then 0.0 else 1.0)
+                      Set = Some { Reference = i; DType = None } })
 
     /// Takes the prelude in. Its diagnostics, if a call has any, are shown at the call.
     member this.CheckPrelude(text: string) =

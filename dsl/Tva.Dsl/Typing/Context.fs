@@ -42,6 +42,28 @@ module Context =
 
     let report (ctx: Context) d = ctx.Program.Report d
 
+    /// A path of a text as a full one; a name in memory is one as it is.
+    let fullPath (ctx: Context) (path: string) =
+        if (ctx.Program.Surroundings.InMemory path).IsSome then path else IO.Path.GetFullPath(path, ctx.Folder)
+
+    /// Whether the host lets a text read there; reports it where not.
+    let mayRead (ctx: Context) span (path: string) =
+        let s = ctx.Program.Surroundings
+        match s.InMemory path, s.OutsideOfRead(fullPath ctx path) with
+        | None, Some _ ->
+            report ctx (Diagnostics.outsideFolders "reading" path s.Folders.Value.Read span)
+            false
+        | _ -> true
+
+    /// Whether the host lets a text write there; reports it where not.
+    let mayWrite (ctx: Context) span (path: string) =
+        let s = ctx.Program.Surroundings
+        match s.InMemory path, s.OutsideOfWrite(fullPath ctx path) with
+        | None, Some _ ->
+            report ctx (Diagnostics.outsideFolders "writing" path s.Folders.Value.Write span)
+            false
+        | _ -> true
+
     let graph (ctx: Context) = ctx.Program.Graph
 
     let number (ctx: Context) (v: float) = ctx.Program.Graph.Const v

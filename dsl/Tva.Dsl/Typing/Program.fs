@@ -122,6 +122,7 @@ type Program(permissions: Permissions) =
     let notes = List<string>()
     /// What sources have shown before they listed other tensors.
     let shown = List<Checkpoint>()
+    let cautions = List<Caution>()
     let printed = Dictionary<int, (string * float) list>()
     let mutable evaluations = 0
     let mutable placeholders = 0
@@ -148,15 +149,17 @@ type Program(permissions: Permissions) =
             let last = max first (min span.End text.Length)
             String.Join(" ", text.Substring(first, last - first).Split([| ' '; '\n'; '\r'; '\t' |], StringSplitOptions.RemoveEmptyEntries))
 
-    /// May grow while a session lives: the person is asked when a text first needs more.
-    member val Permissions = permissions with get, set
+    /// What the host gives and allows.
+    member val Surroundings = Surroundings.None with get, set
     /// How many loops are around what is being checked.
     member val Loops = 0 with get, set
+    /// May grow while a session lives: the person is asked when a text first needs more.
+    member val Permissions = permissions with get, set
     member _.Sources = sources
     member _.Diagnostics = diagnostics
     member _.Effects = effects
     /// Values to be careful with, wherever they are used.
-    member val Cautions = System.Collections.Generic.List<Caution>()
+    member _.Cautions = cautions
     /// Late number i: what it is.
     member _.Late = late
 
@@ -182,7 +185,7 @@ type Program(permissions: Permissions) =
         let found, done', tables = diagnostics.ToArray(), effects.ToArray(), evaluations
         let told, kept = HashSet seen, Dictionary remembered
         let points, differences = HashSet models, HashSet vectors
-        let noted, careful, loops = notes.ToArray(), p.Cautions.ToArray(), p.Loops
+        let noted, careful, loops = notes.ToArray(), cautions.ToArray(), p.Loops
         let families = homes |> Seq.map (fun h -> KeyValuePair(h.Key, List h.Value)) |> Array.ofSeq
         fun () ->
             diagnostics.Clear()
@@ -197,11 +200,11 @@ type Program(permissions: Permissions) =
             remembered.Clear()
             for entry in kept do
                 remembered[entry.Key] <- entry.Value
-            models.IntersectWith points
+            cautions.Clear()
+            cautions.AddRange careful
             notes.Clear()
             notes.AddRange noted
-            p.Cautions.Clear()
-            p.Cautions.AddRange careful
+            models.IntersectWith points
             p.Loops <- loops
             vectors.IntersectWith differences
             homes.Clear()
@@ -363,8 +366,9 @@ type Program(permissions: Permissions) =
         | Some v -> v.Key
         | None ->
             sources.Add { Checkpoint = make (); Path = sources[view.Of].Path }
-            let i = sources.Count - 1
-            views[i] <- view
+            views[sources.Count - 1] <- view
+            sources.Count - 1
+        |> fun i ->
             if vectors.Contains view.Of then
                 vectors.Add i |> ignore
             if models.Contains view.Of then
@@ -373,15 +377,18 @@ type Program(permissions: Permissions) =
 
     /// Takes a stack in, unless there is one of that key; `make` gives its tensors.
     member _.AddStack(key: string, layers: int list, shown: string, make: unit -> Checkpoint) =
-        match stackKeys.TryGetValue key with
-        | true, i -> i
-        | _ ->
-            sources.Add { Checkpoint = make (); Path = shown }
-            let i = sources.Count - 1
-            stackKeys[key] <- i
-            stacks[i] <- { Layers = layers; Rebuilt = Dictionary() }
-            models.Add i |> ignore
-            i
+        let i =
+            match stackKeys.TryGetValue key with
+            | true, i -> i
+            | _ ->
+                sources.Add { Checkpoint = make (); Path = shown }
+                let i = sources.Count - 1
+                stackKeys[key] <- i
+                stacks[i] <- { Layers = layers; Rebuilt = Dictionary() }
+                i
+        // Also where it is known from a text that was taken back.
+        models.Add i |> ignore
+        i
 
     /// Keeps something worth knowing for whoever runs the program.
     member _.Note(text: string) =

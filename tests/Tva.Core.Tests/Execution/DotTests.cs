@@ -197,7 +197,7 @@ public class DotTests
         // Kept by cell until their tensor is done, the numbers alone would take 2080 · 92 · 8 bytes for each tensor at work.
         const int streams = 64;
         var values = Plans.Normal(1, 1_500_000);
-        using var source = new MemoryCheckpoint("m").Add("w", new Shape(values.Length), values);
+        using var source = new FakeCheckpoint("m").Add("w", new Shape(values.Length), values);
         var pairs = Pairs("all", streams);
         var code = new List<Instruction> { new(Code.Load, Index: 0) };
         for (var s = 0; s < streams; s++)
@@ -295,7 +295,7 @@ public class DotTests
         {
             All = [.. values.Select((tensors, s) =>
             {
-                var checkpoint = new MemoryCheckpoint($"m{s}");
+                var checkpoint = new FakeCheckpoint($"m{s}");
                 for (var t = 0; t < tensors.Length; t++)
                 {
                     checkpoint.Add(Shapes[t].Name, new Shape(Shapes[t].Elements), tensors[t]);
@@ -305,7 +305,7 @@ public class DotTests
             })];
         }
 
-        public MemoryCheckpoint[] All { get; }
+        public FakeCheckpoint[] All { get; }
 
         public void Dispose()
         {

@@ -151,9 +151,9 @@ public class ExecutorFaultTests : IDisposable
 
     public void Dispose() => folder.Dispose();
 
-    private static MemoryCheckpoint Source(string path = "m")
+    private static FakeCheckpoint Source(string path = "m")
     {
-        var source = new MemoryCheckpoint(path);
+        var source = new FakeCheckpoint(path);
         for (var i = 0; i < 4; i++)
         {
             source.Add($"w{i}", new Shape(250_000), Plans.Normal(i, 250_000));
@@ -162,12 +162,12 @@ public class ExecutorFaultTests : IDisposable
         return source;
     }
 
-    private static void Poke(MemoryCheckpoint source, string name, int index, float value) =>
+    private static void Poke(FakeCheckpoint source, string name, int index, float value) =>
         BitConverter.TryWriteBytes(source.Bytes(name).AsSpan(index * 4), value);
 
-    private static void Poke(MemoryCheckpoint source, string name, float value) => Poke(source, name, 9, value);
+    private static void Poke(FakeCheckpoint source, string name, float value) => Poke(source, name, 9, value);
 
-    private ExecutionPlan Plan(MemoryCheckpoint source)
+    private ExecutionPlan Plan(FakeCheckpoint source)
     {
         var tensors = Plans.Tensors(source);
         return new ExecutionPlan(

@@ -62,7 +62,7 @@ public class ExecutorTests : IDisposable
         // Signalling NaNs and all, which a kernel's load and store would quieten; alone, and beside an output that is computed.
         var bytes = new byte[2 * 70_000];
         new Random(5).NextBytes(bytes);
-        using var source = new MemoryCheckpoint("m").Add("w", DType.BF16, new Shape(70_000), bytes);
+        using var source = new FakeCheckpoint("m").Add("w", DType.BF16, new Shape(70_000), bytes);
         var code = new List<Instruction> { new(Code.Load, Index: 0), new(Code.Store, 0, Index: 0) };
         if (beside)
         {
@@ -86,7 +86,7 @@ public class ExecutorTests : IDisposable
     public void StepsSeeFinalNumbersOfEveryExtent()
     {
         // out = x / rownorm + all + layer + tensor sums, in three steps, of tensors some of which have nothing to do in a step or no elements.
-        using var source = new MemoryCheckpoint("m");
+        using var source = new FakeCheckpoint("m");
         (string Name, Shape Shape)[] shapes =
             [("l.0.a", new(50, 701)), ("l.0.b", new(3, 20_000)), ("l.1.a", new(0)), ("l.1.b", new(77)), ("end", new(90_000)), ("l.0.skip", new(40_000))];
         var values = shapes.Select((s, i) => Plans.Normal(i, (int)s.Shape.Elements)).ToArray();
@@ -156,7 +156,7 @@ public class ExecutorTests : IDisposable
     [Fact]
     public void RandomNumbersDependOnSeedNameAndIndexAlone()
     {
-        using var source = new MemoryCheckpoint("m").Add("a", new Shape(70_001), new float[70_001]).Add("b", new Shape(9), new float[9]);
+        using var source = new FakeCheckpoint("m").Add("a", new Shape(70_001), new float[70_001]).Add("b", new Shape(9), new float[9]);
         var kernel = new ClassKernel(
             new KernelProgram([new(Code.Load, Index: 0), new(Code.Store, 0, Index: 0)], [DType.F32], [DType.F32], 0), [new RandomInput(0)], [0], [], []);
         var tensors = Plans.Tensors(source);
@@ -178,8 +178,8 @@ public class ExecutorTests : IDisposable
     public void WhatIsNotFloatingIsComparedAndCopied()
     {
         var ids = MemoryMarshal.AsBytes(Enumerable.Range(0, 300_000).Select(i => (long)i).ToArray().AsSpan()).ToArray();
-        using var a = new MemoryCheckpoint("a").Add("ids", DType.I64, new Shape(300_000), ids).Add("none", DType.U8, new Shape(0), []).Add("w", new Shape(2), [1, 2]);
-        using var b = new MemoryCheckpoint("b").Add("ids", DType.I64, new Shape(300_000), [.. ids]).Add("w", new Shape(2), [3, 4]);
+        using var a = new FakeCheckpoint("a").Add("ids", DType.I64, new Shape(300_000), ids).Add("none", DType.U8, new Shape(0), []).Add("w", new Shape(2), [1, 2]);
+        using var b = new FakeCheckpoint("b").Add("ids", DType.I64, new Shape(300_000), [.. ids]).Add("w", new Shape(2), [3, 4]);
         var tensors = Plans.Tensors(a, b);
         var plan = new ExecutionPlan(
             [a, b], tensors, [], [new Step([], [Plans.Linear([DType.F32, DType.F32], [1, 1], DType.F32)])],
@@ -206,7 +206,7 @@ public class ExecutorTests : IDisposable
     [Fact]
     public void APlanThatContradictsItselfIsRefused()
     {
-        using var source = new MemoryCheckpoint("m").AddHalf("w", new Shape(4), new float[4]);
+        using var source = new FakeCheckpoint("m").AddHalf("w", new Shape(4), new float[4]);
         var good = Plans.Keeping(folder["out.safetensors"], Extent.All, 0.5, DType.BF16, source);
         foreach (var wrong in (ExecutionPlan[])
             [

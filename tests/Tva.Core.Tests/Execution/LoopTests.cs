@@ -36,7 +36,7 @@ public sealed class LoopTests
     [InlineData(Extent.Row)]
     public void RoundsAreThoseOfACode(Extent extent)
     {
-        using var source = new MemoryCheckpoint("m");
+        using var source = new FakeCheckpoint("m");
         var values = Shapes.Select((s, i) => Plans.Normal(i, (int)s.Shape.Elements)).ToArray();
         for (var i = 0; i < Shapes.Length; i++)
         {
@@ -114,7 +114,7 @@ public sealed class LoopTests
     /// <summary>A state of a loop that may start from 8 and 0.5.</summary>
     private static double Run(ScalarLoop loop, int state = 0)
     {
-        using var source = new MemoryCheckpoint("m");
+        using var source = new FakeCheckpoint("m");
         source.Add("w", new Shape(4), new float[4]);
         var plan = new ExecutionPlan(
             [source], Plans.Tensors(source), [new StaticScalar(Extent.All, [8]), new StaticScalar(Extent.All, [0.5]), new LoopScalar(Extent.All, loop, state)],

@@ -94,9 +94,9 @@ public sealed class OutputFilesTests : IDisposable
         Assert.Empty(Directory.GetFiles(folder.Path));
     }
 
-    private MemoryCheckpoint Source()
+    private FakeCheckpoint Source()
     {
-        var source = new MemoryCheckpoint("m");
+        var source = new FakeCheckpoint("m");
         foreach (var (shape, i) in Shapes.Select((s, i) => (s, i)))
         {
             source.Add($"w{i}", shape, Values($"w{i}"));
@@ -112,7 +112,7 @@ public sealed class OutputFilesTests : IDisposable
         [.. Enumerable.Range(0, (int)Shape(name).Elements).Select(i => 2f * (((i * 13) + name[1]) % 31 - 15))];
 
     /// <summary>The source times each factor as a slice; then the source itself as a file of its own.</summary>
-    private ExecutionPlan Plan(MemoryCheckpoint source, DType type)
+    private ExecutionPlan Plan(FakeCheckpoint source, DType type)
     {
         var tensors = Plans.Tensors(source);
         var code = new List<Instruction> { new(Code.Load, Index: 0) };

@@ -29,7 +29,7 @@ public class RankTests : IDisposable
     {
         var shape = new Shape(dims);
         var values = Values(distribution, (int)shape.Elements);
-        using var source = new MemoryCheckpoint("memory").Add("w", shape, values);
+        using var source = new FakeCheckpoint("memory").Add("w", shape, values);
         foreach (var extent in (Extent[])[Extent.Row, Extent.Tensor])
         {
             foreach (var magnitudes in (bool[])[false, true])
@@ -48,7 +48,7 @@ public class RankTests : IDisposable
     [InlineData(Extent.Tensor)]
     public void MemoryAndThreadsChangeNothing(Extent extent)
     {
-        using var source = new MemoryCheckpoint("memory");
+        using var source = new FakeCheckpoint("memory");
         (string Name, Shape Shape)[] shapes =
             [("a", new(300, 2999)), ("b", new(64, 16384)), ("c", new(3, 70_000)), ("d", new(50_000)), ("e", new(900, 768)), ("f", new(7, 1)), ("g", new(0, 5))];
         var values = shapes.Select((s, i) => Plans.Coarse(i, (int)s.Shape.Elements)).ToArray();
@@ -93,7 +93,7 @@ public class RankTests : IDisposable
     [Fact]
     public void TooLongARowForTheMemoryIsAFault()
     {
-        using var source = new MemoryCheckpoint("memory").Add("w", new Shape(3_000_000), new float[3_000_000]);
+        using var source = new FakeCheckpoint("memory").Add("w", new Shape(3_000_000), new float[3_000_000]);
         var plan = Ranking(folder["ranks.safetensors"], Extent.Row, false, source);
         var fault = Assert.Throws<FaultException>(() => Plans.Run(plan, new RunOptions(32 << 20, 1, false)));
         Assert.Contains("--memory", fault.Message);
@@ -109,7 +109,7 @@ public class RankTests : IDisposable
             [type], [DType.F32], 0),
         [0], [], extent);
 
-    private static ExecutionPlan Ranking(string path, Extent extent, bool magnitudes, MemoryCheckpoint source)
+    private static ExecutionPlan Ranking(string path, Extent extent, bool magnitudes, FakeCheckpoint source)
     {
         var tensors = Plans.Tensors(source);
         var kernel = new ClassKernel(
@@ -119,7 +119,7 @@ public class RankTests : IDisposable
             [source], tensors, [], [new Step([], [kernel])], [new PlanOutput(path, [.. tensors.Select(_ => DType.F32)], Plans.NoMetadata)], []);
     }
 
-    private static ExecutionPlan Mixed(string path, Extent extent, MemoryCheckpoint source)
+    private static ExecutionPlan Mixed(string path, Extent extent, FakeCheckpoint source)
     {
         var tensors = Plans.Tensors(source);
         Instruction[] product = [new(Code.Load, Index: 0), new(Code.Load, Index: 1), new(Code.Apply, 0, 1, Index: Plans.Op("mul"))];

@@ -33,8 +33,8 @@ public class ReductionTests
     [Theory, MemberData(nameof(All))]
     public void AgreesWithALoop(ReduceKind kind, Extent extent)
     {
-        using var a = new MemoryCheckpoint("a");
-        using var b = new MemoryCheckpoint("b");
+        using var a = new FakeCheckpoint("a");
+        using var b = new FakeCheckpoint("b");
         var values = new List<(string Layer, string Name, long Row, float[] A, float[] B)>();
         for (var i = 0; i < Shapes.Length; i++)
         {
@@ -85,7 +85,7 @@ public class ReductionTests
             var values = Plans.Normal(1, 40_000);
             values[at] = float.NaN;
             values[30_000] = float.PositiveInfinity;
-            using var source = new MemoryCheckpoint("a").Add("w", new Shape(200, 200), values);
+            using var source = new FakeCheckpoint("a").Add("w", new Shape(200, 200), values);
             foreach (var extent in (Extent[])[Extent.All, Extent.Tensor])
             {
                 Assert.Equal([double.NaN], Plans.Numbers(Plans.Reducing(kind, extent, 0, DType.F32, source)));
@@ -100,7 +100,7 @@ public class ReductionTests
     {
         // Each term needs float64: 1 + 2^-40 would be 1 in float32.
         var values = Enumerable.Range(0, 50_000).Select(i => i == 0 ? 16_777_216f : 0.25f).ToArray();
-        using var source = new MemoryCheckpoint("a").Add("w", new Shape(values.Length), values);
+        using var source = new FakeCheckpoint("a").Add("w", new Shape(values.Length), values);
         Assert.Equal([16_777_216 + (49_999 * 0.25)], Plans.Numbers(Plans.Reducing(ReduceKind.Sum, Extent.All, 0, DType.F32, source)));
         Assert.Equal([Math.Pow(2, 48) + (49_999 * 0.0625)], Plans.Numbers(Plans.Reducing(ReduceKind.Dot, Extent.All, 0, DType.F32, source, source)));
     }
@@ -108,12 +108,12 @@ public class ReductionTests
     [Fact]
     public void NothingReducesToNothing()
     {
-        using var none = new MemoryCheckpoint("a");
+        using var none = new FakeCheckpoint("a");
         Assert.Equal([0], Plans.Numbers(Plans.Reducing(ReduceKind.Sum, Extent.All, 0, DType.F32, none)));
         Assert.Equal([double.NaN], Plans.Numbers(Plans.Reducing(ReduceKind.Max, Extent.All, 0, DType.F32, none)));
         Assert.Equal([double.NaN], Plans.Numbers(Plans.Reducing(ReduceKind.Quantile, Extent.All, 0.5, DType.F32, none)));
         Assert.Empty(Plans.Numbers(Plans.Reducing(ReduceKind.Sum, Extent.Row, 0, DType.F32, none)));
-        using var empty = new MemoryCheckpoint("a").Add("w", new Shape(0), []);
+        using var empty = new FakeCheckpoint("a").Add("w", new Shape(0), []);
         Assert.Equal([double.NaN], Plans.Numbers(Plans.Reducing(ReduceKind.Quantile, Extent.Tensor, 0.5, DType.F32, empty)));
     }
 

@@ -32,7 +32,7 @@ public class SelectionTests : IDisposable
             values[i] = 0;
         }
 
-        using var source = new MemoryCheckpoint("memory").Add("w", new Shape(n), values).Add("none", new Shape(9), new float[9]);
+        using var source = new FakeCheckpoint("memory").Add("w", new Shape(n), values).Add("none", new Shape(9), new float[9]);
         var nonzero = values.Count(v => v != 0);
         foreach (var density in (double[])[0, 0.0001, 0.2, 0.9, 1, 2])
         {
@@ -51,7 +51,7 @@ public class SelectionTests : IDisposable
     public void KeepsTheLargestOfATensor(string distribution, int n)
     {
         var values = Values(distribution, n);
-        using var source = new MemoryCheckpoint("memory").Add("w", new Shape(n), values);
+        using var source = new FakeCheckpoint("memory").Add("w", new Shape(n), values);
         foreach (var density in (double[])[0, 0.0001, 0.2, 0.5, 0.9, 1, 2])
         {
             var got = Plans.Run(Plans.Keeping(folder["kept.safetensors"], Extent.Tensor, density, DType.F32, source))["w"];
@@ -67,7 +67,7 @@ public class SelectionTests : IDisposable
     {
         // Ties everywhere, so that the limit falls into some tensor's middle; of several layers, empty ones among them.
         (string Name, int N)[] shapes = [("l.0.a", 100_000), ("l.0.b", 7), ("l.1.a", 50_000), ("l.1.b", 0), ("top", 20_000), ("l.0.c", 123_456)];
-        using var source = new MemoryCheckpoint("memory");
+        using var source = new FakeCheckpoint("memory");
         var values = shapes.Select((s, i) => Plans.Coarse(i, s.N)).ToArray();
         for (var i = 0; i < shapes.Length; i++)
         {
@@ -105,7 +105,7 @@ public class SelectionTests : IDisposable
     {
         // BF16 to BF16 goes two elements at a time; the last kept lies anywhere in a vector, a call, a cell.
         const int n = 40_000;
-        using var source = new MemoryCheckpoint("memory").AddHalf("w", new Shape(n), [.. Enumerable.Repeat(1.5f, n)]);
+        using var source = new FakeCheckpoint("memory").AddHalf("w", new Shape(n), [.. Enumerable.Repeat(1.5f, n)]);
         foreach (var kept in (int[])[1, 2, 15, 16, 31, 32, 33, 64, 2047, 4096, 16383, 16384, 16385, 32768, 39_999])
         {
             var plan = Plans.Keeping(folder["kept.safetensors"], Extent.Tensor, (kept + 0.5) / n, DType.BF16, source);
@@ -129,7 +129,7 @@ public class SelectionTests : IDisposable
     public void WhatFeedsNothingCountsAsZeros()
     {
         var a = Plans.Normal(1, 100_000);
-        using var source = new MemoryCheckpoint("memory").Add("a", new Shape(100_000), a).Add("b", new Shape(300_000), Plans.Normal(2, 300_000));
+        using var source = new FakeCheckpoint("memory").Add("a", new Shape(100_000), a).Add("b", new Shape(300_000), Plans.Normal(2, 300_000));
         var plan = Plans.Keeping(folder["kept.safetensors"], Extent.All, 0.1, DType.F32, source);
         plan = plan with
         {
@@ -143,7 +143,7 @@ public class SelectionTests : IDisposable
     public void QuantilesAreThoseOfTheSortedValues(string distribution, int n)
     {
         var values = Values(distribution, n);
-        using var source = new MemoryCheckpoint("memory").Add("w", new Shape(n), values);
+        using var source = new FakeCheckpoint("memory").Add("w", new Shape(n), values);
         float[] sorted = [.. values.Order()];
         foreach (var q in (double[])[0, 0.013, 0.5, 1])
         {
@@ -164,7 +164,7 @@ public class SelectionTests : IDisposable
             values[i] = i % 2 == 0 ? -1e30f - i : 1e30f + i;
         }
 
-        using var source = new MemoryCheckpoint("memory").Add("w", new Shape(values.Length), values);
+        using var source = new FakeCheckpoint("memory").Add("w", new Shape(values.Length), values);
         foreach (var memory in (long[])[400 << 10, 1 << 20, 1 << 30])
         {
             foreach (var q in (double[])[0.1, 0.5, 0.7])
@@ -181,7 +181,7 @@ public class SelectionTests : IDisposable
     public void QuantilesByRow(int rows, int length)
     {
         var values = Plans.Normal(4, rows * length);
-        using var source = new MemoryCheckpoint("memory").Add("w", new Shape(rows, length), values);
+        using var source = new FakeCheckpoint("memory").Add("w", new Shape(rows, length), values);
         var expected = values.Chunk(length).Select(row => Quantile([.. row.Order()], 0.3)).ToArray();
         Assert.Equal(expected, Plans.Numbers(Plans.Reducing(ReduceKind.Quantile, Extent.Row, 0.3, DType.F32, source)));
         Assert.Equal(expected, Plans.Numbers(Plans.Reducing(ReduceKind.Quantile, Extent.Row, 0.3, DType.F32, source), new RunOptions(1 << 20, 1, false)));
@@ -194,7 +194,7 @@ public class SelectionTests : IDisposable
     public void ReadsAgainOnlyWhereTheSampleMisled(string distribution, bool again)
     {
         var values = Values(distribution, 400_003);
-        using var source = new MemoryCheckpoint("memory").Add("w", new Shape(values.Length), values);
+        using var source = new FakeCheckpoint("memory").Add("w", new Shape(values.Length), values);
         var plan = Plans.Keeping(folder["kept.safetensors"], Extent.Tensor, 0.2, DType.F32, source);
         plan = plan with { Steps = [plan.Steps[0]], Outputs = [] };
         using var result = Plans.Execute(plan, Plans.Options);
@@ -208,7 +208,7 @@ public class SelectionTests : IDisposable
         foreach (var distribution in (string[])["normal", "coarse", "lying", "subnormal"])
         {
             var values = Values(distribution, 400_003);
-            using var source = new MemoryCheckpoint("memory").Add("w", new Shape(values.Length), values);
+            using var source = new FakeCheckpoint("memory").Add("w", new Shape(values.Length), values);
             var plan = Plans.Keeping(folder["kept.safetensors"], Extent.Tensor, 0.2, DType.F32, source);
             AssertSame(Reference([values], 0.2)[0], Plans.Run(plan, new RunOptions(330 << 10, 2, false))["w"], distribution);
         }

@@ -6,6 +6,7 @@ open System.IO
 open Tva.Core
 open Tva.Core.Adapters
 open Tva.Core.Bases
+open Tva.Core.Checkpoints
 open Tva.Core.Tensors
 open Tva.Dsl
 open Tva.Dsl.Graph
@@ -13,7 +14,7 @@ open Tva.Dsl.Syntax
 open Tva.Dsl.Typing
 open Tva.Dsl.Typing.Context
 
-let private full (ctx: Context) (path: string) = Path.GetFullPath(path, ctx.Folder)
+let private full = fullPath
 
 /// Whether the script itself writes there: then what is there now is of an earlier run.
 let private isWritten (ctx: Context) span (path: string) =
@@ -29,16 +30,23 @@ let private isWritten (ctx: Context) span (path: string) =
     isWritten
 
 let private openSource (ctx: Context) span (path: string) =
+    let p = ctx.Program
     try
-        if isWritten ctx span path then None
+        if isWritten ctx span path || not (mayRead ctx span path) then None
+        elif (p.Surroundings.InMemory path).IsSome then
+            match p.Surroundings.InMemory path |> Option.bind p.Surroundings.Variables.TryFind with
+            | Some checkpoint -> Some(p.Add(checkpoint, path))
+            | None ->
+                report ctx (Diagnostics.notInMemory path (List.ofSeq p.Surroundings.Variables.Keys) span)
+                None
         elif BasisFolder.IsBasis(full ctx path) then
             report ctx (Diagnostics.isBasis path span)
             None
         else
-            let known = ctx.Program.Sources.Count
-            let i = ctx.Program.Open(AdapterLayout.FileOf(full ctx path), path)
+            let known = p.Sources.Count
+            let i = p.Open(AdapterLayout.FileOf(full ctx path), path)
             if i = known then
-                Vocabularies.tieOnce ctx.Program i span
+                Vocabularies.tieOnce p i span
             Some i
     with :? FaultException as e ->
         report ctx (Diagnostics.cannotOpen e.Message span)
@@ -177,12 +185,14 @@ let private delta ctx (call: Call) =
         | None -> Value.Unknown Kind.Delta
     | _ -> Value.Unknown Kind.Delta
 
-/// Files and checkpoint folders that match a glob (`*`, `?` within a name, `**` any folders), sorted by name.
-let expandGlob (folder: string) (pattern: string) =
+/// Files and checkpoint folders that match a glob (`*`, `?` within a name, `**` any folders), sorted by name. Folders that may not be
+/// entered are passed over.
+let expandGlob (mayEnter: string -> bool) (folder: string) (pattern: string) =
     let pattern = pattern.Replace('\\', '/')
     let rec walk (dir: string) (parts: string list) =
         match parts with
         | [] -> if File.Exists dir || Directory.Exists dir then [ dir ] else []
+        | part :: _ when part.AsSpan().IndexOfAny('*', '?') >= 0 && not (mayEnter dir) -> []
         | "**" :: rest ->
             let below = if Directory.Exists dir then Directory.GetDirectories dir |> List.ofArray |> List.sortWith (fun a b -> String.CompareOrdinal(a, b)) else []
             walk dir rest @ (below |> List.collect (fun d -> walk d parts))
@@ -209,7 +219,8 @@ let expandGlob (folder: string) (pattern: string) =
 /// A member's name: the file's without extension, or the folder's.
 let private stem (path: string) =
     let name = string (Path.GetFileName(Path.TrimEndingDirectorySeparator path))
-    if Directory.Exists path then name
+    if path.StartsWith MemoryCheckpoint.Scheme then path.Substring MemoryCheckpoint.Scheme.Length
+    elif Directory.Exists path then name
     else
         match name.LastIndexOf '.' with
         | -1 -> name
@@ -255,6 +266,23 @@ let private stored (ctx: Context) span (path: string) (b: TensorValue) =
         report ctx (Diagnostics.cannotOpen e.Message span)
         Value.Unknown Kind.Basis
 
+/// What of a glob is plain: the folders before the first wildcard.
+let private fixedPart (pattern: string) =
+    match pattern.AsSpan().IndexOfAny('*', '?') with
+    | -1 -> pattern
+    | i ->
+        match pattern.Substring(0, i).LastIndexOfAny [| '/'; '\\' |] with
+        | -1 -> "."
+        | slash -> pattern.Substring(0, max 1 slash)
+
+/// Whether the host lets a text look where a glob begins; reports it where not.
+let private mayLook (ctx: Context) span (pattern: string) =
+    let s = ctx.Program.Surroundings
+    let isAllowed = (s.InMemory pattern).IsSome || s.MayEnter(full ctx (fixedPart pattern))
+    if not isAllowed then
+        report ctx (Diagnostics.outsideFolders "reading" pattern s.Folders.Value.Read span)
+    isAllowed
+
 let private family ctx (call: Call) =
     let args = (call.Args[0] |> Option.toList) @ call.Rest
     let deltas = args |> List.choose (fun a -> match a.Value with Value.Tensor _ -> Some a | _ -> None)
@@ -281,8 +309,8 @@ let private family ctx (call: Call) =
             checkNames ctx call.Span members
         else
             Value.Unknown Kind.Family
-    | [ { Value = Value.Text path } as what; _ ] when isWritten ctx what.Span path -> Value.Unknown Kind.Family
-    | [ { Value = Value.Text path } as what; b ] when BasisFolder.IsBasis(full ctx path) ->
+    | [ { Value = Value.Text path } as what; _ ] when isWritten ctx what.Span path || not (mayLook ctx what.Span path) -> Value.Unknown Kind.Family
+    | [ { Value = Value.Text path } as what; b ] when BasisFolder.IsBasis(full ctx path) && mayRead ctx what.Span path ->
         match b.Value with
         | Value.Tensor baseModel when wantModel ctx "`base` of `family`" b.Span baseModel -> stored ctx what.Span path baseModel
         | Value.Tensor _ -> Value.Unknown Kind.Basis
@@ -303,7 +331,7 @@ let private family ctx (call: Call) =
             let entries =
                 match what.Value with
                 | Value.Text pattern ->
-                    let paths = expandGlob ctx.Folder pattern
+                    let paths = expandGlob (Path.GetFullPath >> ctx.Program.Surroundings.MayEnter) ctx.Folder pattern
                     if paths.IsEmpty then
                         report ctx (Diagnostics.noMatch pattern ctx.Folder what.Span)
                     paths |> List.map (fun p -> fromPath (stem p) (shown ctx pattern p))

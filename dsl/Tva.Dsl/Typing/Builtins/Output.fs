@@ -23,9 +23,13 @@ let private saveBasis ctx (call: Call) (b: BasisValue) =
     match Call.text ctx call 1 "path" "", Call.choice ctx call 2 "dtype" (List.map fst atomTypes) "f32" with
     | Some path, Some dtype when not ctx.Abstract ->
         let span = call.Args[1].Value.Span
-        let full = Path.GetFullPath(path, ctx.Folder)
+        let full = fullPath ctx path
         let inside (file: string) = (Path.GetFullPath file).StartsWith(full + string Path.DirectorySeparatorChar)
-        if full.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) || File.Exists full then
+        if (p.Surroundings.InMemory path).IsSome then
+            report ctx (Diagnostics.memoryForm path "a basis" span)
+        elif not (mayWrite ctx span path) then
+            ()
+        elif full.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) || File.Exists full then
             report ctx (Diagnostics.basisForm path span)
         elif Directory.Exists full && not (File.Exists(Path.Combine(full, BasisFolder.FileName))) && Directory.EnumerateFileSystemEntries full |> Seq.isEmpty |> not then
             report ctx (Diagnostics.folderInUse path span)
@@ -48,8 +52,11 @@ let private saveTensor ctx (call: Call) =
         let span = call.Args[1].Value.Span
         let source = call.Args[0].Value
         if checkWhole ctx (quote source.Text) source.Span t && not ctx.Abstract then
-            let full = Path.GetFullPath(path, ctx.Folder)
-            if not (full.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase)) then
+            let full = fullPath ctx path
+            let inMemory = (p.Surroundings.InMemory path).IsSome
+            if not (mayWrite ctx span path) then
+                ()
+            elif not inMemory && not (full.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase)) then
                 report ctx (Diagnostics.outputForm path span)
             elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists (fun f -> Checkpoint.IsSameFile(f, full))) then
                 report ctx (Diagnostics.outputIsInput path span)
@@ -82,10 +89,12 @@ let private saveAdapter ctx (call: Call) =
     | Some t, Some path, Some dtype, Some rank when not ctx.Abstract && t.Set.IsSome ->
         let span = call.Args[1].Value.Span
         let source = call.Args[0].Value
-        let full = Path.GetFullPath(path, ctx.Folder)
+        let full = fullPath ctx path
         let inside (file: string) = (Path.GetFullPath file).StartsWith(full + string Path.DirectorySeparatorChar)
         let isAdapter = File.Exists(Path.Combine(full, AdapterConfig.FileName))
         match LowRankForm.terms p.Graph p.IsLowRank (simplify ctx t.Node) with
+        | _ when (p.Surroundings.InMemory path).IsSome -> report ctx (Diagnostics.memoryForm path "an adapter" span)
+        | _ when not (mayWrite ctx span path) -> ()
         | None when rank.IsNone -> report ctx (Diagnostics.notLowRank (quote source.Text) source.Span)
         | None when not (Matrices.hasMatrix ctx t) -> report ctx (Diagnostics.noMatrix "save as lora" source.Span)
         | Some [] -> report ctx (Diagnostics.nothingLowRank (quote source.Text) source.Span)

@@ -6,7 +6,7 @@ using Xunit;
 namespace Tva.Core.Tests;
 
 /// <summary>Tensors in arrays, seen as a checkpoint; may be told to fail or to call out at a read.</summary>
-internal sealed class MemoryCheckpoint(string path) : Checkpoint
+internal sealed class FakeCheckpoint(string path) : Checkpoint
 {
     private readonly List<TensorInfo> tensors = [];
     private readonly Dictionary<string, byte[]> bytes = [];
@@ -23,18 +23,18 @@ internal sealed class MemoryCheckpoint(string path) : Checkpoint
 
     public override string Fingerprint => path;
 
-    public MemoryCheckpoint Add(string name, DType type, Shape shape, byte[] content)
+    public FakeCheckpoint Add(string name, DType type, Shape shape, byte[] content)
     {
         tensors.Add(new TensorInfo(name, type, shape, 0, 0));
         bytes.Add(name, content);
         return this;
     }
 
-    public MemoryCheckpoint Add(string name, Shape shape, float[] values) =>
+    public FakeCheckpoint Add(string name, Shape shape, float[] values) =>
         Add(name, DType.F32, shape, MemoryMarshal.AsBytes(values.AsSpan()).ToArray());
 
     /// <summary>Truncates to bf16: for values made from 16 bits this is exact.</summary>
-    public MemoryCheckpoint AddHalf(string name, Shape shape, float[] values) =>
+    public FakeCheckpoint AddHalf(string name, Shape shape, float[] values) =>
         Add(name, DType.BF16, shape, MemoryMarshal.AsBytes(values.Select(v => (ushort)(BitConverter.SingleToUInt32Bits(v) >> 16)).ToArray().AsSpan()).ToArray());
 
     public byte[] Bytes(string name) => bytes[name];

@@ -1,0 +1,132 @@
+/// The Language Server Protocol over the standard streams: what an editor says about its texts goes in, what it shows of them goes out.
+namespace Tva.Lsp
+
+open System
+open System.Collections.Generic
+open System.Text.Json
+open System.Threading
+open System.Threading.Tasks
+open StreamJsonRpc
+open Tva.Dsl
+
+/// Answers the editor's messages. They may come on any thread; one is answered at a time, in order.
+type Handler(options: EvaluatorOptions, working: string, version: string) =
+    let gate = obj ()
+    let documents = Dictionary<string, Document>()
+    let mutable shutdown = false
+
+    let text (e: JsonElement) (path: string list) =
+        let found = (e, path) ||> List.fold (fun e name -> e.GetProperty name)
+        found.GetString() |> Option.ofObj |> Option.defaultValue ""
+
+    let publish (rpc: JsonRpc | null) (uri: string) (found: Finding[]) =
+        match rpc with
+        | null -> Task.CompletedTask
+        | rpc -> rpc.NotifyWithParameterObjectAsync("textDocument/publishDiagnostics", {| uri = uri; diagnostics = found |})
+
+    /// Answers about a place in an open text; nothing where it is not open.
+    let at (p: JsonElement) (answer: Document -> int -> int -> obj | null) : obj | null =
+        lock gate (fun () ->
+            match documents.TryGetValue(text p [ "textDocument"; "uri" ]) with
+            | true, d ->
+                let place = p.GetProperty "position"
+                answer d (place.GetProperty("line").GetInt32()) (place.GetProperty("character").GetInt32())
+            | _ -> null)
+
+    let check (rpc: JsonRpc | null) (uri: string) (change: Document -> unit) : Task =
+        lock gate (fun () ->
+            match documents.TryGetValue uri with
+            | true, d ->
+                change d
+                publish rpc uri (d.Diagnostics())
+            | _ -> Task.CompletedTask)
+
+    member val Rpc: JsonRpc | null = null with get, set
+    /// Whether the editor has taken leave.
+    member _.IsShutdown = shutdown
+    member val Exited = TaskCompletionSource() with get
+
+    [<JsonRpcMethod("initialize", UseSingleObjectParameterDeserialization = true)>]
+    member _.Initialize(_p: JsonElement) =
+        {| capabilities =
+            {| textDocumentSync = {| openClose = true; change = 1; save = {| includeText = false |} |}
+               hoverProvider = true
+               definitionProvider = true
+               completionProvider = {| triggerCharacters = [| "."; "\""; "/"; "@"; "(" |] |} |}
+           serverInfo = {| name = "tva"; version = version |} |}
+
+    [<JsonRpcMethod("initialized", UseSingleObjectParameterDeserialization = true)>]
+    member _.Initialized(_p: JsonElement) = ()
+
+    [<JsonRpcMethod("textDocument/didOpen", UseSingleObjectParameterDeserialization = true)>]
+    member this.Opened(p: JsonElement) : Task =
+        let uri = text p [ "textDocument"; "uri" ]
+        lock gate (fun () ->
+            if not (documents.ContainsKey uri) then
+                documents[uri] <- new Document(options, uri, Document.folderOf working uri))
+        check this.Rpc uri (fun d -> d.Text <- text p [ "textDocument"; "text" ])
+
+    [<JsonRpcMethod("textDocument/didChange", UseSingleObjectParameterDeserialization = true)>]
+    member this.Changed(p: JsonElement) : Task =
+        // Whole texts are asked for, so the last change is all of it.
+        let changes = p.GetProperty "contentChanges"
+        check this.Rpc (text p [ "textDocument"; "uri" ]) (fun d ->
+            if changes.GetArrayLength() > 0 then
+                d.Text <- text changes[changes.GetArrayLength() - 1] [ "text" ])
+
+    [<JsonRpcMethod("textDocument/didSave", UseSingleObjectParameterDeserialization = true)>]
+    member this.Saved(p: JsonElement) : Task = check this.Rpc (text p [ "textDocument"; "uri" ]) _.Refresh()
+
+    [<JsonRpcMethod("textDocument/didClose", UseSingleObjectParameterDeserialization = true)>]
+    member this.Closed(p: JsonElement) : Task =
+        let uri = text p [ "textDocument"; "uri" ]
+        lock gate (fun () ->
+            match documents.TryGetValue uri with
+            | true, d ->
+                documents.Remove uri |> ignore
+                (d :> IDisposable).Dispose()
+                publish this.Rpc uri [||]
+            | _ -> Task.CompletedTask)
+
+    [<JsonRpcMethod("textDocument/hover", UseSingleObjectParameterDeserialization = true)>]
+    member _.Hover(p: JsonElement) : obj | null = at p (fun d line character -> d.Hover(line, character))
+
+    [<JsonRpcMethod("textDocument/completion", UseSingleObjectParameterDeserialization = true)>]
+    member _.Completion(p: JsonElement) : obj | null = at p (fun d line character -> d.Complete(line, character))
+
+    [<JsonRpcMethod("textDocument/definition", UseSingleObjectParameterDeserialization = true)>]
+    member _.Definition(p: JsonElement) : obj | null = at p (fun d line character -> d.Definition(line, character))
+
+    [<JsonRpcMethod("shutdown")>]
+    member _.Shutdown() : obj | null =
+        shutdown <- true
+        null
+
+    [<JsonRpcMethod("exit")>]
+    member this.Exit() = this.Exited.TrySetResult() |> ignore
+
+    interface IDisposable with
+        member _.Dispose() =
+            lock gate (fun () ->
+                for d in documents.Values do
+                    (d :> IDisposable).Dispose()
+                documents.Clear())
+
+module Server =
+
+    /// Nothing a text says is done while it is being written, so what would need the person's word when run is no mistake yet.
+    let private whileWriting (options: EvaluatorOptions) =
+        { options with Permissions = { options.Permissions with Run = true }; Run = { options.Run with Cache = false } }
+
+    /// Serves until the editor says `exit`, hangs up, or the process is to stop; 0 where it took leave first, as the protocol has it.
+    let run (options: EvaluatorOptions) (working: string) (version: string) (cancel: CancellationToken) : int =
+        use handler = new Handler(whileWriting options, working, version)
+        use formatter = new SystemTextJsonFormatter()
+        use messages = new HeaderDelimitedMessageHandler(Console.OpenStandardOutput(), Console.OpenStandardInput(), formatter)
+        use rpc = new JsonRpc(messages)
+        rpc.AddLocalRpcTarget(handler, JsonRpcTargetOptions(DisposeOnDisconnect = false))
+        handler.Rpc <- rpc
+        rpc.StartListening()
+        use _stop = cancel.Register(fun () -> handler.Exited.TrySetResult() |> ignore)
+        Task.WhenAny(rpc.Completion, handler.Exited.Task).Wait()
+        if handler.IsShutdown then 0 else 1
