@@ -26,7 +26,7 @@ printfn "most alike to digits: %s" (similarity.Rows |> Seq.filter ((<>) "digits"
 
 // How far merges of growing strength are from the base.
 for strength in [ 0.1; 0.2; 0.3 ] do
-    let result = run (tasks + "param strength = 0\nmerged = base + strength * sum(tasks)\nnorm(merged - base)") [ "strength", strength ]
+    let result = run (tasks + "param strength = 0\nmerged = base + strength * sum(tasks)\nnorm(merged - base)") [ ("strength", box strength) ]
     printfn "strength %.1f: %.3f" strength (unbox<float> result.["norm(merged - base)"])
 
 // A model as arrays, without a file.

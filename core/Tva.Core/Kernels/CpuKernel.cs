@@ -11,6 +11,8 @@ namespace Tva.Core.Kernels;
 /// </summary>
 public static class CpuKernel
 {
+    private const int MostKept = 2000;
+
     // A dictionary of references per width and form: one keyed by value tuples would itself be compiled at every start.
     private static readonly Dictionary<KernelProgram, DynamicMethod>[] Compiled =
         [new(new SameCode()), new(new SameCode()), new(new SameCode()), new(new SameCode()), new(new SameCode()), new(new SameCode())];
@@ -52,6 +54,12 @@ public static class CpuKernel
         {
             if (!cache.TryGetValue(program, out var method))
             {
+                // A program that lives long and meets ever new expressions must not keep all of them.
+                if (cache.Count >= MostKept)
+                {
+                    cache.Clear();
+                }
+
                 method = new Emitter(program, vector, lanes, paired).Emit();
                 cache.Add(program, method);
             }

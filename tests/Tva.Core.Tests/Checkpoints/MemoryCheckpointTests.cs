@@ -5,6 +5,9 @@ using Xunit;
 
 namespace Tva.Core.Tests.Checkpoints;
 
+// Not the tests' own checkpoint of that name, which counts what is read of it.
+using MemoryCheckpoint = Tva.Core.Checkpoints.MemoryCheckpoint;
+
 public sealed class MemoryCheckpointTests
 {
     [Fact]
