@@ -183,7 +183,7 @@ let ``what is set is told`` () =
     contains "memory 1 GiB\n" seen
     contains "lots: not a size" seen
     contains "cpu: " seen
-    contains "tva: F# is not in this build" seen
+    contains "tva: a prompt of F#'s own is not in this build" seen
     contains "nothing to pin" seen
 
 [<Fact>]

@@ -76,6 +76,12 @@ public sealed class VocabularyMap
             }
         }
 
+        if (shared == 0)
+        {
+            throw new FaultException(
+                $"{other.Path}: its tokenizer has not one token in common with that of {origin.Path}: they are of different kinds, and rows can't be matched by token");
+        }
+
         return new VocabularyMap(map, tensors, shared, moved, Beyond(b, a), Beyond(a, b), (int)rows - a.Ids.Count);
     }
 

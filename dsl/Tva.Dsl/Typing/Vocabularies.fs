@@ -52,6 +52,8 @@ let byToken (p: Program) (source: int) (origin: int) (isVector: bool) =
         p.Sources.Add { Checkpoint = map.View(a.Checkpoint, b.Checkpoint, isVector); Path = b.Path }
         let i = p.Sources.Count - 1
         p.RowsByToken[struct (source, origin)] <- i
+        // Results are stored as the base is, though rows are read as float32 where types differ.
+        p.Origins[i] <- origin
         let some (tokens: string seq) what = if Seq.isEmpty tokens then "" else $"; {Seq.length tokens} {what} ({Suggest.tokens tokens})"
         p.Note(
             $"{b.Path}: rows by token in {Suggest.listing map.Tensors}: {map.Shared} tokens of both, {map.Moved} of them in other rows"

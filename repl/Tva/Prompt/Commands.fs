@@ -149,7 +149,7 @@ let private device (s: Session) (_: string) =
 
 /// The one place where the F# prompt comes in: it is given the session and comes back from it.
 let private fsharp (s: Session) (_: string) =
-    s.Host.Say "tva: F# is not in this build"
+    s.Host.Say "tva: a prompt of F#'s own is not in this build; `fs \"...\"` works in any line"
     true
 
 let private pin (s: Session) (text: string) =
