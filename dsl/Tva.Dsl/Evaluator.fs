@@ -27,7 +27,7 @@ type EvaluatorOptions =
       Variables: Map<string, MemoryCheckpoint>
       /// Takes what texts save as `memory:name`; None at a command line, where `memory:name` is a path like any other.
       Outputs: OutputTarget option
-      /// Where texts may read and write; None: wherever the process may. A command that a text is permitted to run is not confined.
+      /// Where texts may read and write; None: wherever the process may. Commands and F# that texts are permitted to run are not confined.
       Folders: AllowedFolders option
       /// Makes the F# compiler for `fs`, called when a text first holds F#.
       FSharp: (unit -> IFSharpHost) option }

@@ -74,7 +74,7 @@ type PackageTests(packages: Packages) =
     [<Fact>]
     member _.``there is a package for each door, with what it needs``() =
         let names = [ for f in Directory.GetFiles packages.Folder -> string (Path.GetFileName f) ] |> List.sort
-        Assert.Equal<string list>([ "Tva.Core.0.1.0.nupkg"; "Tva.Dsl.0.1.0.nupkg"; "tva.0.1.0.nupkg" ], names)
+        Assert.Equal<string list>([ "Tva.Core.0.1.0.nupkg"; "Tva.Dsl.0.1.0.nupkg"; "Tva.Scripting.0.1.0.nupkg"; "tva.0.1.0.nupkg" ], names)
         let nuspec (id: string) =
             use zip = ZipFile.OpenRead(Path.Combine(packages.Folder, $"{id}.0.1.0.nupkg"))
             use reader = new StreamReader((Unchecked.nonNull (zip.GetEntry $"{id}.nuspec")).Open())
