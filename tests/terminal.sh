@@ -27,6 +27,8 @@ expect() {
 }
 line() { keys -l "$1"; keys Enter; }
 
+# A session of its own keeps the server alive between the others.
+t new-session -d -s keep 'sleep 600'
 t new-session -d -s p -x 100 -y 40 "cd '$root/examples' && XDG_STATE_HOME='$state' '$tva'; echo left with \$?; sleep 60"
 expect '^tva>'
 line '1 + 1';                                   expect '^2$'
@@ -76,7 +78,11 @@ t kill-session -t p
 for i in 1 2 3 4 5; do
     from=$(date +%s%N)
     t new-session -d -s p -x 100 -y 40 "XDG_STATE_HOME='$state' '$tva'"
-    while ! t capture-pane -t p -p 2> /dev/null | grep -q '^tva>'; do :; done
+    n=0
+    while ! t capture-pane -t p -p 2> /dev/null | grep -q '^tva>'; do
+        n=$((n + 1))
+        [ $n -lt 5000 ] || { echo "no prompt came"; exit 1; }
+    done
     echo "first prompt after $((($(date +%s%N) - from) / 1000000)) ms, tmux included"
     t kill-session -t p
 done
