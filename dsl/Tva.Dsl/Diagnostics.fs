@@ -51,7 +51,12 @@ module Suggest =
         let shown = names |> List.truncate 8
         String.Join(", ", shown) + (if names.Length > 8 then $", ... ({names.Length} in all)" else "")
 
-/// Makers of diagnostics: 01xx characters, 02xx grammar, 03xx names and kinds, 04xx affine rule, 05xx checkpoints, 06xx permissions and devices.
+    /// A few tokens of a file, each so that it can be told from the text around it.
+    let tokens (names: string seq) =
+        listing (names |> Seq.map (fun t -> "`" + String.collect (fun c -> if Char.IsControl c then $"\\u{int c:x4}" else string c) t + "`"))
+
+/// Makers of diagnostics: 01xx characters, 02xx grammar, 03xx names and kinds, 04xx affine rule, 05xx checkpoints, 06xx permissions and devices,
+/// 09xx configurations of other tools.
 module Diagnostics =
 
     let private make code span message help =
@@ -230,7 +235,7 @@ module Diagnostics =
         make 327 span $"{what} must be known before the run" (Some "it can't depend on data, on `evaluate` or on a parameter that varies")
 
     let outOfRange what (low: string) (high: string) (value: float) span =
-        make 328 span $"{what} is {value}, outside {low}..{high}" None
+        make 328 span $"{what} is {value:G12}, outside {low}..{high}" None
 
     let cannotCombine op a b span =
         make 330 span $"`{op}` can't combine {a} and {b}" None
@@ -238,6 +243,15 @@ module Diagnostics =
     let cannotCompute what span help = make 331 span what help
 
     let emptyList what span = make 332 span $"{what} needs at least one member" None
+
+    let notAShare what (value: float) span =
+        make 335 span $"{what} is {value}; it is a share, above 0 and up to 1" None
+
+    let tooFewMembers (least: int) (given: int) span =
+        make 333 span $"at least {least} members are needed, and there is {given}" (Some "give it a family of more")
+
+    let noMatrix name span =
+        make 334 span $"`{name}` works on matrices, and no tensor here with anything in it has two dimensions" (Some "leave it out for vectors, or restrict less")
 
     let notInThisBuild name what span =
         make 340 span $"`{name}` is not in this build" (Some what)
@@ -276,6 +290,13 @@ module Diagnostics =
 
     let notAScript path (size: int64) span =
         make 345 span $"{path} is no script: it has {size} bytes" (Some "a checkpoint is loaded with `model(\"...\")`")
+
+    let stateChanges (func: string) (before: string) (after: string) span =
+        make 346 span $"`repeat` carries {before}, and `{func}` gives {after}" (Some "what a round gives is what the next one takes, so both are of one form")
+
+    let needsPass (what: string) (why: string) span =
+        make 347 span $"each round would need another pass over the data: {what} {why}"
+            (Some "inside `repeat` a Delta may be scaled, added up and measured by `dot`, `norm` and `cosine`; other things are done to its members before or to its result")
 
     // The affine rule
 
@@ -335,7 +356,7 @@ module Diagnostics =
     /// Whether a finding is about a file that can't be opened or is damaged, rather than about the text.
     let isFault (d: Diagnostic) = d.Code = "TVA0501"
 
-    let mismatch (a: string) (b: string) (missing: string list) (extra: string list) (reshaped: string list) optionsHelp span =
+    let mismatch (a: string) (b: string) (missing: string list) (extra: string list) (reshaped: string list) help span =
         let part title (names: string list) =
             if names.IsEmpty then "" else $"\n    {title} ({names.Length}): " + String.Join(", ", names)
         make 502 span
@@ -343,7 +364,7 @@ module Diagnostics =
              + part $"missing from {b}" missing
              + part $"only in {b}" extra
              + part "of another shape or type" reshaped)
-            (if optionsHelp then Some "`delta(path, base, missing = \"zero\", extra = \"drop\")` says otherwise; shapes must agree" else None)
+            help
 
     let noMatch pattern folder span =
         make 503 span $"no checkpoint matches \"{pattern}\" in {folder}" None
@@ -391,7 +412,117 @@ module Diagnostics =
     let isBasis (path: string) span =
         make 517 span $"\"{path}\" is a basis, not a model" (Some "`family(path, base)` reads it, with its members by name")
 
+    let isAdapter (path: string) span =
+        make 518 span $"\"{path}\" is a low-rank adapter, not a model" (Some "`delta(path, base)` is what it changes; `base + delta(path, base)` is the model with it")
+
+    let adapterModules (baseModel: string) (path: string) (modules: string list) span =
+        make 519 span $"{path} changes {modules.Length} modules that {baseModel} lacks: {Suggest.listing modules}"
+            (Some "load the model that it was made for; `delta(path, base, extra = \"drop\")` leaves them out")
+
+    let adapterElsewhere (baseModel: string) (path: string) (modules: string list) span =
+        make 507 span $"{path} is an adapter for another model than {baseModel}: it changes {Suggest.listing modules}" (Some "load the model that it was made for")
+
+    let adapterForm path span =
+        make 520 span $"\"{path}\" is no folder for an adapter" (Some "an adapter is two files: name a folder, such as \"loras/both\"")
+
+    let adapterFolderInUse path span =
+        make 521 span $"\"{path}\" is a folder with other things in it" (Some "an adapter takes a folder of its own: name a new one")
+
+    let notLowRank (what: string) span =
+        make 522 span $"{what} is no sum of low-rank adapters, so it has no factors to keep"
+            (Some "adapters read with `delta(path, base)` stay low-rank while they are scaled, added and restricted; of other task vectors say which rank to keep: `as = \"lora\", rank = 16`")
+
+    let nothingLowRank (what: string) span =
+        make 523 span $"{what} changes nothing, and there is no adapter without modules" None
+
+    let rankOfAdapter span =
+        make 524 span "`rank` is of adapters" (Some "`as = \"lora\"` saves one")
+
+    // Tied weights and vocabularies
+
+    /// For models that differ in the number of rows over their vocabularies alone.
+    let byTokenHelp =
+        "`delta(path, base, vocab = \"by-token\")` takes the rows by their tokens: both folders have a tokenizer"
+
+    let rowsOfExpression span =
+        make 541 span "rows by token are taken of a model as its file has it, and this base is computed" (Some "give `model(...)` itself for the base")
+
+    let tiedDiffer (path: string) (head: string) (embedding: string) span =
+        warn 540 span $"{path} has a {head} that is not its {embedding}, though its config.json ties them: they are taken as two tensors"
+            (Some "\"tie_word_embeddings\": false in the config.json says so")
+
+    // Stacks of layers
+
+    let stackNoLayers (path: string) span =
+        make 530 span $"{path} has no layers to stack: none of its tensors has a number in its name" (Some "a tensor's layer is the first integer component of its dotted name, as in `model.layers.3.mlp.up_proj.weight`")
+
+    let stackBeyond (asked: string) (path: string) (first: int) (last: int) span =
+        make 531 span $"{path} has layers {first}..{last}, and `{asked}` asks for others" None
+
+    let stackNothing (what: string) (first: int) (last: int) span =
+        make 532 span $"{what} is no layer at all" (Some $"the model has layers {first}..{last}")
+
+    let stackCuts (what: string) (layer: int) (tensor: string) span =
+        make 533 span $"{what} takes a part of layer {layer} only: {tensor} is not in it" (Some "a part of `stack` is whole layers: `m[layers(0..11)]`")
+
+    let stackMismatch (a: string) (b: string) (missing: string list) (extra: string list) (reshaped: string list) span =
+        let part title (names: string list) =
+            if names.IsEmpty then "" else $"\n    {title} ({names.Length}): " + String.Join(", ", names)
+        make 534 span
+            ($"the layers of {a} and {b} are not alike"
+             + part $"missing from {b}" missing
+             + part $"only in {b}" extra
+             + part "of another shape" reshaped)
+            (Some "layers can be stacked where all have the same tensors, of the same shapes")
+
+    let stackSeries (path: string) (series: string list) span =
+        warn 535 span $"{path} has {series.Length} series of layers ({Suggest.listing series}), and the chosen numbers are taken from each" None
+
+    let stackLeaves (what: string) (why: string) help span =
+        make 536 span $"{what} rests on {why}, which its layers alone don't tell" (Some help)
+
     // Permissions and devices
 
     let needsPermission what flag span =
         make 601 span $"{what} is not allowed" (Some $"the text asks to leave the algebra; if you trust it, run with {flag}")
+
+    /// The code of what a text may not do without being allowed to.
+    [<Literal>]
+    let PermissionCode = "TVA0601"
+
+    // Configurations of other tools
+
+    let configSyntax span (what: string) = make 901 span $"this is no YAML: {what}" None
+
+    let configKey span (place: string) (key: string) known =
+        let help =
+            match Suggest.nearest key known with
+            | Some k -> $"did you mean `{k}`?"
+            | None -> $"{place} takes {Suggest.listing known}"
+        make 902 span $"{place} has no {code key}" (Some help)
+
+    let configTwice span (key: string) = make 903 span $"{code key} stands here twice" (Some "keep one of them")
+
+    let configType span (what: string) (wanted: string) (found: string) =
+        make 904 span $"{code what} is {wanted}, and this is {found}" None
+
+    let configMissing span (place: string) (key: string) help = make 905 span $"{place} needs {code key}" (Some help)
+
+    let configChoice span (what: string) (value: string) known =
+        let help =
+            match Suggest.nearest value known with
+            | Some k -> $"did you mean {k}?"
+            | None -> $"choose among {Suggest.listing known}"
+        make 906 span $"there is no {what} {code value}" (Some help)
+
+    /// What can't be a merge at all, there or here.
+    let configSense span (what: string) help = make 907 span what (Some help)
+
+    /// What the other tool does and a script can't; the script has it as a comment.
+    let configInexpressible span (what: string) help = warn 910 span what (Some help)
+
+    /// What stands in the configuration and has no effect, there or here.
+    let configIgnored span (what: string) help = warn 911 span what (Some help)
+
+    /// What the configuration alone does not tell.
+    let configAssumed span (what: string) help = warn 912 span what (Some help)

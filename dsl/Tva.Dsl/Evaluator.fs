@@ -4,6 +4,7 @@ namespace Tva.Dsl
 open System
 open System.IO
 open System.Threading
+open Tva.Core.Checkpoints
 open Tva.Dsl.Plan
 open Tva.Dsl.Syntax
 open Tva.Dsl.Typing
@@ -43,6 +44,10 @@ type Evaluator(options: EvaluatorOptions) =
     let mutable listener: Action<Event> option = None
     let mutable stopping = CancellationToken.None
 
+    /// Bytes that pinned checkpoints hold; they count.
+    let mutable held = 0L
+    let settingsLeft () = { settings with Memory = max 1L (settings.Memory - held) }
+
     let notify (e: Event) = listener |> Option.iter (fun (listen: Action<Event>) -> listen.Invoke e)
 
     let mutable fsharp: Lazy<IFSharpHost> option = None
@@ -66,7 +71,7 @@ type Evaluator(options: EvaluatorOptions) =
         // A basis whose number of atoms depends on data is solved while its text is checked.
         program.Solve <-
             fun number ->
-                BasisWork(program, Work(program, settings, recall, notify, stopping), fun _ _ -> None).Solve [ number ]
+                BasisWork(program, Work(program, settingsLeft (), recall, notify, stopping), fun _ _ -> None).Solve [ number ]
                 program.Solved[number]
         struct (program, checker, recall)
 
@@ -96,10 +101,21 @@ type Evaluator(options: EvaluatorOptions) =
             reraise ()
         let found = program.Diagnostics |> Seq.skip known |> Seq.sortBy (fun d -> d.Span.Source, d.Span.Start) |> List.ofSeq
         failed <- isWrong found
+        if options.Session then
+            program.Effects |> Seq.toArray |> Array.iteri (fun i e -> program.Effects[i] <- Gather.forPerson program e)
         if failed then undo ()
         elif back.IsNone then
             back <- Some undo
         found
+
+    let pinned () =
+        let struct (program, _, _) = state
+        [ for s in program.Sources do
+              match s.Checkpoint with
+              | :? PinnedCheckpoint as c -> c
+              | _ -> () ]
+
+    let count () = held <- pinned () |> List.sumBy _.Held
 
     let undoWaiting () =
         back |> Option.iter (fun undo -> undo ())
@@ -118,6 +134,7 @@ type Evaluator(options: EvaluatorOptions) =
         let changed = [ for s in program.Sources do if stamps.TryFind s.Checkpoint.Path |> Option.exists ((<>) (Remembered.Stamp s.Checkpoint)) then s.Path ]
         if not changed.IsEmpty && waiting.Count = 0 then
             let printed = List.ofSeq program.Printed
+            let wanted = pinned () |> List.map _.Path
             (program :> IDisposable).Dispose()
             stamps <- Map.empty
             state <- start ()
@@ -135,6 +152,13 @@ type Evaluator(options: EvaluatorOptions) =
                 back <- None
             failed <- false
             note ()
+            let struct (program, _, _) = state
+            held <- 0L
+            if not wanted.IsEmpty then
+                try
+                    Pinning.again program settings wanted notify stopping
+                finally
+                    count ()
             notify (Event.Noted $"changed on disk, so opened again: {Suggest.listing changed}")
 
     /// Checking reads data in one case: to tell how many atoms `basis(F, error = ...)` has. This is who hears of such passes, and what stops them.
@@ -177,7 +201,7 @@ type Evaluator(options: EvaluatorOptions) =
 
     member internal _.Plans() : Planned list =
         let struct (program, _, _) = state
-        Stack.run (fun () -> Preview.plans program settings)
+        Stack.run (fun () -> Preview.plans program (settingsLeft ()))
 
     /// What would be done, for people.
     member this.Explain() : string = String.Join("\n", this.Plans() |> List.map Explain.plan)
@@ -191,7 +215,7 @@ type Evaluator(options: EvaluatorOptions) =
             invalidOp "the text has errors; check it first"
         let struct (program, _, recall) = state
         try
-            let outcome = Stack.run (fun () -> Runner(program, Work(program, settings, recall, onEvent.Invoke, cancellation)).Run())
+            let outcome = Stack.run (fun () -> Runner(program, Work(program, settingsLeft (), recall, onEvent.Invoke, cancellation)).Run())
             match outcome with
             | Outcome.Completed ->
                 program.Effects.Clear()
@@ -203,6 +227,40 @@ type Evaluator(options: EvaluatorOptions) =
         with _ ->
             undoWaiting ()
             reraise ()
+
+    /// Bytes of memory that pinned checkpoints take.
+    member _.PinnedBytes = held
+
+    /// Keeps the checkpoints that an expression reads in memory, as long as they fit into the budget with room to compute; a line for each.
+    /// Faults are exceptions.
+    member this.Pin(folder: string, text: string, onEvent: Action<Event>, cancellation: CancellationToken) : Result<string list, Diagnostic list> =
+        if options.Session then
+            refresh ()
+        let struct (program, checker, _) = state
+        let undo = checker.Mark()
+        let known = program.Diagnostics.Count
+        let value = Stack.run (fun () -> checker.ValueOf(program.AddText("<pin>", Path.GetFullPath folder, text)))
+        let found = program.Diagnostics |> Seq.skip known |> List.ofSeq
+        undo ()
+        match value with
+        | Some value when not (isWrong found) ->
+            note ()
+            try
+                Ok(Pinning.pin program settings value onEvent.Invoke cancellation)
+            finally
+                count ()
+        | _ -> Result.Error found
+
+    /// Lets go of what is pinned.
+    member _.Unpin() =
+        let struct (program, _, _) = state
+        Pinning.unpin program
+        count ()
+
+    /// The statements that an expression rests on, then the expression, a line each.
+    member _.Provenance(expression: string) =
+        let struct (program, _, _) = state
+        program.Provenance expression
 
     /// Takes back the texts that have been checked and not yet run.
     member _.Forget() = undoWaiting ()
@@ -248,7 +306,7 @@ module Help =
              fst (Parser.parse source)
              |> List.choose (fun s ->
                  match s.Node with
-                 | Def d ->
+                 | Def d when not (d.Name.Text.StartsWith '_') ->
                      let lines = d.Doc.Split('\n') |> List.ofArray
                      let isExample (l: string) = l.StartsWith "example:"
                      Some
@@ -260,7 +318,7 @@ module Help =
                            Derived = true }
                  | _ -> None))
 
-    /// Every function: built-in ones, then those of the prelude.
+    /// Every function: built-in ones, then those of the prelude but for parts of others.
     let entries =
         lazy
             ((Builtins.Table.all

@@ -18,6 +18,8 @@ type KernelSummary =
       Example: string
       Formula: string list
       Instructions: int
+      /// Elements sorted for ranks.
+      Sorted: int64
       Read: int64
       Written: int64 }
 
@@ -46,10 +48,18 @@ module Explain =
     /// GB/s per thread, read and written together: an assumption that the text states, not a measurement of this machine.
     let defaultRate = 4.0
 
+    /// Elements sorted for ranks per second and thread, assumed likewise.
+    let private sortRate = 2e8
+
     let private kinds =
         dict
             [ ReduceKind.Sum, "sum"; ReduceKind.SumAbs, "l1"; ReduceKind.Dot, "dot"; ReduceKind.MaxAbs, "max_abs"; ReduceKind.Min, "min"
-              ReduceKind.Max, "max"; ReduceKind.CountNonzero, "nonzero"; ReduceKind.KeepLargest, "keep_largest"; ReduceKind.Quantile, "quantile" ]
+              ReduceKind.Max, "max"; ReduceKind.CountNonzero, "nonzero"; ReduceKind.KeepLargest, "keep_largest"; ReduceKind.KeepLargestNonzero, "keep_largest of the nonzero"; ReduceKind.Quantile, "quantile" ]
+
+    let private matrixKinds =
+        dict
+            [ MatrixKind.LowRank, "lowrank"; MatrixKind.KeptEnergy, "lowrank by energy"; MatrixKind.Polar, "polar"
+              MatrixKind.SingularMerge, "tsv_merge" ]
 
     let private bytesRead (plan: ExecutionPlan) (kernel: ClassKernel) (t: PlanTensor) =
         kernel.Inputs |> Seq.sumBy (function
@@ -59,6 +69,8 @@ module Explain =
     let private bytesWritten (plan: ExecutionPlan) (kernel: ClassKernel) tensor =
         kernel.Files |> Seq.sumBy (fun file ->
             if file < 0 then 0L else plan.Tensors[tensor].Shape.Elements * int64 (plan.Outputs[file].DTypes[tensor].Size()))
+
+    let private ranks (kernel: ClassKernel) = kernel.Inputs |> Seq.choose (function :? RankInput as r -> Some r | _ -> None)
 
     let summary (p: Planned) : PlanSummary =
         let plan = p.Plan
@@ -71,25 +83,35 @@ module Explain =
                 [ for r in 0 .. step.Reductions.Count - 1 do
                       let feed = kernel.Feeds[r]
                       if feed.A = output || feed.B = output then $"r{s}.{r}" ]
+            let summarize k (kernel: ClassKernel) outputName =
+                let members = p.Classes[k].Tensors
+                { Tensors = members.Length
+                  Example = plan.Tensors[members.Head].Name
+                  Formula = Formula.kernel names scalars outputName kernel
+                  Instructions = kernel.Program.Instructions.Count + (ranks kernel |> Seq.sumBy _.Program.Instructions.Count)
+                  Sorted = int64 (Seq.length (ranks kernel)) * (members |> List.sumBy (fun t -> plan.Tensors[t].Shape.Elements))
+                  Read = members |> List.sumBy (fun t -> bytesRead plan kernel plan.Tensors[t])
+                  Written = members |> List.sumBy (bytesWritten plan kernel) }
             let kernels =
                 [ for k in 0 .. p.Classes.Length - 1 do
                       match step.Kernels[k] with
                       | null -> ()
                       | kernel ->
-                          let members = p.Classes[k].Tensors
-                          let outputName i =
-                              if kernel.Files[i] >= 0 then outputs[kernel.Files[i]] else String.Join(", ", feeders kernel i)
-                          { Tensors = members.Length
-                            Example = plan.Tensors[members.Head].Name
-                            Formula = Formula.kernel names scalars outputName kernel
-                            Instructions = kernel.Program.Instructions.Count
-                            Read = members |> List.sumBy (fun t -> bytesRead plan kernel plan.Tensors[t])
-                            Written = members |> List.sumBy (bytesWritten plan kernel) } ]
+                          summarize k kernel (fun i -> if kernel.Files[i] >= 0 then outputs[kernel.Files[i]] else String.Join(", ", feeders kernel i))
+                  for m in 0 .. step.Matrices.Count - 1 do
+                      for k in 0 .. p.Classes.Length - 1 do
+                          match step.Matrices[m].Streams[k] with
+                          | null -> ()
+                          | streams -> for kernel in streams do summarize k kernel (fun _ -> $"m{s}.{m}") ]
             { Reductions =
                 [ for i in 0 .. step.Reductions.Count - 1 do
                       let r = step.Reductions[i]
                       let argument = if r.Argument < 0 then "" else $" at {scalars[r.Argument]}"
-                      $"r{s}.{i} = {kinds[r.Kind]}{argument} by {(string r.Extent).ToLowerInvariant()}" ]
+                      $"r{s}.{i} = {kinds[r.Kind]}{argument} by {(string r.Extent).ToLowerInvariant()}"
+                  for i in 0 .. step.Matrices.Count - 1 do
+                      let m = step.Matrices[i]
+                      let argument = if m.Argument < 0 then "" else $" at {scalars[m.Argument]}"
+                      $"m{s}.{i} = {matrixKinds[m.Kind]}{argument} of whole matrices" ]
               Kernels = kernels
               Read = kernels |> List.sumBy _.Read
               Written = kernels |> List.sumBy _.Written }
@@ -126,7 +148,9 @@ module Explain =
         | Some rounded -> $"{exact} bytes ({rounded})"
         | None -> $"{exact} bytes"
 
-    let private seconds rate threads bytes = float bytes / (rate * 1e9 * float threads)
+    let private seconds rate threads (s: PlanSummary) =
+        let sorted = s.Steps |> List.sumBy (fun step -> step.Kernels |> List.sumBy _.Sorted)
+        (float (s.Read + s.Written) / (rate * 1e9) + float sorted / sortRate) / float threads
 
     let private time (s: float) =
         let f (v: float) = v.ToString("0.#", CultureInfo.InvariantCulture)
@@ -147,12 +171,13 @@ module Explain =
         if not s.Definitions.IsEmpty then
             line 0 "numbers"
             s.Definitions |> List.iter (line 1)
+        let sorted (k: KernelSummary) = if k.Sorted = 0L then "" else $""", sorts {k.Sorted.ToString("N0", CultureInfo.InvariantCulture)} elements"""
         s.Steps |> List.iteri (fun i step ->
             line 0 $"step {i + 1} of {s.Steps.Length}: reads {size step.Read}, writes {size step.Written}"
             for r in step.Reductions do
                 line 1 r
             for k in step.Kernels do
-                line 1 $"""{count k.Tensors "tensor"} such as {k.Example}: {count k.Instructions "instruction"}, reads {size k.Read}, writes {size k.Written}"""
+                line 1 $"""{count k.Tensors "tensor"} such as {k.Example}: {count k.Instructions "instruction"}, reads {size k.Read}, writes {size k.Written}{sorted k}"""
                 for f in k.Formula do
                     line 2 f)
         if s.Copied > 0 then
@@ -160,10 +185,10 @@ module Explain =
         for n in s.Numbers do
             line 0 $"number: {n}"
         line 0 $"reads {size s.Read}, writes {size s.Written} in all"
-        if p.Plan.Steps |> Seq.exists (fun s -> s.Reductions |> Seq.exists (fun r -> r.Kind = ReduceKind.KeepLargest || r.Kind = ReduceKind.Quantile)) then
+        if p.Plan.Steps |> Seq.exists (fun s -> s.Reductions |> Seq.exists (fun r -> r.Kind = ReduceKind.KeepLargest || r.Kind = ReduceKind.KeepLargestNonzero || r.Kind = ReduceKind.Quantile)) then
             line 0 "a selection (keep_largest, quantile) may read its step's input again"
-        let expected = seconds rate threads (s.Read + s.Written)
-        line 0 $"""expected time: {time expected}, at {Formula.number rate} GB/s per thread and {count threads "thread"}"""
+        let sorts = if s.Steps |> List.exists (fun step -> step.Kernels |> List.exists (fun k -> k.Sorted > 0L)) then $", {Formula.number (sortRate / 1e6)} million elements sorted/s" else ""
+        line 0 $"""expected time: {time (seconds rate threads s)}, at {Formula.number rate} GB/s{sorts} per thread and {count threads "thread"}"""
         b.ToString()
 
     /// The plan as text at the default rate on all cores.
@@ -199,6 +224,7 @@ module Explain =
                 w.WriteString("example", k.Example)
                 list "formula" k.Formula w.WriteStringValue
                 w.WriteNumber("instructions", k.Instructions)
+                w.WriteNumber("sorted", k.Sorted)
                 bytes k.Read k.Written
                 w.WriteEndObject())
             bytes step.Read step.Written
@@ -212,7 +238,7 @@ module Explain =
         bytes s.Read s.Written
         w.WriteNumber("gigabytesPerSecondPerThread", rate)
         w.WriteNumber("threads", (threads: int))
-        w.WriteNumber("expectedSeconds", seconds rate threads (s.Read + s.Written))
+        w.WriteNumber("expectedSeconds", seconds rate threads s)
         w.WriteEndObject()
 
     let jsonAt (rate: float) (threads: int) (p: Planned) =

@@ -47,6 +47,16 @@ module Render =
             else
                 1
 
+    /// Columns that a text without line ends takes on a terminal.
+    let width (text: string) =
+        let mutable n = 0
+        for rune in text.EnumerateRunes() do
+            n <- n + columns rune
+        n
+
+    /// A text as a terminal may be sent it.
+    let printable (text: string) = clean text
+
     /// The line as shown, with tabs to every fourth column, one cell per column (a wide character's second is empty), and
     /// the column at which each of the line's UTF-16 offsets begins.
     let private layout (line: string) =

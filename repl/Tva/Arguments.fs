@@ -19,6 +19,8 @@ type Flag =
     | No_Cache
     | Dry_Run
     | Norms
+    | [<AltCommandLine("-o"); EqualsAssignmentOrSpaced>] Out of file: string
+    | Force
     | Json
     | Version
 
@@ -36,6 +38,8 @@ type Flag =
             | No_Cache -> "neither use nor leave Gram matrices beside families"
             | Dry_Run -> "check and plan, but write nothing"
             | Norms -> "inspect: add the norm of each floating tensor"
+            | Out _ -> "import: write the script to a file instead of stdout"
+            | Force -> "import: write over a file that is there"
             | Json -> "print results and diagnostics as JSON, one object a line"
             | Version -> "print the version"
 
@@ -51,6 +55,8 @@ type Task =
     | Plan of script: string
     | Inspect of path: string
     | Ops of name: string option
+    /// A configuration of another tool; `-` is the standard input.
+    | Import of config: string
 
 type Request =
     { Task: Task
@@ -62,6 +68,8 @@ type Request =
       NoCache: bool
       DryRun: bool
       Norms: bool
+      Out: string option
+      Force: bool
       Json: bool }
 
 /// Name, what it takes and what it does, as the help lists them.
@@ -71,6 +79,7 @@ let commands =
       "check", "SCRIPT", "reports every mistake that the text and the headers can tell; computes nothing"
       "plan", "SCRIPT", "prints what would be done: passes, kernels, bytes read and written"
       "inspect", "PATH", "lists a checkpoint's tensors: a file, an index of shards or a folder"
+      "import", "CONFIG", "turns a mergekit configuration into a script"
       "ops", "[NAME]", "lists the functions, or tells all about one" ]
 
 exception private Wrong of string
@@ -114,6 +123,13 @@ let size (text: string) : int64 =
     | true, n when n * factor >= 1.0 && n * factor < 9e18 -> int64 (n * factor)
     | _ -> wrong $"--memory {text}: not a size; write for instance 500MB, 128MiB or 2GiB"
 
+/// The same for the prompt.
+let trySize (text: string) : Result<int64, string> =
+    try
+        Ok(size text)
+    with Wrong message ->
+        Result.Error(message.Replace("--memory ", ""))
+
 let private threads (text: string) =
     match Int32.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture) with
     | true, n when n >= 1 && n <= 4096 -> n
@@ -151,6 +167,7 @@ let private task (words: string list) (literal: string list) =
     | "check" :: rest -> one "check" "script" Task.Check rest
     | "plan" :: rest -> one "plan" "script" Task.Plan rest
     | "inspect" :: rest -> one "inspect" "checkpoint" Task.Inspect rest
+    | "import" :: rest -> one "import" "configuration" Task.Import rest
     | [ "ops" ] -> Task.Ops None
     | "ops" :: rest -> one "ops" "function" (Some >> Task.Ops) rest
     | [ "-" ] -> Task.Run "-"
@@ -167,7 +184,22 @@ let private firstLine (message: string) =
     let line = if line.StartsWith "ERROR: " then line.Substring 7 else line
     line.TrimEnd('.') + "; tva --help lists the options"
 
-let parse (argv: string[]) : Result<Request, string> =
+/// What no words at all ask for.
+let private nothing =
+    { Task = Task.Prompt
+      Permissions = { Run = false; FSharp = false }
+      Settings = Map.empty
+      Memory = None
+      Threads = None
+      Strict = false
+      NoCache = false
+      DryRun = false
+      Norms = false
+      Out = None
+      Force = false
+      Json = false }
+
+let private parseWords (argv: string[]) : Result<Request, string> =
     try
         // What follows `--` is taken as it is.
         let own, literal =
@@ -176,17 +208,7 @@ let parse (argv: string[]) : Result<Request, string> =
             | i -> argv[.. i - 1], List.ofArray argv[i + 1 ..]
         let parsed = parser.Value.ParseCommandLine(own, ignoreMissing = true, raiseOnUsage = false)
         let words = ResizeArray<string>()
-        let mutable request =
-            { Task = Task.Help
-              Permissions = { Run = false; FSharp = false }
-              Settings = Map.empty
-              Memory = None
-              Threads = None
-              Strict = false
-              NoCache = false
-              DryRun = false
-              Norms = false
-              Json = false }
+        let mutable request = { nothing with Task = Task.Help }
         let mutable version = false
         for flag in parsed.GetAllResults() do
             match flag with
@@ -201,6 +223,8 @@ let parse (argv: string[]) : Result<Request, string> =
             | No_Cache -> request <- { request with NoCache = true }
             | Dry_Run -> request <- { request with DryRun = true }
             | Norms -> request <- { request with Norms = true }
+            | Out file -> request <- { request with Out = Some file }
+            | Force -> request <- { request with Force = true }
             | Json -> request <- { request with Json = true }
             | Version -> version <- true
         if parsed.IsUsageRequested then Ok { request with Task = Task.Help }
@@ -208,10 +232,16 @@ let parse (argv: string[]) : Result<Request, string> =
         else
             let task = task (List.ofSeq words) literal
             if request.Norms && not task.IsInspect then wrong "--norms is an option of tva inspect"
+            if (request.Out.IsSome || request.Force) && not task.IsImport then
+                wrong $"""{if request.Out.IsSome then "--out" else "--force"} is an option of tva import"""
             Ok { request with Task = task }
     with
     | Wrong message -> Result.Error message
     | :? ArguParseException as e -> Result.Error(firstLine e.Message)
+
+let parse (argv: string[]) : Result<Request, string> =
+    // The parser takes tens of milliseconds to make, which the first prompt need not wait for.
+    if argv.Length = 0 then Ok nothing else parseWords argv
 
 /// The help: commands, then options as Argu knows them.
 let help () =

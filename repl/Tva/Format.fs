@@ -54,6 +54,15 @@ let columns (right: bool list) (rows: string list list) =
         String.Join("  ", cells).TrimEnd()
     rows |> List.map line
 
+/// What an adapter's modules have lost, the worst first; the rest are many and alike.
+let truncated (modules: (string * int * float) list) =
+    let most = 10
+    let worst = modules |> List.sortBy (fun (name, _, error) -> -error, name)
+    let error (v: float) = v.ToString("0.#####", invariant)
+    let rows = [ for name, rank, lost in List.truncate most worst -> [ "  " + printable name; string rank; error lost ] ]
+    let rest = if worst.Length > most then [ $"  and {worst.Length - most} more, each off by at most {error (let _, _, e = worst[most] in e)}" ] else []
+    String.Join("\n", columns [ false; true; true ] ([ "  module"; "rank"; "relative error" ] :: rows) @ rest)
+
 let private cells (t: ResultTable) =
     // Rows may have no names, as those of a sweep.
     let unnamed = t.Rows |> List.forall (fun (name, _) -> name = "")

@@ -18,7 +18,9 @@ type Host =
       Width: int
       /// What relative paths on the command line and in `eval` begin at.
       Folder: string
-      Cancel: CancellationToken }
+      Cancel: CancellationToken
+      /// A person at a terminal; nothing where the standard input is none.
+      Prompt: Prompt.PromptConsole option }
 
     /// A path of the command line as a full one.
     member h.Full(path: string) = Path.GetFullPath(path, h.Folder)

@@ -3,12 +3,16 @@ module Tva.Inspect
 
 open System.Collections.Generic
 open System.IO
+open Tva.Core
+open Tva.Core.Adapters
 open Tva.Core.Checkpoints
 open Tva.Core.Tensors
 open Tva.Dsl
 
 type private Facts =
     { Checkpoint: Checkpoint
+      /// Of a low-rank adapter what its modules are, or what is wrong with it.
+      Adapter: Result<AdapterLayout, string> option
       /// Norms of the floating tensors by name, where they were asked for.
       Norms: Dictionary<string, float> option }
 
@@ -27,15 +31,44 @@ let private byType (tensors: TensorInfo seq) =
     |> Seq.map (fun (dtype, ts) -> dtype, Seq.length ts, ts |> Seq.sumBy _.Shape.Elements, ts |> Seq.sumBy _.Bytes)
     |> List.ofSeq
 
+let private adapterOf (checkpoint: Checkpoint) =
+    if not (AdapterLayout.IsAdapter checkpoint) then None
+    else
+        try
+            Some(Ok(AdapterLayout.Read checkpoint))
+        with :? FaultException as e ->
+            Some(Result.Error e.Message)
+
+/// The adapter's modules, each with its rank and scale.
+let private adapterText (withNorms: bool) (adapter: Result<AdapterLayout, string>) =
+    match adapter with
+    | Result.Error message -> [ $"adapter that can't be read: {Format.printable message}" ]
+    | Ok layout ->
+        let config =
+            match layout.Config with
+            | null -> "single file"
+            | c ->
+                let style = if c.IsStabilized then ", rsLoRA" else ""
+                let name = match c.BaseName with null | "" -> "" | name -> $", over {Format.printable name}"
+                $"r {c.Rank}, alpha {Format.number c.Alpha}{style}{name}"
+        let norm m = if withNorms then [ Format.number (layout.NormOf m) ] else []
+        let rows = [ for m in layout.Modules -> [ Format.printable m.Name; string m.Rank; Format.number m.Scale ] @ norm m ]
+        let header = [ "module"; "rank"; "scale" ] @ (if withNorms then [ "norm" ] else [])
+        [ $"low-rank adapter: {config}"
+          yield! Format.columns (header |> List.map ((<>) "module")) (header :: rows) |> Seq.map (fun line -> "  " + line)
+          for name in layout.Replaced do
+              $"  in full: {Format.printable name}" ]
+
 let private text (facts: Facts) =
     let c = facts.Checkpoint
     let withNorms = facts.Norms.IsSome
-    let header = [ "tensor"; "dtype"; "shape"; "bytes" ] @ (if withNorms then [ "norm" ] else [])
+    let withColumn = withNorms && facts.Adapter.IsNone
+    let header = [ "tensor"; "dtype"; "shape"; "bytes" ] @ (if withColumn then [ "norm" ] else [])
     let rows =
         [ for t in c.Tensors ->
               [ Format.printable t.Name; t.DType.Name(); t.Shape.ToString(); string t.Bytes ]
-              @ (if withNorms then [ norm facts t |> Option.map Format.number |> Option.defaultValue "" ] else []) ]
-    let table = Format.columns ([ false; false; false; true ] @ (if withNorms then [ true ] else [])) (header :: rows)
+              @ (if withColumn then [ norm facts t |> Option.map Format.number |> Option.defaultValue "" ] else []) ]
+    let table = Format.columns ([ false; false; false; true ] @ (if withColumn then [ true ] else [])) (header :: rows)
     let tensors n = if n = 1 then "1 tensor" else $"{n} tensors"
     let elements = c.Tensors |> Seq.sumBy _.Shape.Elements
     let bytes = c.Tensors |> Seq.sumBy _.Bytes
@@ -63,7 +96,37 @@ let private text (facts: Facts) =
                      $"  {Format.printable key}: {Format.printable lines[0]}"
                      for line in lines[1..] do
                          $"    {Format.printable line}" ]
-    System.String.Join("\n", [ yield! table; ""; yield! totals; yield! shards; yield! metadata ])
+    let adapter = facts.Adapter |> Option.map (adapterText withNorms) |> Option.defaultValue []
+    System.String.Join("\n", [ yield! table; ""; yield! totals; yield! shards; yield! adapter; yield! metadata ])
+
+let private adapterJson (json: System.Text.Json.Utf8JsonWriter) (withNorms: bool) (adapter: Result<AdapterLayout, string>) =
+    json.WriteStartObject "adapter"
+    match adapter with
+    | Result.Error message -> json.WriteString("fault", (message: string))
+    | Ok layout ->
+        match layout.Config with
+        | null -> ()
+        | c ->
+            json.WriteNumber("r", c.Rank)
+            json.WriteNumber("alpha", c.Alpha)
+            json.WriteBoolean("rslora", c.IsStabilized)
+            json.WriteString("base", (c.BaseName: string | null))
+        json.WriteStartArray "modules"
+        for m in layout.Modules do
+            json.WriteStartObject()
+            json.WriteString("name", m.Name)
+            json.WriteNumber("rank", m.Rank)
+            json.WritePropertyName "scale"
+            Json.number json m.Scale
+            if withNorms then
+                json.WritePropertyName "norm"
+                Json.number json (layout.NormOf m)
+            json.WriteEndObject()
+        json.WriteEndArray()
+        json.WriteStartArray "full"
+        layout.Replaced |> Seq.iter json.WriteStringValue
+        json.WriteEndArray()
+    json.WriteEndObject()
 
 let private json (facts: Facts) =
     let c = facts.Checkpoint
@@ -93,6 +156,7 @@ let private json (facts: Facts) =
         json.WriteEndArray()
         json.WriteNumber("elements", c.Tensors |> Seq.sumBy _.Shape.Elements)
         json.WriteNumber("bytes", c.Tensors |> Seq.sumBy _.Bytes)
+        facts.Adapter |> Option.iter (adapterJson json facts.Norms.IsSome)
         json.WriteStartObject "metadata"
         for KeyValue(key, value) in c.Metadata |> Seq.sortBy _.Key do
             json.WriteString(key, value)
@@ -119,13 +183,18 @@ let private norms (host: Host) (report: Report) (options: EvaluatorOptions) (ful
 
 /// Prints what is in the checkpoint; faults are exceptions.
 let run (host: Host) (report: Report) (options: EvaluatorOptions) (path: string) (withNorms: bool) =
-    use checkpoint = Checkpoint.Open(host.Full path)
+    let path = AdapterLayout.FileOf(host.Full path)
+    use checkpoint = Checkpoint.Open path
+    let adapter = adapterOf checkpoint
     let show (found: Dictionary<string, float> option) =
-        let facts = { Checkpoint = checkpoint; Norms = found }
+        let facts = { Checkpoint = checkpoint; Adapter = adapter; Norms = found }
         report.Result(if report.Json then json facts else text facts)
         Exit.Done
-    if withNorms then
-        match norms host report options (host.Full path) with
+    if withNorms && adapter.IsSome then
+        // Factors alone say little: the norms are of the modules' changes.
+        show (Some(Dictionary()))
+    elif withNorms then
+        match norms host report options path with
         | Some found -> show (Some found)
         | None -> Exit.Wrong
     else

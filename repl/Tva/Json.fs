@@ -94,6 +94,18 @@ let event (e: Event) =
         named "saved" (fun json ->
             json.WriteString("path", path)
             json.WriteNumber("bytes", bytes))
+    | Event.Truncated(path, modules) ->
+        named "truncated" (fun json ->
+            json.WriteString("path", path)
+            json.WriteStartArray "modules"
+            for name, rank, error in modules do
+                json.WriteStartObject()
+                json.WriteString("name", (name: string))
+                json.WriteNumber("rank", (rank: int))
+                json.WritePropertyName "relative_error"
+                number json error
+                json.WriteEndObject()
+            json.WriteEndArray())
     | Event.Noted message -> named "note" (fun json -> json.WriteString("message", message))
     | Event.Warned message -> named "warning" (fun json -> json.WriteString("message", message))
     | Event.Started what -> named "started" (fun json -> json.WriteString("what", what))

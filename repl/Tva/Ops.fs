@@ -4,18 +4,18 @@ module Tva.Ops
 open System
 open Tva.Dsl
 
-/// The first sentence, on a line of a list.
-let private brief (summary: string) =
+/// The first sentence, as far as a line of a list has room for it.
+let private brief (room: int) (summary: string) =
     let i = summary.IndexOf ". "
     let first = if i >= 0 then summary.Substring(0, i + 1) else summary
-    if first.Length > 110 then first.Substring(0, 107) + "..." else first
+    if first.Length > room then first.Substring(0, room - 3) + "..." else first
 
 let private list (entries: Help.Entry list) =
     [ for group, members in entries |> List.groupBy _.Group do
           group
           let width = members |> List.map _.Name.Length |> List.max
           for e in members do
-              $"  {e.Name.PadRight width}  {brief e.Summary}"
+              $"  {e.Name.PadRight width}  {brief (116 - width) e.Summary}"
           ""
       "tva ops NAME tells all about one" ]
 

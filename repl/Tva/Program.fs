@@ -13,16 +13,19 @@ let private writer (stream: Stream) =
 
 let private environment (name: string) = not (String.IsNullOrEmpty(Environment.GetEnvironmentVariable name))
 
-/// Columns of the terminal; some say 0.
-let private width watched =
+/// A side of the terminal; some say 0.
+let private side watched least otherwise (ask: unit -> int) =
     if not watched then 0
     else
         try
-            match Console.WindowWidth with
-            | n when n >= 20 -> n
-            | _ -> 80
+            match ask () with
+            | n when n >= least -> n
+            | _ -> otherwise
         with :? IOException ->
-            80
+            otherwise
+
+let private width watched = side watched 20 80 (fun () -> Console.WindowWidth)
+let private height watched = side watched 4 24 (fun () -> Console.WindowHeight)
 
 /// Reading the command line and reading the prelude take a few tens of milliseconds each, most of it spent on code that runs for
 /// the first time; so the prelude's part is done on the side meanwhile.
@@ -38,12 +41,18 @@ let private warmUp () =
 
 [<EntryPoint>]
 let main argv =
+    // The prompt does so itself, once it is there.
     if argv.Length > 0 then
         warmUp ()
     use cancel = new CancellationTokenSource()
     // The first signal stops the work in good order, a second one stops at once.
+    let mutable terminal: Prompt.UnixTerminal option = None
     let stop (context: PosixSignalContext) =
-        if not cancel.IsCancellationRequested then
+        if terminal.IsSome && context.Signal = PosixSignal.SIGINT then
+            // At the prompt it is the key: what is running stops, the prompt doesn't.
+            context.Cancel <- true
+            terminal.Value.Interrupt()
+        elif not cancel.IsCancellationRequested then
             context.Cancel <- true
             cancel.Cancel()
     use _interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, stop)
@@ -52,6 +61,17 @@ let main argv =
     use out = writer (Console.OpenStandardOutput())
     use error = writer (Console.OpenStandardError())
     use input = new StreamReader(Console.OpenStandardInput(), UTF8Encoding false)
+    let openTerminal () : Prompt.ITerminal =
+        let t = new Prompt.UnixTerminal(error, (fun () -> width true), (fun () -> height true))
+        terminal <- Some t
+        cancel.Token.Register(fun () -> t.Close()) |> ignore
+        t
+    // Windows has no such terminals, and a dumb one follows no sequences: there texts are read to their end, as from a pipe.
+    let isPrompt =
+        not Console.IsInputRedirected
+        && watched
+        && not (OperatingSystem.IsWindows())
+        && Environment.GetEnvironmentVariable "TERM" <> "dumb"
     let host =
         { In = input
           Out = out
@@ -60,7 +80,15 @@ let main argv =
           Color = watched && not (environment "NO_COLOR")
           Width = width watched
           Folder = Environment.CurrentDirectory
-          Cancel = cancel.Token }
+          Cancel = cancel.Token
+          Prompt =
+            (if isPrompt then
+                 Some
+                     { Open = openTerminal
+                       History = Prompt.History.defaultPath ()
+                       ColorResults = not Console.IsOutputRedirected && not (environment "NO_COLOR") }
+             else
+                 None) }
     let status = Command.main host argv
     out.Flush()
     error.Flush()

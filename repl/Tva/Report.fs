@@ -6,6 +6,21 @@ open System.Diagnostics
 open System.IO
 open Tva.Dsl
 
+/// What an exception is: a file's fault, the wish to stop, or a mistake of ours.
+module Cause =
+
+    let rec isCancelled (e: exn) =
+        match e with
+        | :? OperationCanceledException -> true
+        | :? AggregateException as a -> a.InnerExceptions |> Seq.exists isCancelled
+        | _ -> false
+
+    let rec fault (e: exn) =
+        match e with
+        | :? Tva.Core.FaultException as f -> Some f.Message
+        | :? AggregateException as a -> a.InnerExceptions |> Seq.tryPick fault
+        | _ -> None
+
 type Report(host: Host, asJson: bool) =
     let watch = Stopwatch.StartNew()
     let progress = Progress(host, fun () -> watch.Elapsed)
@@ -56,6 +71,7 @@ type Report(host: Host, asJson: bool) =
             | Event.Shown(_, items) ->
                 progress.Clear()
                 result (Format.items items)
+            | Event.Truncated(_, modules) -> say (Format.truncated modules)
             | Event.Noted message -> say (Format.printable message)
             | Event.Warned message -> say $"""{yellow "warning:"} {Format.printable message}"""
             | Event.Started what -> progress.Started what

@@ -4,8 +4,8 @@ module Tva.Dsl.Tests.GoldenTests
 open System
 open System.IO
 open System.Text.Json
-open Tva.Core.Tensors
 open Tva.Dsl
+open Tva.Tests
 open Xunit
 open Tva.Dsl.Tests.Scripts
 
@@ -24,6 +24,8 @@ let private script (case: JsonElement) =
     let epsilon = lazy number "epsilon"
     let alpha = lazy number "alpha"
     let r = lazy number "r"
+    let steps = lazy number "max_iter"
+    let tol = lazy number "tol"
     let expression =
         match string (case.GetProperty("method").GetString()) with
         | "task_arithmetic" when p.GetProperty("normalize").GetBoolean() -> $"base + {lambda.Value} * weighted(F, W) / sum(W)"
@@ -43,6 +45,7 @@ let private script (case: JsonElement) =
         | "nearswap" -> $"base + nearswap(models_0 - base, {t.Value})"
         | "arcee_fusion" -> "fusion(base, models_0)"
         | "ram" -> $"base + ram(F, {epsilon.Value})"
+        | "karcher" -> $"karcher(models, {steps.Value}, {tol.Value})"
         | "ramplus_tl" -> $"base + ram_plus(F, {r.Value}, {alpha.Value}, {epsilon.Value})"
         | other -> failwith $"no script for {other}"
     let load i m = $"models_{i} = model(\"{m}.safetensors\")"
@@ -56,71 +59,21 @@ let private script (case: JsonElement) =
           $"{expression} |> save(\"OUT\")" ]
     )
 
-/// Not in this build: an iteration whose steps depend on each other.
-let private absent = [ "karcher" ]
-
 let cases =
     [ for folder in [ "merge-f32"; "merge-bf16" ] do
-          use document = JsonDocument.Parse(File.ReadAllText(Path.Combine(golden, folder, "cases.json")))
-          for case in document.RootElement.GetProperty("cases").EnumerateArray() do
-              if not (List.contains (string (case.GetProperty("method").GetString())) absent) then
-                            [| box folder; box (string (case.GetProperty("name").GetString())) |] ]
-
-/// Elements whose magnitude equals a trim's threshold, where not all of its equals are kept: that tool's sort is not stable, so
-/// which of them it keeps is anybody's guess. Ours keeps the lower index; bfloat16 differences have many such ties.
-let private tied (home: string) (case: JsonElement) =
-    let read (name: string) = load (Path.Combine(home, name + ".safetensors"))
-    let origin = read "base"
-    let p = case.GetProperty "params"
-    let density = p.GetProperty("density").GetDouble()
-    // Breadcrumbs cuts twice: below the outliers, and above what is too small.
-    let cuts (n: int) =
-        match p.TryGetProperty "gamma" with
-        | true, gamma -> (let top = int (gamma.GetDouble() * float n) in [ top; top + int (density * float n) ])
-        | _ -> [ int (density * float n) ]
-    let models = [ for m in case.GetProperty("models").EnumerateArray() -> read (string (m.GetString())) ]
-    fun (tensor: string) ->
-        Set.unionMany
-            [ for m in models do
-                  let magnitudes = Array.map2 (fun x y -> abs (float (float32 x - float32 y))) (snd m[tensor]) (snd origin[tensor])
-                  for kept in cuts magnitudes.Length do
-                      if kept > 0 then
-                          let threshold = (Array.sortDescending magnitudes)[kept - 1]
-                          if (magnitudes |> Array.filter (fun v -> v >= threshold) |> Array.length) > kept then
-                              set [ for i in 0 .. magnitudes.Length - 1 do if magnitudes[i] = threshold then i ] ]
-
-let private ulp (v: float) =
-    // A unit in the last place of bfloat16: 8 significant bits.
-    if v = 0.0 then 2.0 ** -133.0 else 2.0 ** (floor (Math.Log2(abs v)) - 7.0)
+          for name, _ in Golden.cases (Path.Combine(golden, folder)) do
+              [| box folder; box name |] ]
 
 [<Theory>]
 [<MemberData(nameof cases)>]
 let ``a merge agrees with the tool it is known from`` (folder: string) (name: string) =
     use temp = new TempFolder()
     let home = Path.Combine(golden, folder)
-    use document = JsonDocument.Parse(File.ReadAllText(Path.Combine(home, "cases.json")))
-    let case = document.RootElement.GetProperty("cases").EnumerateArray() |> Seq.find (fun c -> c.GetProperty("name").GetString() = name)
+    let case = Golden.case home name
     let out = temp.File "out.safetensors"
     let ran = run home ((script case).Replace("OUT", out))
     Assert.Empty ran.Diagnostics
-    let expected = load (Path.Combine(home, string (case.GetProperty("expected").GetString())))
-    let actual = load out
-    Assert.Equal<string list>(expected |> Map.toList |> List.map fst, actual |> Map.toList |> List.map fst)
-    let picks = List.contains (string (case.GetProperty("method").GetString())) [ "ties"; "breadcrumbs"; "breadcrumbs_ties" ]
-    let free = if picks then tied home case else fun _ -> Set.empty
-    for KeyValue(tensor, (info, want)) in expected do
-        let gotInfo, got = actual[tensor]
-        Assert.Equal(info.DType, gotInfo.DType)
-        let largest = want |> Array.map abs |> Array.max
-        let off i =
-            match info.DType with
-            | DType.BF16 -> abs (got[i] - want[i]) > 1.001 * ulp want[i]
-            | _ -> abs (got[i] - want[i]) > 2e-5 * largest
-        let free = free tensor
-        let different = Seq.init want.Length id |> Seq.filter (fun i -> off i && not (free.Contains i)) |> Seq.length
-        // Votes that cancel to nothing but rounding are the one other freedom: the reference's README allows 0.2 %.
-        let allowed = if picks then max 2 (int (0.002 * float want.Length)) else 0
-        Assert.True(different <= allowed, $"{tensor}: {different} of {want.Length} elements differ, {allowed} may")
+    Golden.compare home case out
 
 [<Fact>]
 let ``the zoo's cosines are those measured with PyTorch`` () =

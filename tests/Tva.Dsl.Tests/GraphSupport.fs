@@ -32,7 +32,9 @@ type Writer(g: Graph) =
     member w.Dot(x, y) = w.Reduce(ReduceKind.Dot, Extent.All, [ x; y ])
     member w.Norm x = w.Op("sqrt", w.Dot(x, x))
     member w.Trim(x, density: Node, extent) = make Keep [ x; w.Reduce(ReduceKind.KeepLargest, extent, [ x; density ]) ]
-    member w.Drop(x, p: float, seed: float) = make Drop [ x; w.Num p; w.Num seed ]
+    member w.Drop(x, p: float, seed: float) = make (Drop None) [ x; w.Num p; w.Num seed ]
+    member w.Drop(x, p: Node, seed: float) = make (Drop None) [ x; p; w.Num seed ]
+    member _.Rank x = make (Rank Extent.Tensor) [ x ]
     member _.Linear(terms: (Node * Node) list) = make Linear (terms |> List.collect (fun (k, x) -> [ k; x ]))
     member _.Simple n = Passes.simplify g n
 
@@ -80,6 +82,12 @@ let largest (density: float) (values: float list) =
     let n = int (density * float values.Length)
     let kept = values |> List.indexed |> List.sortBy (fun (i, v) -> -(abs v), i) |> List.truncate n |> List.map fst |> Set.ofList
     [ for i in 0 .. values.Length - 1 -> kept.Contains i ]
+
+/// Where each stands among all in ascending order, 0 to 1, the earlier first among equals.
+let rank (values: float[]) =
+    let ranks = Array.zeroCreate<float> values.Length
+    values |> Array.indexed |> Array.sortBy (fun (i, v) -> v, i) |> Array.iteri (fun k (i, _) -> ranks[i] <- float k / float (values.Length - 1))
+    if values.Length = 1 then [| 0.5 |] else ranks
 
 /// What a node is worth at every element, straight from what the ops are defined to mean; no code of the passes is used.
 let evaluate (world: World) (node: Node) : float[][] =
@@ -155,10 +163,11 @@ let evaluate (world: World) (node: Node) : float[][] =
                             if not k then
                                 result[t][i] <- 0.0
                     result
-                | Drop ->
+                | Drop _ ->
                     [| for t in 0 .. count - 1 ->
                            Array.init (world.Values[0].[t].Length) (fun i ->
-                               if uniform (args[2].[t].[0]) world.Names[t] i < args[1].[t].[0] then 0.0 else at (args[0].[t]) i) |]
+                               if uniform (args[2].[t].[0]) world.Names[t] i < at (args[1].[t]) i then 0.0 else at (args[0].[t]) i) |]
+                | Rank Extent.Tensor -> [| for t in 0 .. count - 1 -> rank (Array.init (world.Values[0].[t].Length) (at (args[0].[t]))) |]
                 | op -> failwith $"{op} is not for this evaluator"
             memo[n.Id] <- v
             v

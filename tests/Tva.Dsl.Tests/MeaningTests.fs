@@ -83,6 +83,12 @@ let ``trim keeps int(density n) of the largest, the lower index first`` () =
         let order = Array.init values.Length id |> Array.sortBy (fun i -> -(abs values[i]), i) |> Array.truncate keep |> Set.ofArray
         values |> Array.mapi (fun i v -> if order.Contains i then v else 0.0)
     equal 0.0 (a.Value |> Map.map (fun _ v -> trimmed v)) (result "trim(A, 0.3)")
+    // A share of what is left of those 0.3.
+    let again (values: float[]) =
+        let keep = int (0.4 * float (values |> Array.filter ((<>) 0.0) |> Array.length))
+        let order = Array.init values.Length id |> Array.sortBy (fun i -> -(abs values[i]), i) |> Array.truncate keep |> Set.ofArray
+        values |> Array.mapi (fun i v -> if order.Contains i then v else 0.0)
+    equal 0.0 (a.Value |> Map.map (fun _ v -> again (trimmed v))) (result "trim(trim(A, 0.3), 0.4, of = \"nonzero\")")
 
 [<Fact>]
 let ``elementwise operators and functions`` () =
@@ -101,6 +107,10 @@ let ``members combine element by element`` () =
     let map3 f = a.Value |> Map.map (fun name v -> Array.init v.Length (fun i -> f v.[i] b.Value.[name].[i] c.[name].[i]))
     equal 0.0 (map3 (fun x y z -> max (min x y) (min (max x y) z))) (result $"median({three})")
     equal 0.0 (map3 (fun x y z -> min x (min y z))) (result $"min({three})")
+    let square x = x * x
+    equal 1e-6 (map3 (fun x y z -> (let m = (x + y + z) / 3.0 in square (x - m) + square (y - m) + square (z - m)))) (result $"scatter({three})")
+    // Members that are equal have none, to the last bit, wherever they lie.
+    equal 0.0 (map3 (fun _ _ _ -> 0.0)) (result "scatter([A, A, A])")
     equal 1e-6 (map3 (fun x y z -> 0.5 * x - y + 2.0 * z)) (result $"sum([0.5, -1, 2] * {three})")
     equal 0.0 (map3 (fun x y z -> [ x; y; z ] |> List.filter (fun v -> v > 0.0) |> List.length |> float)) (result $"count({three} > 0)")
 
@@ -111,6 +121,26 @@ let ``a ramp goes from the first layer to the last`` () =
         | Some n -> float n / 3.0
         | None -> if name.StartsWith "ln." then 1.0 else 0.0
     equal 1e-6 (a.Value |> Map.map (fun name v -> v |> Array.map (fun x -> factor name * x))) (result "ramp(0, 1) * A")
+
+[<Fact>]
+let ``tensors of no layer take what a ramp says for outside`` () =
+    let factor (name: string) =
+        match name.Split '.' |> Array.tryFind (fun p -> p |> Seq.forall Char.IsDigit) with
+        | Some n -> float n / 3.0
+        | None -> 0.25
+    equal 1e-6 (a.Value |> Map.map (fun name v -> v |> Array.map (fun x -> factor name * x))) (result "ramp(0, 1, outside = 0.25) * A")
+
+[<Fact>]
+let ``records are coefficients in a list and of any function`` () =
+    let factor (name: string) = if name.Contains "qkv" then 0.5 else 0.25
+    let expected = a.Value |> Map.map (fun name v -> Array.map2 (fun x y -> factor name * x + 2.0 * y) v b.Value.[name])
+    let record = "{ \"*qkv*\": 0.5, else: 0.25 }"
+    equal 1e-6 expected (result $"sum([{record}, 2] * family(A, B))")
+    equal 1e-6 expected (result $"weighted(family(A, B), [{record}, 2])")
+    let kept = a.Value |> Map.map (fun name v ->
+        let threshold = (v |> Array.map abs |> Array.sortDescending)[int (factor name * float v.Length) - 1]
+        v |> Array.map (fun x -> if abs x >= threshold then x else 0.0))
+    equal 0.0 kept (result $"trim(A, {record})")
 
 [<Fact>]
 let ``a record of globs is a coefficient`` () =
@@ -240,3 +270,13 @@ let ``the same values whatever the shards`` (count: int) =
         let all = File.ReadAllBytes path
         all[8 + int (BitConverter.ToInt64(all, 0)) ..]
     Assert.Equal<byte[]>(tensors whole, tensors sharded)
+
+[<Fact>]
+let ``coefficients by name, by layer and both`` () =
+    let layer (name: string) = if name.StartsWith "blocks." then float (name.Split('.')[1]) else -1.0
+    let scaled (share: string -> float) = a.Value |> Map.toSeq |> Seq.sumBy (fun (name, x) -> share name * share name * dot x x) |> sqrt
+    near (scaled (fun n -> if n.Contains ".qkv." then 0.4 elif n.Contains ".fc." then 0.7 else 0.5)) (number "norm({ \"*.qkv.*\": 0.4, \"*.fc.*\": 0.7, else: 0.5 } * A)")
+    // Four layers, so the schedule goes up by a third.
+    near (scaled (fun n -> if n.Contains ".qkv." then layer n / 3.0 else 0.5)) (number "norm({ \"*.qkv.*\": ramp(0, 1), else: 0.5 } * A)")
+    near (scaled (fun n -> if n.Contains ".qkv." then 1.0 - layer n / 3.0 elif n.Contains ".fc." then layer n / 3.0 * 0.6 else 0.5))
+        (number "norm({ \"*.qkv.*\": ramp(1, 0), \"*.fc.*\": ramp(0, 0.6), else: 0.5 } * A)")

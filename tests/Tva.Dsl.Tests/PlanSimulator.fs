@@ -28,17 +28,23 @@ let simulate (plan: ExecutionPlan) (values: int -> string -> float[]) : Simulate
         | :? ComputedScalar as c ->
             let arg o = if o < 0 then 0.0 else scalar o t
             OpTable.All[c.Op].Host.Invoke(arg c.A, arg c.B, arg c.C)
+        | :? LoopScalar as l ->
+            let state = l.Loop.Starts |> Seq.map (fun s -> scalar s t) |> Array.ofSeq
+            for _ in 1 .. l.Loop.Rounds do
+                let r = Array.create l.Loop.Registers nan
+                Array.blit state 0 r 0 state.Length
+                for i in l.Loop.Inputs do
+                    r[i.Register] <- scalar i.Scalar t
+                for s in l.Loop.Steps do
+                    let arg o = if o < 0 then 0.0 else r[o]
+                    r[s.Target] <- OpTable.All[s.Op].Host.Invoke(arg s.A, arg s.B, arg s.C)
+                l.Loop.Next |> Seq.iteri (fun i register -> state[i] <- r[register])
+            state[l.State]
         | s -> failwith $"{s}"
-    let run (kernel: ClassKernel) (t: int) =
+    let execute (program: KernelProgram) (parameters: IReadOnlyList<ParameterBinding>) (inputs: IReadOnlyList<float[]>) (t: int) =
         let n = int tensors[t].Shape.Elements
-        let inputs =
-            [| for b in kernel.Inputs ->
-                   match b with
-                   | :? FileInput as f -> values f.Source tensors[t].Name
-                   | :? RandomInput as r -> (let seed = scalar r.Seed t in Array.init n (uniform seed tensors[t].Name))
-                   | b -> failwith $"{b}" |]
-        let streams = Array.init kernel.Program.Outputs.Count (fun _ -> Array.zeroCreate<float> n)
-        let code = kernel.Program.Instructions
+        let streams = Array.init program.Outputs.Count (fun _ -> Array.zeroCreate<float> n)
+        let code = program.Instructions
         let v = Array.zeroCreate<float> code.Count
         for e in 0 .. n - 1 do
             for i in 0 .. code.Count - 1 do
@@ -51,12 +57,12 @@ let simulate (plan: ExecutionPlan) (values: int -> string -> float[]) : Simulate
                     match c.Code with
                     | Code.Load -> inputs[c.Index][e]
                     | Code.Const -> float c.Value
-                    | Code.Param -> (match kernel.Parameters[c.Index] with :? ScalarParameter as p -> scalar p.Scalar t | p -> failwith $"{p}")
+                    | Code.Param -> (match parameters[c.Index] with :? ScalarParameter as p -> scalar p.Scalar t | p -> failwith $"{p}")
                     | Code.Apply ->
                         let arg o = if o < 0 then 0.0 else v[o]
                         OpTable.All[c.Index].Host.Invoke(arg c.A, arg c.B, arg c.C)
                     | Code.Keep ->
-                        match kernel.Parameters[c.Index] with
+                        match parameters[c.Index] with
                         | :? KeepParameter as k -> if (kept[struct (k.Step, k.Reduction)]).[t].[e] then v[c.A] else 0.0
                         | p -> failwith $"{p}"
                     | Code.Store ->
@@ -64,6 +70,17 @@ let simulate (plan: ExecutionPlan) (values: int -> string -> float[]) : Simulate
                         nan
                     | _ -> nan
         streams
+    let run (kernel: ClassKernel) (t: int) =
+        let n = int tensors[t].Shape.Elements
+        let inputs = List<float[]>()
+        for b in kernel.Inputs do
+            match b with
+            | :? FileInput as f -> inputs.Add(values f.Source tensors[t].Name)
+            | :? RandomInput as r -> (let seed = scalar r.Seed t in inputs.Add(Array.init n (uniform seed (r.NameOf tensors[t].Name))))
+            | :? RankInput as r when r.Extent = Extent.Tensor ->
+                inputs.Add(rank (execute r.Program r.Parameters [| for i in r.Inputs -> inputs[i] |] t).[0])
+            | b -> failwith $"{b}"
+        execute kernel.Program kernel.Parameters inputs t
     for s in 0 .. plan.Steps.Count - 1 do
         let step = plan.Steps[s]
         let streams =

@@ -5,8 +5,6 @@ open System
 open System.Collections.Generic
 open System.IO
 open System.Threading
-open Tva.Core.Checkpoints
-open Tva.Core.Tensors
 open Tva.Dsl
 open Tva.Dsl.Typing
 
@@ -62,17 +60,5 @@ let number folder text =
         | _ -> None)
     |> List.last
 
-let private toFloats (t: TensorInfo) (bytes: byte[]) =
-    match t.DType with
-    | DType.F32 -> Array.init (bytes.Length / 4) (fun i -> float (BitConverter.ToSingle(bytes, 4 * i)))
-    | DType.BF16 -> Array.init (bytes.Length / 2) (fun i -> float (BitConverter.UInt32BitsToSingle(uint32 (BitConverter.ToUInt16(bytes, 2 * i)) <<< 16)))
-    | other -> failwith $"the test does not read {other}"
-
-/// All tensors of a checkpoint as numbers, by plain conversion.
-let load (path: string) =
-    use c = Checkpoint.Open path
-    [ for t in c.Tensors do
-          let bytes = Array.zeroCreate<byte> (int t.Bytes)
-          c.Read(t, 0L, bytes)
-          t.Name, (t, toFloats t bytes) ]
-    |> Map.ofList
+/// All tensors of a checkpoint as numbers.
+let load = Tva.Tests.Golden.load

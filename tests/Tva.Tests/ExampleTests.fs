@@ -115,10 +115,10 @@ let ``the README's language by example is right`` () =
     Assert.True((ran.Status = 0), ran.Error)
 
 [<Fact>]
-let ``the README's scripts on bases run as written`` () =
+let ``the README's scripts on bases and merges run as written`` () =
     let readme = File.ReadAllText(Repository.path "README.md")
-    let start = readme.IndexOf "## Task vector bases"
-    let blocks = readme.Substring(start, readme.IndexOf "## The command" - start).Split "```"
+    let blocks (title: string) = (readme.Substring(readme.IndexOf title)).Split "```"
+    let bases, merges = blocks "## Task vector bases", blocks "## Merges and matrices"
     let folder = Directory.CreateTempSubdirectory("tva-readme-").FullName
     try
         Directory.CreateDirectory(Path.Combine(folder, "zoo/tasks")) |> ignore
@@ -127,9 +127,28 @@ let ``the README's scripts on bases run as written`` () =
             if name.Contains "tasks" || name.Contains "base" then
                 File.Copy(file, Path.Combine(folder, name))
         let given = "base = model(\"zoo/base.safetensors\")\ntasks = family(\"zoo/tasks/*.safetensors\", base)\n"
-        for text in [ given + blocks[1]; blocks[3] ] do
+        for text in [ given + bases[1]; bases[3]; given + merges[1] ] do
             let ran = Command.runIn folder "" [ "eval"; text ]
             Assert.True((ran.Status = 0), ran.Error)
         Assert.True(File.Exists(Path.Combine(folder, "out/twisted.safetensors")))
     finally
         Directory.Delete(folder, true)
+
+[<Fact>]
+let ``the README's import of a mergekit configuration runs as written and makes the script it shows`` () =
+    let readme = File.ReadAllText(Repository.path "README.md")
+    let section = readme.Substring(readme.IndexOf "## Coming from mergekit")
+    let blocks = section.Split "```"
+    use temp = new TempFolder()
+    for file in Directory.EnumerateFiles(Path.Combine(examples, "zoo"), "*.safetensors", SearchOption.AllDirectories) do
+        let copy = temp.File(Path.Combine("examples/zoo", Path.GetRelativePath(Path.Combine(examples, "zoo"), file)))
+        Directory.CreateDirectory(Path.GetDirectoryName copy |> Unchecked.nonNull) |> ignore
+        File.Copy(file, copy)
+    File.Copy(Path.Combine(examples, "mergekit.yml"), temp.File "examples/mergekit.yml")
+    for line in blocks[1].Split('\n', StringSplitOptions.RemoveEmptyEntries) do
+        let words = line.Split ' ' |> List.ofArray
+        Assert.Equal("tva", words.Head)
+        let ran = Command.runIn temp.Path "" words.Tail
+        Assert.True((ran.Status = 0), ran.Error)
+    Assert.Equal(blocks[3].Trim('\n') + "\n", File.ReadAllText(temp.File "examples/out/mergekit.tva"))
+    Assert.True(File.Exists(temp.File "examples/out/mergekit.safetensors"))

@@ -51,7 +51,8 @@ module Command =
           Color = false
           Width = 0
           Folder = folder
-          Cancel = CancellationToken.None }
+          Cancel = CancellationToken.None
+          Prompt = None }
 
     /// In this process; the working folder is `folder`.
     let runIn (folder: string) (stdin: string) (argv: string list) =

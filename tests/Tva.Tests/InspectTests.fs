@@ -81,3 +81,27 @@ let ``shards are listed`` () =
     Assert.Equal(0, ran.Status)
     Assert.Contains("2 tensors, 2 elements, 8 bytes", ran.Out)
     Assert.Contains("2 files\n  model-00001-of-00002.safetensors: 1 tensor, 4 bytes\n  model-00002-of-00002.safetensors: 1 tensor, 4 bytes\n", ran.Out)
+
+[<Fact>]
+let ``an adapter's modules, with their ranks, scales and norms`` () =
+    let golden = Repository.path "tests/golden/lora"
+    let ran = Command.run [ "inspect"; Path.Combine(golden, "adapter"); "--norms" ]
+    Assert.Equal(0, ran.Status)
+    Assert.Contains("low-rank adapter: r 4, alpha 8, rsLoRA\n", ran.Out)
+    // alpha_pattern says 16 for it: 16 / √4.
+    Assert.Contains("model.layers.0.up       4         8", ran.Out)
+    Assert.Contains("in full: head.weight", ran.Out)
+    let ran = Command.run [ "inspect"; Path.Combine(golden, "adapter"); "--json" ]
+    use document = JsonDocument.Parse(ran.Out)
+    let adapter = document.RootElement.GetProperty "adapter"
+    Assert.Equal(6, adapter.GetProperty("modules").GetArrayLength())
+    Assert.Equal(4, adapter.GetProperty("modules").[0].GetProperty("rank").GetInt32())
+
+[<Fact>]
+let ``an adapter of another kind is listed, with what is wrong`` () =
+    use temp = new TempFolder()
+    let path = temp.File "other.safetensors"
+    write path """{"a.hada_w1_a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}""" (floats [ 1.0f ])
+    let ran = Command.run [ "inspect"; path ]
+    Assert.Equal(0, ran.Status)
+    Assert.Contains("is of LoHa", ran.Out)

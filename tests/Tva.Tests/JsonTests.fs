@@ -64,3 +64,16 @@ let ``faults and assertions`` () =
     let failed = Command.run [ "eval"; "assert 1 > 2, \"no\""; "--json" ]
     Assert.Equal(3, failed.Status)
     Assert.Equal("assert", (field "event" (List.last (lines failed))).GetString())
+
+[<Fact>]
+let ``what an adapter's modules lose is told for each of them`` () =
+    use temp = new TempFolder()
+    let lora = (Repository.path "tests/golden/lora").Replace('\\', '/')
+    let text = $"base = model(\"{lora}/base.safetensors\"); delta(\"{lora}/adapter\", base) |> save(\"low\", as = \"lora\", rank = 3)"
+    let ran = Command.runIn temp.Path "" [ "eval"; text; "--json" ]
+    Assert.Equal(0, ran.Status)
+    let told = lines ran |> List.find (fun e -> (field "event" e).GetString() = "truncated")
+    let modules = [ for m in (field "modules" told).EnumerateArray() -> string ((field "name" m).GetString()), (field "rank" m).GetInt32(), (field "relative_error" m).GetDouble() ]
+    Assert.Equal(6, modules.Length)
+    Assert.Contains(("model.layers.1.q", 2, 0.0), modules)
+    Assert.All(modules, fun (_, rank, error) -> Assert.True(rank <= 3 && error >= 0.0 && error < 1.0))

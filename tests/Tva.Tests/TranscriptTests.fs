@@ -1,4 +1,4 @@
-/// Each tests/cases/NAME.tva is run, and what it prints is compared with NAME.expected beside it: stdout, `---`, stderr, `exit N`.
+/// Each tests/cases/NAME.tva is run, each NAME.yml imported, and what it prints is compared with NAME.expected beside it: stdout, `---`, stderr, `exit N`.
 /// TVA_UPDATE=1 writes those files anew instead; look at the difference before you commit it.
 module Tva.Tests.TranscriptTests
 
@@ -26,19 +26,20 @@ let private settled (text: string) =
 
 let cases () =
     let data = TheoryData<string>()
-    for file in Directory.EnumerateFiles(folder, "*.tva") |> Seq.sortWith (fun a b -> String.CompareOrdinal(a, b)) do
+    for file in Seq.append (Directory.EnumerateFiles(folder, "*.tva")) (Directory.EnumerateFiles(folder, "*.yml")) |> Seq.sortWith (fun a b -> String.CompareOrdinal(a, b)) do
         // Parts that others include are not cases.
         if not ((Path.GetFileName file |> Unchecked.nonNull).StartsWith '_') then
-            data.Add(Path.GetFileNameWithoutExtension file |> Unchecked.nonNull)
+            data.Add(Path.GetFileName file |> Unchecked.nonNull)
     data
 
 [<Theory>]
 [<MemberData(nameof cases)>]
 let ``prints what is expected`` (name: string) =
-    let text = File.ReadAllText(Path.Combine(folder, name + ".tva"))
-    let ran = Command.runIn folder "" ([ "run"; name + ".tva" ] @ options text)
+    let text = File.ReadAllText(Path.Combine(folder, name))
+    let command = if name.EndsWith ".yml" then "import" else "run"
+    let ran = Command.runIn folder "" ([ command; name ] @ options text)
     let actual = settled $"{ran.Out}---\n{ran.Error}exit {ran.Status}\n"
-    let expected = Path.Combine(folder, name + ".expected")
+    let expected = Path.Combine(folder, string (Path.ChangeExtension(name, ".expected")))
     if Environment.GetEnvironmentVariable "TVA_UPDATE" = "1" then
         File.WriteAllText(expected, actual)
     else

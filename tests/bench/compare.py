@@ -19,6 +19,7 @@ MERGES = {
     "dare_ties": "0.3 * dare_ties(tasks, 0.2, seed = 1)",
     "sce": "sce(tasks, 0.2)",
     "model_stock": "model_stock(tasks)",
+    "lowrank": "lowrank(tasks.task0, rank = 16)",
 }
 
 
@@ -67,7 +68,7 @@ def main():
               f"{ratio:5.2f} x copy   (runs: {all_seconds})", flush=True)
     if a.torch:
         for job in a.jobs.split(","):
-            for name in {"linear": ["linear", "stacked"], "ties": ["ties"]}.get(job, []):
+            for name in {"linear": ["linear", "stacked"], "ties": ["ties"], "lowrank": ["lowrank"]}.get(job, []):
                 s, peak = once(["/usr/bin/python3", f"{ROOT}/tests/bench/torch_baseline.py", name, d, "--out", out], out)
                 print(f"torch {name:8} {s:8.3f} s   {peak / 2**20:6.0f} MiB   tva is {s / seconds[f'tva {job}']:.1f} x faster", flush=True)
     if os.path.exists(out):

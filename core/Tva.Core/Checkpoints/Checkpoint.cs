@@ -64,9 +64,19 @@ public abstract class Checkpoint : IDisposable
     /// <summary>Bytes that a tensor takes in its file: fewer than what is read of it where it is kept in a narrower form.</summary>
     public virtual long StoredBytes(TensorInfo tensor) => tensor.Bytes;
 
+    /// <summary>Where the tensor's bytes lie in memory, as long as the checkpoint lives; null where they are read from a file.</summary>
+    public virtual unsafe byte* Resident(TensorInfo tensor) => null;
+
+    /// <summary>What the tensor is called in its file, where it is shown under another name; for messages.</summary>
+    public virtual string StoredName(TensorInfo tensor) => tensor.Name;
+
     /// <summary>Tells the system that these bytes will be read soon. Never fails; does nothing where there is no such call.</summary>
     public abstract void Prefetch(TensorInfo tensor, long byteOffset, long bytes);
 
     /// <inheritdoc/>
     public abstract void Dispose();
+
+    /// <summary>How <see cref="Tensors"/> are ordered.</summary>
+    protected static int Order(TensorInfo a, TensorInfo b) =>
+        a.DType.Size() != b.DType.Size() ? b.DType.Size().CompareTo(a.DType.Size()) : string.CompareOrdinal(a.Name, b.Name);
 }

@@ -37,8 +37,7 @@ internal sealed class SafetensorsCheckpoint : Checkpoint
             }
         }
 
-        tensors.Sort(static (a, b) =>
-            a.DType.Size() != b.DType.Size() ? b.DType.Size().CompareTo(a.DType.Size()) : string.CompareOrdinal(a.Name, b.Name));
+        tensors.Sort(Order);
         fingerprint = new(Hash);
     }
 

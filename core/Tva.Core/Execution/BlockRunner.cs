@@ -15,6 +15,7 @@ internal sealed unsafe class BlockRunner : IDisposable
     private readonly int worker;
     private readonly Block arena;
     private readonly KernelCall call;
+    private readonly MatrixRunner matrices;
     private double[] results = [];
     private long written;
     private long copied;
@@ -26,6 +27,7 @@ internal sealed unsafe class BlockRunner : IDisposable
         this.worker = worker;
         arena = new Block(engine.Budget.ArenaBytes);
         call = new KernelCall(engine, flow, arena);
+        matrices = new MatrixRunner(engine, flow, call);
     }
 
     /// <summary>Bytes read from checkpoints so far.</summary>
@@ -47,6 +49,9 @@ internal sealed unsafe class BlockRunner : IDisposable
                 break;
             case JobKind.Rows:
                 Rows(claim);
+                break;
+            case JobKind.Matrix:
+                matrices.Run(claim.Job);
                 break;
             case JobKind.Locate:
                 Locate(claim.Job);
@@ -75,7 +80,7 @@ internal sealed unsafe class BlockRunner : IDisposable
             engine.ReadAhead.Advance(job.Step, job.Tensor, claim.Start + claim.Count);
         }
 
-        call.Arrange(kernel, job.Unit);
+        call.Arrange(kernel, job.Tensor, job.Unit);
         var before = (Bytes: call.BytesRead, Time: Stopwatch.GetTimestamp());
         call.Read(job.Tensor, claim.Start, claim.Count);
         engine.ReadAhead.Observe(call.BytesRead - before.Bytes, Stopwatch.GetElapsedTime(before.Time));
@@ -187,7 +192,7 @@ internal sealed unsafe class BlockRunner : IDisposable
     private void Sample(Claim claim)
     {
         var job = claim.Job;
-        call.Arrange(job.Kernel, SelectionSample.PieceLength, SelectionSample.PieceLength, 0);
+        call.Arrange(job.Kernel, job.Tensor, SelectionSample.PieceLength, SelectionSample.PieceLength, 0);
         var last = (Start: -1L, Count: 0);
         for (var i = (int)claim.Start; i < claim.Start + claim.Count; i++)
         {
@@ -208,7 +213,7 @@ internal sealed unsafe class BlockRunner : IDisposable
         var group = job.Groups[0];
         var start = (long)group.Tie.Cell * PlanShape.Cell;
         var n = (int)Math.Min(PlanShape.Cell, engine.Shape.Elements[job.Tensor] - start);
-        call.Arrange(job.Kernel, PlanShape.Cell);
+        call.Arrange(job.Kernel, job.Tensor, PlanShape.Cell);
         call.Read(job.Tensor, start, n);
         call.Run(job.Step, job.Tensor, start, 0, 0, n);
         group.EndLocate(start, call.Stream(job.Kernel.Feed(group.Index).A), n);
@@ -219,7 +224,7 @@ internal sealed unsafe class BlockRunner : IDisposable
         var job = claim.Job;
         var kernel = job.Kernel;
         var length = engine.Plan.Tensors[job.Tensor].Shape.RowLength;
-        call.Arrange(kernel, claim.Count, claim.Count, 0);
+        call.Arrange(kernel, job.Tensor, claim.Count, claim.Count, 0);
         call.Read(job.Tensor, claim.Start, claim.Count);
         call.Run(job.Step, job.Tensor, claim.Start, 0, 0, (nint)claim.Count);
         foreach (var r in kernel.RowSelections)

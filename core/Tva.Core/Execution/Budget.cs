@@ -9,7 +9,8 @@ namespace Tva.Core.Execution;
 /// <param name="ChunkBytes">Unit in which they are rented.</param>
 /// <param name="Pieces">Sampled pieces of a tensor; wider extents take four times as many.</param>
 /// <param name="Window">Blocks of a tensor whose results may wait for those of the blocks before.</param>
-internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int ChunkBytes, int Pieces, int Window)
+/// <param name="MatrixBytes">What matrix ops may take while they work.</param>
+internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int ChunkBytes, int Pieces, int Window, long MatrixBytes)
 {
     /// <summary>
     /// Block buffers of a worker. Measured with five bf16 inputs in the page cache, 1 to 4 MiB take a tenth less time than 512 KiB and a
@@ -27,98 +28,151 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
     private const int LargeChunk = 256 << 10;
     private const int SmallChunk = PlanShape.Cell * sizeof(int);
 
+    /// <param name="plan">The plan.</param>
+    /// <param name="shape">Its tensors.</param>
+    /// <param name="kernels">By step and class, then those that feed matrices, one list of classes after another.</param>
+    /// <param name="options">How much there is.</param>
     /// <exception cref="FaultException">Not even one worker fits.</exception>
     public static Budget Of(ExecutionPlan plan, PlanShape shape, StepKernel?[][] kernels, RunOptions options)
     {
         var selections = plan.Steps.Sum(s => s.Reductions.Count(ReducedValues.IsSelection));
         var pieces = options.Memory >= SmallMemory ? 64 : 16;
         long least = SmallestArena(plan, kernels);
-        long ideal = Math.Max(least, IdealArena(kernels));
+        long ideal = Math.Max(least, IdealArena(plan, kernels));
+        var blockResults = BlockResults(plan, kernels);
+        var matrices = MatrixBudget.Of(plan, shape);
         var blocks = Math.Max(1, shape.Cells.Sum(c => (long)c));
         var workers = (int)Math.Clamp(options.Threads, 1, blocks);
         while (true)
         {
-            var window = WindowOf(kernels, workers, options.Memory);
-            var rest = options.Memory - Held(plan, shape, workers, pieces) - Results(kernels, workers, window) - (workers * least);
+            var window = WindowOf(blockResults, workers, options.Memory);
+            var rest = options.Memory - Held(plan, shape, workers, pieces) - Results(kernels, blockResults, workers, window) - (workers * least)
+                - matrices.Held(workers) - matrices.Largest;
             if (rest >= 0)
             {
+                var beside = Math.Min(rest / 2, (workers - 1) * matrices.Largest);
+                rest -= beside;
                 var keys = selections > 0 ? rest / 2 : 0;
                 var arena = Math.Min(ideal, least + ((rest - keys) / workers));
-                return new Budget(workers, arena, keys, keys >= 4L * workers * selections * LargeChunk ? LargeChunk : SmallChunk, pieces, window);
+                return new Budget(
+                    workers, arena, keys, keys >= 4L * workers * selections * LargeChunk ? LargeChunk : SmallChunk, pieces, window, matrices.Largest + beside);
             }
 
             if (--workers == 0)
             {
                 throw new FaultException(
-                    $"the memory budget of {Sizes.Text(options.Memory)} is too small for these tensors; give at least "
+                    $"the memory budget of {Sizes.Text(options.Memory)} is too small for {matrices.Reason ?? "these tensors"}; give at least "
                     + $"{Sizes.Text(options.Memory - rest)} with --memory");
             }
         }
     }
 
-    /// <summary>Elements of a full block of a kernel: whole cells.</summary>
-    public long BlockElements(StepKernel kernel)
+    /// <summary>Elements of a full block of a kernel at a tensor: whole cells.</summary>
+    public long BlockElements(StepKernel kernel, Shape shape)
     {
-        var room = ArenaBytes - Fixed(kernel);
-        var perCell = Math.Max(1, kernel.BlockBytes) * (long)PlanShape.Cell;
-        return PlanShape.Cell * Math.Max(1, Math.Min(room, BlockTarget) / perCell);
+        var rows = RankRows.Of(kernel, shape);
+        var unit = UnitOf(kernel, rows);
+        var room = ArenaBytes - Fixed(kernel) - rows.ScratchBytes;
+        if (unit > rows.LeastUnit && Streams(kernel, rows, unit) > room)
+        {
+            // What the rows at a block's ends take comes off first.
+            var ends = rows.Length == 0 ? 0 : kernel.InputBytes * ((2 * rows.Length) + Padding);
+            unit = Math.Max(rows.LeastUnit, PlanShape.Cell * ((room - ends) / (Math.Max(1, kernel.BlockBytes) * (long)PlanShape.Cell)));
+        }
+
+        return unit;
     }
 
     /// <summary>Elements of a block of whole rows.</summary>
-    public long RowElements(StepKernel kernel, long rowLength)
+    public long RowElements(StepKernel kernel, Shape shape)
     {
-        var perRow = (kernel.BlockBytes + kernel.ScratchBytes) * rowLength;
-        var padding = ((kernel.BlockBytes + kernel.ScratchBytes) * 64L) + Staggered(kernel);
-        return rowLength * Math.Max(1, (ArenaBytes - padding) / Math.Max(1, perRow));
+        var rows = RankRows.Of(kernel, shape);
+        if (kernel.RanksTensors)
+        {
+            return shape.Elements;
+        }
+
+        var perRow = (kernel.BlockBytes + kernel.ScratchBytes) * shape.RowLength;
+        var room = ArenaBytes - rows.ScratchBytes - RowPadding(kernel);
+        return shape.RowLength * Math.Max(1, room / Math.Max(1, perRow));
     }
+
+    // Ranked inputs may begin anywhere and are padded at the end; see KernelCall.
+    private const int Padding = 128;
+
+    private static long RowPadding(StepKernel kernel) => ((kernel.BlockBytes + kernel.ScratchBytes) * (long)Padding) + Staggered(kernel);
 
     private static long Fixed(StepKernel kernel) =>
         (kernel.ScratchBytes * (long)kernel.ScratchElements) + (sizeof(int) * (long)PlanShape.Cell) + kernel.Dots.LaneBytes + Staggered(kernel);
 
     private static long Staggered(StepKernel kernel) => (kernel.InputSizes.Length + kernel.OutputSizes.Length) * (long)Stagger;
 
-    private static long IdealArena(StepKernel?[][] kernels) => All(kernels)
-        .Select(k => Fixed(k) + Math.Max(k.BlockBytes * (long)PlanShape.Cell, BlockTarget)).DefaultIfEmpty(BlockTarget).Max();
+    private static long UnitOf(StepKernel kernel, RankRows rows) => rows.Unit(Math.Max(1, kernel.BlockBytes));
+
+    /// <summary>Bytes of the streams of a block.</summary>
+    private static long Streams(StepKernel kernel, RankRows rows, long unit) =>
+        ((kernel.BlockBytes - kernel.InputBytes) * unit) + (kernel.InputBytes * (rows.MostRegion(unit) + (rows.Length > 0 ? Padding : 0)));
+
+    private static long IdealArena(ExecutionPlan plan, StepKernel?[][] kernels)
+    {
+        var most = All(kernels).Select(k => Fixed(k) + Math.Max(k.BlockBytes * (long)PlanShape.Cell, BlockTarget)).DefaultIfEmpty(BlockTarget).Max();
+        foreach (var (kernel, rows) in Ranking(plan, kernels))
+        {
+            most = Math.Max(most, Fixed(kernel) + rows.ScratchBytes + Streams(kernel, rows, UnitOf(kernel, rows)));
+        }
+
+        return most;
+    }
 
     private static long SmallestArena(ExecutionPlan plan, StepKernel?[][] kernels)
     {
-        long least = 64 << 10; // What is copied goes through halves of it.
-        for (var s = 0; s < kernels.Length; s++)
+        // What is copied goes through halves of it.
+        var least = All(kernels).Select(k => Fixed(k) + (k.BlockBytes * (long)PlanShape.Cell)).Append(64 << 10).Max();
+        for (var s = 0; s < plan.Steps.Count; s++)
         {
             var byRow = plan.Steps[s].Reductions.Any(r => r is { Kind: ReduceKind.Quantile, Extent: Extent.Row });
             for (var c = 0; c < kernels[s].Length; c++)
             {
-                if (kernels[s][c] is { } kernel)
+                if (byRow && kernels[s][c] is { } kernel)
                 {
-                    least = Math.Max(least, Fixed(kernel) + (kernel.BlockBytes * (long)PlanShape.Cell));
-                    if (byRow)
-                    {
-                        var longest = plan.Tensors.Where(t => t.Class == c).Select(t => t.Shape.RowLength).DefaultIfEmpty(0).Max();
-                        least = Math.Max(least, ((longest + 64) * (kernel.BlockBytes + kernel.ScratchBytes)) + Staggered(kernel));
-                    }
+                    var longest = plan.Tensors.Where(t => t.Class == c)
+                        .Select(t => kernel.RanksTensors ? t.Shape.Elements : t.Shape.RowLength).DefaultIfEmpty(0).Max();
+                    var sorting = kernel.Ranks.Length > 0 ? Ranks.ScratchBytes(longest) : 0;
+                    least = Math.Max(least, (longest * (kernel.BlockBytes + kernel.ScratchBytes)) + RowPadding(kernel) + sorting);
                 }
             }
+        }
+
+        foreach (var (kernel, rows) in Ranking(plan, kernels))
+        {
+            least = Math.Max(least, Fixed(kernel) + rows.ScratchBytes + Streams(kernel, rows, rows.LeastUnit));
         }
 
         return least;
     }
 
+    /// <summary>Kernels that rank, with each of their tensors.</summary>
+    private static IEnumerable<(StepKernel Kernel, RankRows Rows)> Ranking(ExecutionPlan plan, StepKernel?[][] kernels) =>
+        kernels.SelectMany(step => step.Select((kernel, c) => (kernel, c))).Where(k => k.kernel is { Ranks.Length: > 0 })
+            .SelectMany(k => plan.Tensors.Where(t => t.Class == k.c && t.Shape.Elements > 0).Select(t => (k.kernel!, RankRows.Of(k.kernel!, t.Shape))));
+
     /// <summary>As many blocks as take a sixty-fourth of the memory: so far ahead of a block that hangs the others get.</summary>
-    private static int WindowOf(StepKernel?[][] kernels, int workers, long memory) =>
-        (int)Math.Clamp(memory / 64 / Math.Max(1, workers * BlockResults(kernels)), 1, 64);
+    private static int WindowOf(long blockResults, int workers, long memory) =>
+        (int)Math.Clamp(memory / 64 / Math.Max(1, workers * blockResults), 1, 64);
 
     /// <summary>
     /// What cells came to, on its way to a tensor's results: each worker's block and the early ones of the tensor it is at. Tensors
     /// begun and not finished are at most the workers', and one that a later step came before in each step.
     /// </summary>
-    private static long Results(StepKernel?[][] kernels, int workers, int window)
+    private static long Results(StepKernel?[][] kernels, long blockResults, int workers, int window)
     {
         var slots = All(kernels).Where(k => k.PerCell).Select(k => k.Reductions.Slots.Length).DefaultIfEmpty(0).Max();
-        return (workers * (window + 1L) * BlockResults(kernels)) + ((workers + kernels.Length) * (long)slots * sizeof(double));
+        return (workers * (window + 1L) * blockResults) + ((workers + kernels.Length) * (long)slots * sizeof(double));
     }
 
-    private static long BlockResults(StepKernel?[][] kernels) =>
-        All(kernels).Where(k => k.PerCell).Select(k => (long)k.BlockCells * k.Reductions.Slots.Length * sizeof(double)).DefaultIfEmpty(0).Max();
+    private static long BlockResults(ExecutionPlan plan, StepKernel?[][] kernels) => All(kernels).Select(kernel => (Kernel: kernel, Rows: default(RankRows)))
+        .Concat(Ranking(plan, kernels)).Where(k => k.Kernel.PerCell)
+        .Select(k => UnitOf(k.Kernel, k.Rows) / PlanShape.Cell * k.Kernel.Reductions.Slots.Length * sizeof(double)).DefaultIfEmpty(0).Max();
 
     private static IEnumerable<StepKernel> All(StepKernel?[][] kernels) => kernels.SelectMany(k => k).OfType<StepKernel>();
 
@@ -131,7 +185,7 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
         long held = 0;
         foreach (var scalar in plan.Scalars)
         {
-            held += scalar.Extent == Extent.Row ? (scalar is ComputedScalar ? rows * sizeof(double) : 0) : shape.Count(scalar.Extent) * 9L;
+            held += scalar.Extent == Extent.Row ? (scalar is ComputedScalar or LoopScalar ? rows * sizeof(double) : 0) : shape.Count(scalar.Extent) * 9L;
         }
 
         foreach (var result in plan.Results)

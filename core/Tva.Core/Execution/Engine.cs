@@ -12,8 +12,12 @@ internal sealed class Engine : IDisposable
         Shape = new PlanShape(plan.Tensors);
         Reductions = [.. plan.Steps.Select(step => new StepReductions(step.Reductions))];
         Kernels = [.. plan.Steps.Select((step, s) => step.Kernels.Select(k => k is null ? null : new StepKernel(Reductions[s], k, backend)).ToArray())];
-        Budget = Budget.Of(plan, Shape, Kernels, options);
+        MatrixKernels = [.. plan.Steps.Select(step => step.Matrices.Select(op => op.Streams.Select(streams =>
+            streams?.Select(k => new StepKernel(StepReductions.None, k, backend)).ToArray()).ToArray()).ToArray())];
+        Matrices = new MatrixResults(plan);
+        Budget = Budget.Of(plan, Shape, [.. Kernels, .. MatrixKernels.SelectMany(m => m).SelectMany(ByStream)], options);
         Keys = new BlockPool(Budget.KeyBytes);
+        MatrixMemory = new MemoryShare(Budget.MatrixBytes);
         Reduced = new ReducedValues(plan, Shape, Reductions);
         Scalars = new ScalarTable(plan, Shape, Reduced);
         Log = new NonFiniteLog(plan);
@@ -31,6 +35,19 @@ internal sealed class Engine : IDisposable
 
     /// <summary>Per step and class; null where there is nothing to do.</summary>
     public StepKernel?[][] Kernels { get; }
+
+    /// <summary>Per step, matrix op and class its streams; null where there is nothing to do.</summary>
+    public StepKernel[]?[][][] MatrixKernels { get; }
+
+    /// <summary>Every kernel there is.</summary>
+    public IEnumerable<StepKernel> AllKernels =>
+        Kernels.SelectMany(k => k).OfType<StepKernel>().Concat(MatrixKernels.SelectMany(m => m).SelectMany(c => c).SelectMany(k => k ?? []));
+
+    /// <summary>What became of matrices.</summary>
+    public MatrixResults Matrices { get; }
+
+    /// <summary>What matrices at work may take.</summary>
+    public MemoryShare MatrixMemory { get; }
 
     public Budget Budget { get; }
 
@@ -51,6 +68,14 @@ internal sealed class Engine : IDisposable
     public void Dispose() => Keys.Dispose();
 
     public StepKernel? KernelOf(int step, int tensor) => Plan.Tensors[tensor].Class is >= 0 and var c ? Kernels[step][c] : null;
+
+    /// <summary>The kernels of a matrix op's first stream by class, those of its second, and so on.</summary>
+    private static IEnumerable<StepKernel?[]> ByStream(StepKernel[]?[] classes) =>
+        Enumerable.Range(0, classes.Max(c => c?.Length ?? 0)).Select(i => classes.Select(c => i < c?.Length ? c[i] : null).ToArray());
+
+    /// <summary>The streams of a matrix op for a tensor, or null.</summary>
+    public StepKernel[]? MatrixOf(int step, int matrix, int tensor) =>
+        Plan.Tensors[tensor].Class is >= 0 and var c && Shape.Elements[tensor] > 0 ? MatrixKernels[step][matrix][c] : null;
 
     /// <summary>
     /// After a step that ends in a number of the whole model the tensors come in the other direction: of a model larger than the page

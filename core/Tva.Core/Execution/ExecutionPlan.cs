@@ -40,6 +40,9 @@ public enum ReduceKind : byte
     /// </summary>
     KeepLargest,
 
+    /// <summary>The same, n counting the elements that are not 0 alone.</summary>
+    KeepLargestNonzero,
+
     /// <summary>The argument-quantile (0..1) of the extent's values, linearly interpolated between neighbours; NaN where any is NaN.</summary>
     Quantile,
 }
@@ -49,7 +52,7 @@ public enum ReduceKind : byte
 public abstract record ScalarDef(Extent Extent);
 
 /// <summary>Known beforehand.</summary>
-/// <param name="Extent">All (one value) or Tensor (a value per plan tensor).</param>
+/// <param name="Extent">All (one value), Layer (a value per layer, in the order of their first tensors) or Tensor (a value per plan tensor).</param>
 /// <param name="Values">The values.</param>
 public sealed record StaticScalar(Extent Extent, double[] Values) : ScalarDef(Extent);
 
@@ -67,6 +70,12 @@ public sealed record ReducedScalar(Extent Extent, int Step, int Reduction) : Sca
 /// <param name="C">Third operand or -1.</param>
 public sealed record ComputedScalar(Extent Extent, int Op, int A, int B = -1, int C = -1) : ScalarDef(Extent);
 
+/// <summary>One of the states of a loop after its last round.</summary>
+/// <param name="Extent">The finest extent of the loop's operands.</param>
+/// <param name="Loop">The loop, the same object for all its states, so that it runs once for all of them.</param>
+/// <param name="State">Which one.</param>
+public sealed record LoopScalar(Extent Extent, ScalarLoop Loop, int State) : ScalarDef(Extent);
+
 /// <summary>Where a kernel's input stream comes from.</summary>
 public abstract record InputBinding;
 
@@ -77,10 +86,31 @@ public sealed record FileInput(int Source) : InputBinding;
 /// Uniform numbers in [0, 1), a function of the seed (a scalar of extent All or Tensor, rounded to a 64-bit integer), the tensor's name
 /// and the element's index alone. F32.
 /// </summary>
-public sealed record RandomInput(int Seed) : InputBinding;
+public sealed record RandomInput(int Seed) : InputBinding
+{
+    /// <summary>The names to draw by, where they are others than the plan's: those that the tensors had before they were renamed.</summary>
+    public IReadOnlyDictionary<string, string>? Names { get; init; }
+
+    /// <summary>What to draw by for a tensor of the plan.</summary>
+    public string NameOf(string tensor) => Names is not null && Names.TryGetValue(tensor, out var name) ? name : tensor;
+}
 
 /// <summary>A scalar of extent Row, repeated along each row. F32.</summary>
 public sealed record RowInput(int Scalar) : InputBinding;
+
+/// <summary>What a <see cref="MatrixOp"/> of an earlier step made of the tensor. F32.</summary>
+public sealed record MatrixInput(int Step, int Matrix) : InputBinding;
+
+/// <summary>
+/// A value computed element by element, then replaced by its rank: (position − 1)/(n − 1) among the n of its row or tensor in ascending
+/// order, the lower index first among equals, NaN last; 1/2 where n is 1. −0 equals 0. F32.
+/// </summary>
+/// <param name="Program">What is ranked: one output, F32.</param>
+/// <param name="Inputs">Per input of that program: an earlier input of the same kernel, so that each is read once.</param>
+/// <param name="Parameters">A binding per parameter of that program.</param>
+/// <param name="Extent">Row or Tensor: what is sorted together and so is in memory at once.</param>
+public sealed record RankInput(
+    KernelProgram Program, IReadOnlyList<int> Inputs, IReadOnlyList<ParameterBinding> Parameters, Extent Extent) : InputBinding;
 
 /// <summary>What a kernel's parameter holds.</summary>
 public abstract record ParameterBinding;
@@ -88,16 +118,16 @@ public abstract record ParameterBinding;
 /// <summary>A scalar of extent All, Layer or Tensor, rounded to float32.</summary>
 public sealed record ScalarParameter(int Scalar) : ParameterBinding;
 
-/// <summary>The threshold of a KeepLargest reduction of an earlier step; the next parameter is its index limit relative to the block.</summary>
+/// <summary>
+/// What <see cref="Code.Keep"/> compares with for a KeepLargest reduction of an earlier step: its threshold, or the pattern just below
+/// where elements that equal it are kept.
+/// </summary>
 public sealed record KeepParameter(int Step, int Reduction) : ParameterBinding;
-
-/// <summary>Second half of the preceding <see cref="KeepParameter"/>.</summary>
-public sealed record KeepLimitParameter : ParameterBinding;
 
 /// <summary>A reduction, done by every step over some extent.</summary>
 /// <param name="Kind">What it computes.</param>
 /// <param name="Extent">All, Layer, Tensor or Row; KeepLargest takes All, Layer or Tensor.</param>
-/// <param name="Argument">For KeepLargest the density, for Quantile q: index of a scalar known before this step; else -1.</param>
+/// <param name="Argument">For KeepLargest and KeepLargestNonzero the density, for Quantile q: index of a scalar known before this step; else -1.</param>
 public sealed record Reduction(ReduceKind Kind, Extent Extent, int Argument = -1)
 {
     /// <summary>All, Layer, Tensor or Row; KeepLargest takes All, Layer or Tensor.</summary>
@@ -105,7 +135,7 @@ public sealed record Reduction(ReduceKind Kind, Extent Extent, int Argument = -1
     public Extent Extent { get; } = Extent switch
     {
         Extent.Element => throw new ArgumentException("a reduction has no extent Element", nameof(Extent)),
-        Extent.Row when Kind == ReduceKind.KeepLargest => throw new ArgumentException("KeepLargest takes All, Layer or Tensor", nameof(Extent)),
+        Extent.Row when Kind is ReduceKind.KeepLargest or ReduceKind.KeepLargestNonzero => throw new ArgumentException("KeepLargest takes All, Layer or Tensor", nameof(Extent)),
         _ => Extent,
     };
 }
@@ -135,7 +165,11 @@ public sealed record ClassKernel(
 /// </summary>
 /// <param name="Reductions">The reductions of this pass.</param>
 /// <param name="Kernels">A kernel per tensor class; null where the class has nothing to do in this pass.</param>
-public sealed record Step(IReadOnlyList<Reduction> Reductions, IReadOnlyList<ClassKernel?> Kernels);
+public sealed record Step(IReadOnlyList<Reduction> Reductions, IReadOnlyList<ClassKernel?> Kernels)
+{
+    /// <summary>What is made of whole matrices once the tensor's pass of this step is over.</summary>
+    public IReadOnlyList<MatrixOp> Matrices { get; init; } = [];
+}
 
 /// <summary>A tensor the plan works on.</summary>
 /// <param name="Name">Its name.</param>

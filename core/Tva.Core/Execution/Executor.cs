@@ -31,6 +31,8 @@ public static class Executor
                 Results = [.. plan.Results.Select(engine.Scalars.Export)],
                 Layers = engine.Shape.LayerIds,
                 NonFinite = engine.Log.Entries(),
+                Matrices = engine.Matrices.Reports(),
+                Factors = engine.Matrices.Kept,
                 BytesRead = read,
                 BytesWritten = written,
                 Elapsed = clock.Elapsed,

@@ -59,7 +59,11 @@ internal sealed class Flow
                 for (var s = 0; s < plan.Steps.Count; s++)
                 {
                     var kernel = engine.KernelOf(s, t);
-                    Interlocked.Add(ref bytesPlanned, kernel is null ? 0 : shape.Elements[t] * (kernel.ReadBytes + kernel.WrittenBytes));
+                    Interlocked.Add(ref bytesPlanned, kernel is null ? 0 : BytesRead(kernel, t) + (shape.Elements[t] * kernel.WrittenBytes));
+                    for (var m = 0; m < plan.Steps[s].Matrices.Count; m++)
+                    {
+                        Interlocked.Add(ref bytesPlanned, engine.MatrixOf(s, m, t)?.Sum(k => BytesRead(k, t)) ?? 0);
+                    }
                 }
             }
         }
@@ -122,6 +126,12 @@ internal sealed class Flow
         }
     }
 
+    /// <summary>What a kernel reads of a tensor, counted as stored: an adapter's factors are far less than what they expand to.</summary>
+    private long BytesRead(StepKernel kernel, int tensor) =>
+        (shape.Elements[tensor] * kernel.ReadBytes)
+        - kernel.Kernel.Inputs.OfType<FileInput>().Select(f => (plan.Sources[f.Source], plan.Tensors[tensor].Sources[f.Source]!))
+            .Sum(x => x.Item2.Bytes - x.Item1.StoredBytes(x.Item2));
+
     private void Add(Job job, long bytes)
     {
         Interlocked.Add(ref bytesPlanned, bytes);
@@ -133,6 +143,7 @@ internal sealed class Flow
         engine.Scalars.Enter(step, tensor);
         if (step == plan.Steps.Count)
         {
+            engine.Matrices.Free(tensor);
             Interlocked.Increment(ref finished);
             return;
         }
@@ -209,7 +220,7 @@ internal sealed class Flow
         else
         {
             var kernel = engine.KernelOf(step, tensor);
-            Interlocked.Add(ref bytesPlanned, kernel is null ? 0 : -shape.Elements[tensor] * kernel.ReadBytes);
+            Interlocked.Add(ref bytesPlanned, kernel is null ? 0 : -BytesRead(kernel, tensor));
             Passed(step, tensor, null);
         }
     }
@@ -232,7 +243,7 @@ internal sealed class Flow
             case JobKind.Full:
                 Passed(job.Step, job.Tensor, job);
                 break;
-            case JobKind.Rows:
+            case JobKind.Rows or JobKind.Matrix:
                 CloseGate(job.Step, Extent.Tensor, job.Tensor);
                 break;
             case JobKind.Rescan:
@@ -277,6 +288,15 @@ internal sealed class Flow
             Add(rows, shape.Elements[tensor] * rows.Kernel.ReadBytes);
         }
 
+        for (var m = 0; m < plan.Steps[step].Matrices.Count; m++)
+        {
+            if (engine.MatrixOf(step, m, tensor) is { } streams)
+            {
+                Interlocked.Increment(ref gates[step][(int)Extent.Tensor]![tensor]);
+                Add(new Job(JobKind.Matrix, step, tensor, streams[0], 1, 1) { Matrix = m }, 0);
+            }
+        }
+
         foreach (var extent in (Extent[])[Extent.Tensor, Extent.Layer, Extent.All])
         {
             CloseGate(step, extent, shape.Member(extent, tensor));
@@ -299,7 +319,7 @@ internal sealed class Flow
                 foreach (var t in group.Fed)
                 {
                     var kernel = engine.KernelOf(group.Step, t)!;
-                    var unit = engine.Budget.BlockElements(kernel);
+                    var unit = engine.Budget.BlockElements(kernel, plan.Tensors[t].Shape);
                     Add(new Job(JobKind.Rescan, group.Step, t, kernel, shape.Elements[t], unit) { Groups = [group] }, shape.Elements[t] * kernel.ReadBytes);
                 }
 

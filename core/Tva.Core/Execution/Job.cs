@@ -15,6 +15,9 @@ internal enum JobKind : byte
     /// <summary>Reductions that need whole rows in memory.</summary>
     Rows,
 
+    /// <summary>Take the whole tensor as a matrix.</summary>
+    Matrix,
+
     /// <summary>Another round of one selection.</summary>
     Rescan,
 
@@ -54,6 +57,9 @@ internal sealed class Job(JobKind kind, int step, int tensor, StepKernel? kernel
 
     /// <summary>The selections that are fed.</summary>
     public IReadOnlyList<SelectionGroup> Groups { get; init; } = [];
+
+    /// <summary>Which of the step's matrix ops.</summary>
+    public int Matrix { get; init; }
 
     /// <summary>What Sample reads.</summary>
     public IReadOnlyList<(SelectionGroup Group, Piece Piece)> Pieces { get; init; } = [];

@@ -10,6 +10,8 @@ namespace Tva.Core.Execution;
 /// </summary>
 internal sealed unsafe class KernelCall : IDisposable
 {
+    private const int InfinityBits = 0x7f800000;
+
     private readonly Engine engine;
     private readonly Flow flow;
     private readonly byte* memory;
@@ -20,6 +22,10 @@ internal sealed unsafe class KernelCall : IDisposable
     private readonly nint[] inputBlocks;
     private readonly nint[] outputBlocks;
     private StepKernel kernel = null!;
+    private RankRows rows;
+    private byte* rankScratch;
+    private (long Start, long End) held;
+    private long lead;
 
     /// <param name="engine">The run.</param>
     /// <param name="flow">Its selections.</param>
@@ -29,8 +35,9 @@ internal sealed unsafe class KernelCall : IDisposable
         this.engine = engine;
         this.flow = flow;
         memory = arena.Pointer;
-        var all = engine.Kernels.SelectMany(k => k).OfType<StepKernel>().ToList();
-        var most = all.Select(k => Math.Max(k.InputSizes.Length, Math.Max(k.OutputSizes.Length, k.Kernel.Parameters.Count))).DefaultIfEmpty(0).Max() + 1;
+        var most = engine.AllKernels.Select(k => Math.Max(
+            Math.Max(k.InputSizes.Length, k.OutputSizes.Length),
+            Math.Max(k.Kernel.Parameters.Count, k.Ranks.Select(r => r.Binding.Parameters.Count).DefaultIfEmpty(0).Max()))).DefaultIfEmpty(0).Max() + 1;
         table = new Block(most * 3L * sizeof(byte*));
         inputs = (byte**)table.Pointer;
         outputs = inputs + most;
@@ -45,7 +52,7 @@ internal sealed unsafe class KernelCall : IDisposable
     public int* Spare => (int*)memory;
 
     /// <summary>An input's bytes for the whole block.</summary>
-    public byte* InputBlock(int input) => (byte*)inputBlocks[input];
+    public byte* InputBlock(int input) => (byte*)inputBlocks[input] + (lead * kernel.InputSizes[input]);
 
     /// <summary>The bytes to write for the whole block: an output's, or those of the input it copies.</summary>
     public byte* OutputBlock(int output) => kernel.CopyOf[output] is >= 0 and var input ? InputBlock(input) : (byte*)outputBlocks[output];
@@ -60,26 +67,29 @@ internal sealed unsafe class KernelCall : IDisposable
     public double* Lanes { get; private set; }
 
     /// <summary>Divides the buffer for a pass: inputs for a block, scratch as the kernel wants it, room for keys and for dots.</summary>
-    public void Arrange(StepKernel next, long blockElements)
+    public void Arrange(StepKernel next, int tensor, long blockElements)
     {
         var beside = PlanShape.Cell * sizeof(int);
         Lanes = (double*)(memory + beside);
-        Arrange(next, blockElements, next.ScratchElements, beside + next.Dots.LaneBytes);
+        Arrange(next, tensor, blockElements, next.ScratchElements, beside + next.Dots.LaneBytes);
     }
 
     /// <summary>
     /// Divides the buffer behind what is kept for others; element counts are made multiples of 64, so every stream is aligned and padded.
     /// </summary>
-    public void Arrange(StepKernel next, long blockElements, long scratchElements, long beside)
+    public void Arrange(StepKernel next, int tensor, long blockElements, long scratchElements, long beside)
     {
         kernel = next;
-        blockElements = (blockElements + 63) / 64 * 64;
-        scratchElements = (scratchElements + 63) / 64 * 64;
+        rows = RankRows.Of(next, engine.Plan.Tensors[tensor].Shape);
+        held = (0, 0);
+        var inputElements = Padded(rows.MostRegion(blockElements)) + (kernel.Ranks.Length > 0 ? 64 : 0);
+        blockElements = Padded(blockElements);
+        scratchElements = Padded(scratchElements);
         var at = memory + beside;
         for (var i = 0; i < kernel.InputSizes.Length; i++)
         {
             inputBlocks[i] = (nint)at;
-            at += (blockElements * kernel.InputSizes[i]) + Budget.Stagger;
+            at += (kernel.InputSizes[i] * (!kernel.PerCall[i] ? inputElements : kernel.Body is null ? 0 : scratchElements)) + Budget.Stagger;
         }
 
         for (var o = 0; o < kernel.OutputSizes.Length; o++)
@@ -87,27 +97,50 @@ internal sealed unsafe class KernelCall : IDisposable
             outputBlocks[o] = (nint)at;
             at += (kernel.OutputSizes[o] * (kernel.PerBlock(o) ? blockElements : kernel.Body is null ? 0 : scratchElements)) + Budget.Stagger;
         }
+
+        rankScratch = at;
+
+        static long Padded(long elements) => (elements + 63) / 64 * 64;
     }
 
-    /// <summary>Fills the inputs from an element of the tensor on.</summary>
+    /// <summary>Fills the inputs from an element of the tensor on; where ranks are among them, with the rest of the rows at both ends.</summary>
     public void Read(int tensor, long start, long count)
     {
+        var (first, end) = rows.Region(start, count);
+        lead = start - first;
+        if (kernel.Ranks.Length > 0 && first >= held.Start && end <= held.End)
+        {
+            lead = start - held.Start;
+            return;
+        }
+
+        held = (first, end);
+        count = end - first;
         for (var i = 0; i < kernel.InputSizes.Length; i++)
         {
-            var destination = InputBlock(i);
-            switch (kernel.Kernel.Inputs[i])
+            if (kernel.Kernel.Inputs[i] is FileInput file)
             {
-                case FileInput file:
-                    ReadFile(file.Source, tensor, start * kernel.InputSizes[i], destination, count * kernel.InputSizes[i]);
-                    break;
-                case RandomInput random:
-                    var seed = (long)Math.Round(engine.Scalars.Get(random.Seed, tensor));
-                    FillRandom(Philox.Key(seed, engine.Plan.Tensors[tensor].Name), start, (float*)destination, count);
-                    break;
-                case RowInput row:
-                    Repeat(engine.Scalars.Rows(row.Scalar, tensor), engine.Plan.Tensors[tensor].Shape.RowLength, start, (float*)destination, count);
-                    break;
+                var (at, bytes) = (first * kernel.InputSizes[i], count * kernel.InputSizes[i]);
+                if (engine.Plan.Sources[file.Source].Resident(engine.Plan.Tensors[tensor].Sources[file.Source]!) is var resident && resident != null)
+                {
+                    // What lies in memory is used where it is: a copy would cost as much as the kernel.
+                    inputBlocks[i] = (nint)(resident + at);
+                    BytesRead += bytes;
+                }
+                else
+                {
+                    ReadFile(file.Source, tensor, at, (byte*)inputBlocks[i], bytes);
+                }
             }
+            else if (!kernel.PerCall[i])
+            {
+                Make(i, tensor, first, count);
+            }
+        }
+
+        foreach (var rank in kernel.Ranks)
+        {
+            FillRanks(rank, tensor, first, (float*)inputBlocks[rank.Input], count);
         }
     }
 
@@ -128,34 +161,120 @@ internal sealed unsafe class KernelCall : IDisposable
 
         for (var i = 0; i < kernel.InputSizes.Length; i++)
         {
-            inputs[i] = InputBlock(i) + (offset * kernel.InputSizes[i]);
+            if (kernel.PerCall[i])
+            {
+                Make(i, tensor, start, count);
+            }
         }
 
+        var flagged = false;
+        for (nint at = 0, some; at < count; at += some)
+        {
+            some = Fill(kernel.Kernel.Parameters, tensor, start + at, count - at);
+            for (var i = 0; i < kernel.InputSizes.Length; i++)
+            {
+                var stream = kernel.PerCall[i] ? (byte*)inputBlocks[i] : InputBlock(i) + (offset * kernel.InputSizes[i]);
+                inputs[i] = stream + (at * kernel.InputSizes[i]);
+            }
+
+            for (var o = 0; o < kernel.OutputSizes.Length; o++)
+            {
+                outputs[o] = (byte*)outputBlocks[o] + (((kernel.PerBlock(o) ? offset : scratch) + at) * kernel.OutputSizes[o]);
+            }
+
+            flagged |= kernel.Body(inputs, outputs, parameters, some) != 0;
+        }
+
+        // Whoever reads the streams wants them from their start.
         for (var o = 0; o < kernel.OutputSizes.Length; o++)
         {
             outputs[o] = (byte*)outputBlocks[o] + ((kernel.PerBlock(o) ? offset : scratch) * kernel.OutputSizes[o]);
         }
 
-        for (var p = 0; p < kernel.Kernel.Parameters.Count; p++)
+        return flagged;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => table.Dispose();
+
+    /// <summary>
+    /// The parameters for elements of a tensor from <paramref name="start"/> on, and for how many of <paramref name="count"/> they hold:
+    /// those that equal a selection's threshold are kept up to an index, which may lie among them.
+    /// </summary>
+    private nint Fill(IReadOnlyList<ParameterBinding> bindings, int tensor, long start, nint count)
+    {
+        for (var p = 0; p < bindings.Count; p++)
         {
-            switch (kernel.Kernel.Parameters[p])
+            switch (bindings[p])
             {
                 case ScalarParameter scalar:
                     parameters[p] = (float)engine.Scalars.Get(scalar.Scalar, tensor);
                     break;
                 case KeepParameter keep:
                     var group = flow.Group(keep.Step, keep.Reduction, tensor);
-                    ((int*)parameters)[p] = group.ThresholdBits;
-                    ((int*)parameters)[p + 1] = (int)Math.Clamp(group.Limit(tensor) - start, -1, int.MaxValue);
+                    var (threshold, limit) = (group.ThresholdBits, group.Limit(tensor));
+                    var keepsTies = start <= limit;
+                    count = keepsTies && limit - start < count ? (nint)(limit - start + 1) : count;
+
+                    // NaNs equal each other, whatever their bits.
+                    ((int*)parameters)[p] = threshold <= InfinityBits ? threshold - (keepsTies ? 1 : 0) : keepsTies ? InfinityBits : int.MaxValue;
                     break;
             }
         }
 
-        return kernel.Body(inputs, outputs, parameters, count) != 0;
+        return count;
     }
 
-    /// <inheritdoc/>
-    public void Dispose() => table.Dispose();
+    /// <summary>
+    /// What is ranked, some rows at a time, and their ranks while those are in the nearest cache. Whatever the code writes past the rows'
+    /// end is overwritten by the next, or lies in the padding.
+    /// </summary>
+    private void FillRanks(Rank rank, int tensor, long start, float* destination, long count)
+    {
+        var binding = rank.Binding;
+        var length = binding.Extent == Extent.Tensor ? rows.Elements : engine.Plan.Tensors[tensor].Shape.RowLength;
+        var some = Math.Max(1, PlanShape.Cell / length) * length;
+        for (long at = 0; at < count; at += some)
+        {
+            var n = (nint)Math.Min(some, count - at);
+            for (nint from = 0, part; from < n; from += part)
+            {
+                part = Fill(binding.Parameters, tensor, start + at + from, n - from);
+                for (var i = 0; i < binding.Inputs.Count; i++)
+                {
+                    var input = binding.Inputs[i];
+                    inputs[i] = (byte*)inputBlocks[input] + ((at + from) * kernel.InputSizes[input]);
+                }
+
+                outputs[0] = (byte*)(destination + at + from);
+                _ = rank.Body(inputs, outputs, parameters, part);
+            }
+
+            for (long row = 0; row < n; row += length)
+            {
+                Ranks.OfRow(destination + at + row, (int)length, rankScratch);
+            }
+        }
+    }
+
+    /// <summary>Elements of an input that comes from no file: random numbers or the rows' numbers.</summary>
+    private void Make(int input, int tensor, long start, long count)
+    {
+        var destination = (float*)inputBlocks[input];
+        switch (kernel.Kernel.Inputs[input])
+        {
+            case RandomInput random:
+                var seed = (long)Math.Round(engine.Scalars.Get(random.Seed, tensor));
+                FillRandom(Philox.Key(seed, random.NameOf(engine.Plan.Tensors[tensor].Name)), start, destination, count);
+                break;
+            case MatrixInput matrix:
+                engine.Matrices[matrix.Step, matrix.Matrix, tensor].Fill(start, destination, count);
+                break;
+            case RowInput row:
+                Repeat(engine.Scalars.Rows(row.Scalar, tensor), engine.Plan.Tensors[tensor].Shape.RowLength, start, destination, count);
+                break;
+        }
+    }
 
     private void ReadFile(int source, int tensor, long at, byte* destination, long bytes)
     {

@@ -13,6 +13,9 @@ internal sealed unsafe class KeyGatherer(BlockPool pool, int chunkBytes) : IDisp
 
     public long Equal { get; set; }
 
+    /// <summary>Values that are not 0, where that is counted.</summary>
+    public long Nonzero { get; set; }
+
     public bool AnyNaN { get; set; }
 
     /// <summary>Whether keys were counted but not kept, for want of memory.</summary>

@@ -25,7 +25,7 @@ internal sealed unsafe class NonFiniteLog(ExecutionPlan plan)
     {
         lock (gate)
         {
-            return [.. counts.Select(c => new NonFinite(PathOf(c.Key.Place), plan.Tensors[c.Key.Tensor].Name, c.Value.NaNs, c.Value.Infinities))];
+            return [.. counts.Select(c => new NonFinite(PathOf(c.Key.Place), NameOf(c.Key.Tensor, c.Key.Place), c.Value.NaNs, c.Value.Infinities))];
         }
     }
 
@@ -40,7 +40,7 @@ internal sealed unsafe class NonFiniteLog(ExecutionPlan plan)
                 if (t == tensor && place < plan.Sources.Count)
                 {
                     throw new FaultException(
-                        $"{PathOf(place)}: {plan.Tensors[tensor].Name} has {nans} NaN and {infinities} infinite elements; "
+                        $"{PathOf(place)}: {NameOf(tensor, place)} has {nans} NaN and {infinities} infinite elements; "
                         + "repair the file, leave the tensor out, or run without --strict to let them through");
                 }
 
@@ -105,6 +105,10 @@ internal sealed unsafe class NonFiniteLog(ExecutionPlan plan)
         place < plan.Sources.Count ? plan.Sources[place].Path
         : place < plan.Sources.Count + plan.Outputs.Count ? plan.Outputs[place - plan.Sources.Count].Path
         : "(computed)";
+
+    /// <summary>What a tensor is called where it was found.</summary>
+    private string NameOf(int tensor, int place) =>
+        place < plan.Sources.Count && plan.Tensors[tensor].Sources[place] is { } info ? plan.Sources[place].StoredName(info) : plan.Tensors[tensor].Name;
 
     private void Add((int Tensor, int Place) key, (long NaNs, long Infinities) found)
     {

@@ -36,7 +36,7 @@ internal static class PassJobs
             return null;
         }
 
-        return new Job(JobKind.Full, step, tensor, kernel, elements, engine.Budget.BlockElements(kernel))
+        return new Job(JobKind.Full, step, tensor, kernel, elements, engine.Budget.BlockElements(kernel, engine.Plan.Tensors[tensor].Shape))
         {
             Fold = kernel.PerCell ? new CellFold(kernel.Reductions, engine.Budget.Window) : null,
             Rows = rows,
@@ -55,7 +55,7 @@ internal static class PassJobs
 
         if (kernel.RowSelections.Length > 0)
         {
-            var unit = engine.Budget.RowElements(kernel, engine.Plan.Tensors[tensor].Shape.RowLength);
+            var unit = engine.Budget.RowElements(kernel, engine.Plan.Tensors[tensor].Shape);
             return new Job(JobKind.Rows, step, tensor, kernel, elements, Math.Min(unit, elements));
         }
 

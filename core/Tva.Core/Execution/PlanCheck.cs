@@ -29,7 +29,7 @@ internal static class PlanCheck
             var step = plan.Steps[s];
             foreach (var reduction in step.Reductions)
             {
-                if (reduction.Kind is ReduceKind.KeepLargest or ReduceKind.Quantile)
+                if (ReducedValues.IsSelection(reduction))
                 {
                     Require(
                         reduction.Argument >= 0 && reduction.Argument < plan.Scalars.Count
@@ -42,7 +42,20 @@ internal static class PlanCheck
             {
                 if (kernel is not null)
                 {
-                    VerifyKernel(plan, ready, s, kernel);
+                    VerifyKernel(plan, ready, s, kernel, step.Reductions.Count);
+                }
+            }
+
+            foreach (var op in step.Matrices)
+            {
+                Require(
+                    op.Argument < 0 || (plan.Scalars[op.Argument].Extent < Extent.Row && ready[op.Argument] <= s),
+                    $"step {s}: the argument of {op.Kind} is not known before the step, or finer than a tensor");
+                Require(op.Streams.Count == step.Kernels.Count, $"step {s}: {op.Kind} has not one entry per class");
+                foreach (var stream in op.Streams.SelectMany(streams => streams ?? []))
+                {
+                    VerifyKernel(plan, ready, s, stream, stream.Feeds.Count);
+                    Require(stream.Files is [-1], $"step {s}: {op.Kind} is fed other than one stream at a time");
                 }
             }
         }
@@ -62,6 +75,7 @@ internal static class PlanCheck
             ready[i] = plan.Scalars[i] switch
             {
                 ReducedScalar r => r.Step + 1,
+                LoopScalar l => l.Loop.Operands.Max(o => ready[o]),
                 ComputedScalar c => Math.Max(ready[c.A], Math.Max(c.B < 0 ? 0 : ready[c.B], c.C < 0 ? 0 : ready[c.C])),
                 _ => 0,
             };
@@ -76,7 +90,13 @@ internal static class PlanCheck
         {
             case StaticScalar s:
                 Require(
-                    (s.Extent == Extent.All && s.Values.Length == 1) || (s.Extent == Extent.Tensor && s.Values.Length == plan.Tensors.Count),
+                    s.Values.Length == s.Extent switch
+                    {
+                        Extent.All => 1,
+                        Extent.Layer => plan.Tensors.Select(t => t.Layer).Distinct().Count(),
+                        Extent.Tensor => plan.Tensors.Count,
+                        _ => -1,
+                    },
                     $"scalar {index} has {s.Values.Length} values");
                 break;
             case ReducedScalar r:
@@ -93,45 +113,46 @@ internal static class PlanCheck
 
                 Require(c.A >= 0 && c.Extent != Extent.Element, $"scalar {index} has no operand");
                 break;
+            case LoopScalar l:
+                Require(
+                    l.State >= 0 && l.State < l.Loop.Starts.Count && l.Extent != Extent.Element
+                    && l.Loop.Operands.All(o => o >= 0 && o < index && plan.Scalars[o].Extent <= l.Extent),
+                    $"scalar {index} is no state of its loop, or the loop is computed from later or finer ones");
+                Require(l.Loop.Fault() is null, $"the loop of scalar {index} is wrong: {l.Loop.Fault()}");
+                break;
             default:
                 throw new ArgumentException($"scalar {index} is of an unknown kind");
         }
     }
 
-    private static void VerifyKernel(ExecutionPlan plan, int[] ready, int step, ClassKernel kernel)
+    private static void VerifyKernel(ExecutionPlan plan, int[] ready, int step, ClassKernel kernel, int feeds)
     {
         var program = kernel.Program;
         Require(
             kernel.Inputs.Count == program.Inputs.Count && kernel.Files.Count == program.Outputs.Count
-            && kernel.Parameters.Count == program.Parameters && kernel.Feeds.Count == plan.Steps[step].Reductions.Count,
+            && kernel.Parameters.Count == program.Parameters && kernel.Feeds.Count == feeds,
             $"step {step}: a kernel's bindings don't match its program");
-        foreach (var input in kernel.Inputs)
+        for (var i = 0; i < kernel.Inputs.Count; i++)
         {
+            var input = kernel.Inputs[i];
             Require(
                 input switch
                 {
                     FileInput f => f.Source >= 0 && f.Source < plan.Sources.Count,
                     RandomInput r => plan.Scalars[r.Seed].Extent is Extent.All or Extent.Tensor && ready[r.Seed] <= step,
+                    MatrixInput m => m.Step < step && m.Matrix < plan.Steps[m.Step].Matrices.Count,
                     RowInput r => plan.Scalars[r.Scalar].Extent == Extent.Row && ready[r.Scalar] <= step,
+                    RankInput r => IsRank(kernel, i, r),
                     _ => false,
                 },
                 $"step {step}: {input} is not known before it");
+            if (input is RankInput rank)
+            {
+                VerifyParameters(plan, ready, step, rank.Parameters);
+            }
         }
 
-        for (var p = 0; p < kernel.Parameters.Count; p++)
-        {
-            Require(
-                kernel.Parameters[p] switch
-                {
-                    ScalarParameter s => plan.Scalars[s.Scalar].Extent < Extent.Row && ready[s.Scalar] <= step,
-                    KeepParameter k => k.Step < step && plan.Steps[k.Step].Reductions[k.Reduction].Kind == ReduceKind.KeepLargest
-                        && p + 1 < kernel.Parameters.Count && kernel.Parameters[p + 1] is KeepLimitParameter,
-                    KeepLimitParameter => p > 0 && kernel.Parameters[p - 1] is KeepParameter,
-                    _ => false,
-                },
-                $"step {step}: {kernel.Parameters[p]} is not known before it");
-        }
-
+        VerifyParameters(plan, ready, step, kernel.Parameters);
         foreach (var feed in kernel.Feeds)
         {
             foreach (var stream in (int[])[feed.A, feed.B])
@@ -140,6 +161,26 @@ internal static class PlanCheck
                     stream < 0 || (stream < program.Outputs.Count && program.Outputs[stream] == DType.F32 && kernel.Files[stream] < 0),
                     $"step {step}: a reduction is fed output {stream}, which is no scratch stream");
             }
+        }
+    }
+
+    private static bool IsRank(ClassKernel kernel, int index, RankInput rank) =>
+        rank.Extent is Extent.Row or Extent.Tensor && rank.Program.Outputs is [DType.F32]
+        && rank.Inputs.Count == rank.Program.Inputs.Count && rank.Parameters.Count == rank.Program.Parameters
+        && rank.Inputs.Select((input, k) => input >= 0 && input < index && kernel.Program.Inputs[input] == rank.Program.Inputs[k]).All(holds => holds);
+
+    private static void VerifyParameters(ExecutionPlan plan, int[] ready, int step, IReadOnlyList<ParameterBinding> parameters)
+    {
+        for (var p = 0; p < parameters.Count; p++)
+        {
+            Require(
+                parameters[p] switch
+                {
+                    ScalarParameter s => plan.Scalars[s.Scalar].Extent < Extent.Row && ready[s.Scalar] <= step,
+                    KeepParameter k => k.Step < step && plan.Steps[k.Step].Reductions[k.Reduction].Kind is ReduceKind.KeepLargest or ReduceKind.KeepLargestNonzero,
+                    _ => false,
+                },
+                $"step {step}: {parameters[p]} is not known before it");
         }
     }
 
@@ -154,7 +195,8 @@ internal static class PlanCheck
             return;
         }
 
-        foreach (var kernel in plan.Steps.Select(step => step.Kernels[tensor.Class]).OfType<ClassKernel>())
+        var streams = plan.Steps.SelectMany(step => step.Matrices).SelectMany(op => op.Streams[tensor.Class] ?? []);
+        foreach (var kernel in plan.Steps.Select(step => step.Kernels[tensor.Class]).OfType<ClassKernel>().Concat(streams))
         {
             for (var i = 0; i < kernel.Inputs.Count; i++)
             {

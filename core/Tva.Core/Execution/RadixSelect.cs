@@ -1,5 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
 namespace Tva.Core.Execution;
 
 /// <summary>A run of keys in native memory.</summary>
@@ -30,7 +32,30 @@ internal static unsafe class RadixSelect
     {
         var shift = Shift(low, high);
         var span = (uint)(high - low);
-        for (long i = 0; i < run.Count; i++)
+        long i = 0;
+        var (lows, spans) = (Vector256.Create(low), Vector256.Create(span));
+        for (; i <= run.Count - 8; i += 8)
+        {
+            // After the first digit nearly all keys lie elsewhere.
+            var offsets = (Vector256.Load(run.Keys + i) - lows).AsUInt32();
+            var inside = Vector256.LessThanOrEqual(offsets, spans).ExtractMostSignificantBits();
+            if (inside == 0xff)
+            {
+                for (var k = 0; k < 8; k++)
+                {
+                    bins[(int)((uint)(run.Keys[i + k] - low) >> shift)]++;
+                }
+
+                continue;
+            }
+
+            for (; inside != 0; inside &= inside - 1)
+            {
+                bins[(int)((uint)(run.Keys[i + BitOperations.TrailingZeroCount(inside)] - low) >> shift)]++;
+            }
+        }
+
+        for (; i < run.Count; i++)
         {
             var offset = (uint)(run.Keys[i] - low);
             if (offset <= span)

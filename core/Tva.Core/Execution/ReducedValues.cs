@@ -23,7 +23,8 @@ internal sealed class ReducedValues
         rows = Table(r => new double[]?[r.Extent == Extent.Row ? plan.Tensors.Count : 0]);
     }
 
-    public static bool IsSelection(Reduction reduction) => reduction.Kind is ReduceKind.KeepLargest or ReduceKind.Quantile;
+    public static bool IsSelection(Reduction reduction) => 
+        reduction.Kind is ReduceKind.KeepLargest or ReduceKind.KeepLargestNonzero or ReduceKind.Quantile;
 
     /// <summary>The value of a member of an extent coarser than Row.</summary>
     public double this[int step, int reduction, int member]

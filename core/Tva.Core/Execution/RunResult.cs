@@ -1,4 +1,5 @@
 using Tva.Core.Checkpoints;
+using Tva.Core.Matrices;
 
 namespace Tva.Core.Execution;
 
@@ -21,6 +22,12 @@ public sealed class RunResult : IDisposable
 
     /// <summary>Input tensors with NaN or infinity; with an output's path, results that overflowed from finite inputs.</summary>
     public required IReadOnlyList<NonFinite> NonFinite { get; init; }
+
+    /// <summary>How well matrices were kept, in the order of steps, ops and tensors.</summary>
+    public required IReadOnlyList<MatrixReport> Matrices { get; init; }
+
+    /// <summary>The factors of matrix ops that are <see cref="MatrixOp.Kept"/>, by step, op and plan tensor.</summary>
+    public required IReadOnlyDictionary<(int Step, int Matrix, int Tensor), LowRankFactors> Factors { get; init; }
 
     /// <summary>Bytes read from checkpoints.</summary>
     public required long BytesRead { get; init; }

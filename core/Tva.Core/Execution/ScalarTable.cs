@@ -17,6 +17,7 @@ internal sealed class ScalarTable
     private readonly double[][] values;
     private readonly bool[][] known;
     private readonly double[]?[][] rows;
+    private readonly Dictionary<ScalarLoop, (LoopRunner Runner, List<int> Scalars)> loops = [];
 
     public ScalarTable(ExecutionPlan plan, PlanShape shape, ReducedValues reduced)
     {
@@ -30,6 +31,18 @@ internal sealed class ScalarTable
         values = [.. plan.Scalars.Select(s => new double[s.Extent == Extent.Row ? 0 : shape.Count(s.Extent)])];
         known = [.. plan.Scalars.Select(s => new bool[s.Extent switch { Extent.All => 0, Extent.Row => plan.Tensors.Count, _ => shape.Count(s.Extent) }])];
         rows = [.. plan.Scalars.Select(s => new double[]?[s.Extent == Extent.Row ? plan.Tensors.Count : 0])];
+        for (var i = 0; i < plan.Scalars.Count; i++)
+        {
+            if (plan.Scalars[i] is LoopScalar l)
+            {
+                if (!loops.TryGetValue(l.Loop, out var loop))
+                {
+                    loops.Add(l.Loop, loop = (new LoopRunner(l.Loop), []));
+                }
+
+                loop.Scalars.Add(i);
+            }
+        }
     }
 
     /// <summary>Computes what a tensor (-1: the whole model) knows on entering a step: all its reductions before are final.</summary>
@@ -111,10 +124,66 @@ internal sealed class ScalarTable
 
                 rows[scalar][tensor] = result;
                 break;
+            case LoopScalar l when loops[l.Loop] is var (runner, states) && scalar == states[0]:
+                Iterate(l.Loop, runner, states, extent, member, tensor);
+                break;
         }
 
         double Operand(int operand) => operand < 0 ? 0 : Get(operand, tensor);
 
         double[]? RowsOf(int operand) => operand >= 0 && plan.Scalars[operand].Extent == Extent.Row ? rows[operand][tensor] : null;
+    }
+
+    /// <summary>Runs a loop for a member, or for each row of a tensor; the first of its scalars stands for all.</summary>
+    private void Iterate(ScalarLoop loop, LoopRunner runner, List<int> states, Extent extent, int member, int tensor)
+    {
+        var count = extent == Extent.Row ? checked((int)plan.Tensors[tensor].Shape.Rows) : 1;
+        if (extent == Extent.Row)
+        {
+            foreach (var state in states)
+            {
+                rows[state][tensor] = new double[count];
+            }
+        }
+
+        for (var first = 0; first < count; first += runner.Lanes)
+        {
+            var lanes = Math.Min(runner.Lanes, count - first);
+            for (var s = 0; s < loop.Starts.Count; s++)
+            {
+                Load(s, loop.Starts[s]);
+            }
+
+            foreach (var input in loop.Inputs)
+            {
+                Load(input.Register, input.Scalar);
+            }
+
+            runner.Run(lanes);
+            foreach (var state in states)
+            {
+                var value = runner.Register(((LoopScalar)plan.Scalars[state]).State);
+                if (extent == Extent.Row)
+                {
+                    value[..lanes].CopyTo(rows[state][tensor].AsSpan(first));
+                }
+                else
+                {
+                    values[state][member] = value[0];
+                }
+            }
+
+            void Load(int register, int scalar)
+            {
+                if (plan.Scalars[scalar].Extent == Extent.Row)
+                {
+                    rows[scalar][tensor].AsSpan(first, lanes).CopyTo(runner.Register(register));
+                }
+                else
+                {
+                    runner.Register(register)[..lanes].Fill(Get(scalar, tensor));
+                }
+            }
+        }
     }
 }

@@ -10,6 +10,7 @@ internal sealed class Scheduler(Func<Job, long> order, Action<Job> completed)
 {
     private readonly object gate = new();
     private readonly PriorityQueue<Job, (int Step, int Kind, long Order)> queue = new();
+    private readonly CancellationTokenSource stopping = new();
     private ExceptionDispatchInfo? failure;
     private int outstanding;
 
@@ -77,7 +78,12 @@ internal sealed class Scheduler(Func<Job, long> order, Action<Job> completed)
             failure ??= ExceptionDispatchInfo.Capture(exception);
             Monitor.PulseAll(gate);
         }
+
+        stopping.Cancel();
     }
+
+    /// <summary>Cancelled once anyone failed: for what takes long within a block.</summary>
+    public CancellationToken Stopping => stopping.Token;
 
     /// <summary>Whether anyone failed.</summary>
     public bool Failed => Volatile.Read(ref failure) is not null;

@@ -41,6 +41,7 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
 {
     private readonly List<Pick> picks = [];
     private long[] targets = [];
+    private double argument;
     private double fraction;
     private int[] slots = [];
     private ushort[]?[] ties = [];
@@ -60,7 +61,10 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
     /// <summary>All tensors of the extent.</summary>
     public int[] Tensors => tensors;
 
-    public bool Magnitudes => reduction.Kind == ReduceKind.KeepLargest;
+    public bool Magnitudes => reduction.Kind != ReduceKind.Quantile;
+
+    /// <summary>Whether the rank is a share of the elements that are not 0, and so known only once they are counted.</summary>
+    private bool OfNonzero => reduction.Kind == ReduceKind.KeepLargestNonzero;
 
     public SelectionMode Mode { get; private set; }
 
@@ -95,8 +99,9 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
     public long Limit(int tensor) => tensor < limitTensor ? long.MaxValue : tensor == limitTensor ? limitIndex : -1;
 
     /// <summary>Decides what is to be done, once the argument is known.</summary>
-    public void Start(double argument, PlanShape shape, int[] fed, long zeros, int pieces, int workers)
+    public void Start(double share, PlanShape shape, int[] fed, long zeros, int pieces, int workers)
     {
+        argument = share;
         slots = fed;
         Zeros = zeros;
         FedElements = fed.Sum(t => shape.Elements[t]);
@@ -104,7 +109,7 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
         ties = new ushort[fed.Length][];
         segments = new KeyRun[fed.Length][];
         Pending = tensors.Length;
-        if (Trivial(argument))
+        if (Trivial())
         {
             Mode = SelectionMode.Trivial;
             return;
@@ -135,10 +140,12 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
         segments[slot] ??= new KeyRun[cells];
     }
 
-    /// <summary>Narrows the bracket to where the sample puts the rank, with a margin of six standard errors.</summary>
+    /// <summary>Narrows the bracket to where the sample puts the rank, with a margin.</summary>
     public void EndSample()
     {
-        Bracket = Sample!.Bracket(targets.Max(), targets.Min(), FedElements, Zeros, Magnitudes);
+        Bracket = OfNonzero
+            ? Sample!.BracketOfNonzero(argument, FedElements, Zeros)
+            : Sample!.Bracket(targets.Max(), targets.Min(), FedElements, Zeros, Magnitudes);
         Sample = null;
         Pending = tensors.Length;
     }
@@ -154,6 +161,7 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
             : KeyScan.Gather<OrderedKeys>(values, n, Bracket, room, out above, out equal);
         gatherer.Above += above;
         gatherer.Equal += equal;
+        gatherer.Nonzero += OfNonzero ? (long)Reducers.Reduce(ReduceKind.CountNonzero, values, null, n) : 0;
         gatherer.AnyNaN |= !Magnitudes && KeyScan.AnyNaN(values, n);
         var run = new KeyRun(room, kept);
         RadixSelect.Count(run, Bracket.Low, Bracket.High, gatherer.Bins);
@@ -168,6 +176,11 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
         if (!Magnitudes && KeyScan.AnyNaN(values, n))
         {
             Finish(double.NaN);
+            return;
+        }
+
+        if (OfNonzero && !Aim((long)Reducers.Reduce(ReduceKind.CountNonzero, values, null, n)))
+        {
             return;
         }
 
@@ -201,7 +214,7 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
     /// <summary>Ends a round: every fed tensor's cells are in.</summary>
     public SelectionOutcome EndRound()
     {
-        long above = 0, equal = 0;
+        long above = 0, equal = 0, nonzero = 0;
         bool overflowed = false, anyNaN = false;
         var bins = new long[RadixSelect.Bins];
         var runs = new List<KeyRun>();
@@ -211,6 +224,7 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
             {
                 above += gatherer.Above;
                 equal += gatherer.Equal;
+                nonzero += gatherer.Nonzero;
                 overflowed |= gatherer.Overflowed;
                 anyNaN |= gatherer.AnyNaN;
                 gatherer.AddRuns(runs);
@@ -224,6 +238,11 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
         if (anyNaN)
         {
             Finish(double.NaN);
+            return SelectionOutcome.Done;
+        }
+
+        if (OfNonzero && !Aim(nonzero))
+        {
             return SelectionOutcome.Done;
         }
 
@@ -286,13 +305,31 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
         throw new InvalidOperationException("a selection counted fewer ties by cell than in all");
     }
 
+    /// <summary>Sets the rank, now that the elements that are not 0 are counted; false where none is kept.</summary>
+    private bool Aim(long nonzero)
+    {
+        targets = [(long)(argument * nonzero)];
+        if (targets[0] > 0)
+        {
+            return true;
+        }
+
+        Finish(int.MaxValue, -1, -1);
+        return false;
+    }
+
     private static long CountOf(KeyRun run, int key) => new ReadOnlySpan<int>(run.Keys, (int)run.Count).Count(key);
 
-    private bool Trivial(double argument)
+    private bool Trivial()
     {
         var n = FedElements + Zeros;
         if (Magnitudes)
         {
+            if (OfNonzero && argument > 0 && argument < 1 && FedElements > 0)
+            {
+                return false;
+            }
+
             var product = argument * n;
             var k = product >= n ? n : product > 0 ? (long)product : 0;
             if (k == 0)

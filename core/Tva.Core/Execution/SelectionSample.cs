@@ -12,6 +12,12 @@ internal sealed unsafe class SelectionSample
     /// <summary>Elements per piece: many short pieces see rows of different scale, each still a few sectors at most.</summary>
     public const int PieceLength = 256;
 
+    /// <summary>
+    /// Standard errors to either side. The true rank lies beyond once in a hundred thousand tensors, which then takes another round;
+    /// what the bracket holds is gathered and counted every time.
+    /// </summary>
+    private const double Deviations = 4.5;
+
     private readonly int[] keys;
     private readonly int[] counts;
 
@@ -58,7 +64,12 @@ internal sealed unsafe class SelectionSample
     }
 
     /// <summary>The bracket for ranks (from 1, the largest) <paramref name="first"/> down to <paramref name="last"/>.</summary>
-    public Bracket Bracket(long last, long first, long elements, long zeros, bool magnitudes)
+    public Bracket Bracket(long last, long first, long elements, long zeros, bool magnitudes) => Bracket(last, first, 0, elements, zeros, magnitudes);
+
+    /// <summary>The bracket for the magnitude whose rank is that share of the elements that are not 0.</summary>
+    public Bracket BracketOfNonzero(double share, long elements, long zeros) => Bracket(0, 0, share, elements, zeros, true);
+
+    private Bracket Bracket(long last, long first, double ofNonzero, long elements, long zeros, bool magnitudes)
     {
         // Selecting the three keys that are asked for is ten times faster than sorting, which for every tensor adds up.
         var size = counts.Sum();
@@ -76,6 +87,11 @@ internal sealed unsafe class SelectionSample
         }
 
         positive *= (double)elements / size;
+        if (ofNonzero > 0)
+        {
+            last = first = Math.Max(1, (long)(ofNonzero * positive));
+        }
+
         var guess = KeyAt(last);
 
         // Neighbouring elements are alike, so the error is measured between pieces, not computed from their total length.
@@ -86,7 +102,7 @@ internal sealed unsafe class SelectionSample
             double above = 0;
             foreach (var key in piece)
             {
-                above += key > guess ? 1 : key == guess ? 0.5 : 0;
+                above += (key > guess ? 1 : key == guess ? 0.5 : 0) - (key > 0 ? ofNonzero : 0);
             }
 
             var share = above / piece.Length;
@@ -96,7 +112,7 @@ internal sealed unsafe class SelectionSample
 
         var mean = sum / counts.Length;
         var error = Math.Sqrt(Math.Max(0, (squares / counts.Length) - (mean * mean)) / counts.Length);
-        var margin = ((6 * error) + 0.001) * elements;
+        var margin = ((Deviations * error) + 0.001) * elements;
         var high = first - margin < 1 ? int.MaxValue : KeyAt(first - margin);
         var low = last + margin > elements + zeros ? lowest : KeyAt(last + margin);
         return new Bracket(Math.Min(low, guess), Math.Max(high, guess), guess);

@@ -20,12 +20,18 @@ internal sealed class StepKernel
         Writes = kernel.Files.Any(file => file >= 0);
         var copiesOnly = !Guards && CopyOf.All(input => input >= 0) && reductions.All.Count == 0;
         Body = copiesOnly ? null : backend.Compile(kernel.Program);
+        Ranks = [.. kernel.Inputs.Index().Where(i => i.Item is RankInput).Select(i => new Rank(i.Index, (RankInput)i.Item, backend.Compile(((RankInput)i.Item).Program)))];
+        RanksTensors = Ranks.Any(rank => rank.Binding.Extent == Extent.Tensor);
+        var ranked = Ranks.SelectMany(rank => rank.Binding.Inputs).ToHashSet();
+        PerCall = [.. kernel.Inputs.Index().Select(i => i.Item is RandomInput or RowInput && !ranked.Contains(i.Index))];
         for (var i = 0; i < InputSizes.Length; i++)
         {
-            BlockBytes += InputSizes[i];
+            BlockBytes += PerCall[i] ? 0 : InputSizes[i];
+            ScratchBytes += PerCall[i] && Body is not null ? InputSizes[i] : 0;
             ReadBytes += kernel.Inputs[i] is FileInput ? InputSizes[i] : 0;
         }
 
+        InputBytes = BlockBytes;
         for (var o = 0; o < OutputSizes.Length; o++)
         {
             WrittenBytes += kernel.Files[o] >= 0 ? OutputSizes[o] : 0;
@@ -69,6 +75,18 @@ internal sealed class StepKernel
 
     public StepReductions Reductions { get; }
 
+    /// <summary>The inputs that are ranks, in order.</summary>
+    public Rank[] Ranks { get; }
+
+    /// <summary>
+    /// Per input whether it is made for each call of the kernel anew: what comes from no file is then still in the nearest cache, and
+    /// blocks of the others may be larger. What is ranked is wanted for whole rows.
+    /// </summary>
+    public bool[] PerCall { get; }
+
+    /// <summary>Whether any of them are ranks within the whole tensor.</summary>
+    public bool RanksTensors { get; }
+
     /// <summary>The dots, computed together.</summary>
     public DotPlan Dots { get; }
 
@@ -101,7 +119,10 @@ internal sealed class StepKernel
 
     public bool Writes { get; }
 
-    /// <summary>Bytes per element of what is held for a whole block.</summary>
+    /// <summary>Bytes per element of the inputs, which are held for all that a block needs (see <see cref="RankRows"/>).</summary>
+    public int InputBytes { get; }
+
+    /// <summary>Bytes per element of what is held for a whole block, inputs included.</summary>
     public int BlockBytes { get; }
 
     /// <summary>Bytes per element of what is held for <see cref="ScratchElements"/>.</summary>
@@ -118,9 +139,6 @@ internal sealed class StepKernel
 
     /// <summary>Whether there are results per cell.</summary>
     public bool PerCell => Slots.Length > 0 || !Dots.IsEmpty;
-
-    /// <summary>Most cells of a block: see <see cref="Budget.BlockElements"/>.</summary>
-    public int BlockCells => (int)Math.Max(1, Budget.BlockTarget / (Math.Max(1, BlockBytes) * (long)PlanShape.Cell));
 
     /// <summary>What the reduction is fed for this class; A is -1 where it is fed nothing.</summary>
     public ReductionFeed Feed(int reduction) => Kernel.Feeds[reduction];
@@ -140,3 +158,6 @@ internal sealed class StepKernel
             : -1;
     }
 }
+
+/// <summary>An input that is a rank: its number, what is ranked and where, and the code for that.</summary>
+internal readonly record struct Rank(int Input, RankInput Binding, KernelBody Body);

@@ -22,6 +22,9 @@ internal sealed class StepReductions
             Enumerable.Range(0, Slots.Length).Where(s => reductions[Slots[s]].Extent == extent).ToArray())];
     }
 
+    /// <summary>No reduction at all.</summary>
+    public static StepReductions None { get; } = new([]);
+
     public IReadOnlyList<Reduction> All { get; }
 
     /// <summary>Per slot its reduction.</summary>

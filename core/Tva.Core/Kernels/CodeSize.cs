@@ -33,7 +33,7 @@ internal static class CodeSize
     {
         Code.Load => Load(program.Inputs[i.Index]),
         Code.Store => Store(program.Outputs[i.Index]),
-        Code.Keep => 30,
+        Code.Keep => 12,
         Code.Apply => OpTable.Get(i.Index).Locals,
         _ => 3,
     };

@@ -101,7 +101,7 @@ internal static unsafe class Conversion
 
     [MethodImpl(Inline)]
     private static V OneNaN<V>(V x)
-        where V : struct, IVec<V> => V.Select(V.Equal(x, x), x, V.Bits(0x7fc00000));
+        where V : struct, IVec<V> => V.IfEqual(x, x, x, V.Bits(0x7fc00000));
 
     /// <summary>Rounded in the high half; what the low half holds is left over.</summary>
     [MethodImpl(Inline)]
@@ -110,7 +110,7 @@ internal static unsafe class Conversion
     {
         var even = V.ShiftRight(x, 16) & V.Bits(1);
         var rounded = V.AddInt(V.AddInt(x, V.Bits(0x7fff)), even);
-        return V.Select(V.Equal(x, x), rounded, V.Bits(0x7fc00000));
+        return V.IfEqual(x, x, rounded, V.Bits(0x7fc00000));
     }
 
     /// <summary>A format laid out as IEEE's, exponent bias 15, infinities and NaN at the top.</summary>

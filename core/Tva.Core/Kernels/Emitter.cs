@@ -43,9 +43,8 @@ internal sealed class Emitter
     private readonly ILGenerator il;
     private readonly DynamicMethod method;
     private readonly LocalBuilder[,] values;
-    private readonly LocalBuilder[] positions;
     private readonly LocalBuilder[] inside;
-    private readonly (LocalBuilder Threshold, LocalBuilder Limit)[] keeps;
+    private readonly LocalBuilder[] thresholds;
     private readonly LocalBuilder[] inputs;
     private readonly LocalBuilder[] outputs;
     private readonly bool guard;
@@ -68,9 +67,8 @@ internal sealed class Emitter
         end = il.DeclareLocal(typeof(nint));
         guard = Has(Code.Guard);
         largest = guard ? Vector() : null;
-        positions = Has(Code.Keep) ? Vectors() : [];
         inside = guard ? Vectors() : [];
-        keeps = new (LocalBuilder, LocalBuilder)[program.Instructions.Count];
+        thresholds = new LocalBuilder[program.Instructions.Count];
         inputs = Pointers(program.Inputs.Count);
         outputs = Pointers(program.Outputs.Count);
         values = new LocalBuilder[program.Instructions.Count, copies];
@@ -122,15 +120,9 @@ internal sealed class Emitter
                     Share(n, Parameter(i.Index));
                     break;
                 case Code.Keep:
-                    keeps[n] = (Parameter(i.Index), Parameter(i.Index + 1));
+                    thresholds[n] = Parameter(i.Index);
                     break;
             }
-        }
-
-        for (var u = 0; u < positions.Length; u++)
-        {
-            Positions(u);
-            il.Emit(OpCodes.Stloc, positions[u]);
         }
 
         foreach (var local in inside)
@@ -159,14 +151,6 @@ internal sealed class Emitter
         il.Emit(OpCodes.Br, test);
         il.MarkLabel(body);
         Body();
-
-        foreach (var local in positions)
-        {
-            il.Emit(OpCodes.Ldloc, local);
-            il.Emit(OpCodes.Ldc_I4, Step);
-            Call(typeof(Lanes), nameof(Lanes.Advance));
-            il.Emit(OpCodes.Stloc, local);
-        }
 
         il.Emit(OpCodes.Ldloc, at);
         il.Emit(OpCodes.Ldc_I4, Step);
@@ -257,9 +241,7 @@ internal sealed class Emitter
                 break;
             case Code.Keep:
                 il.Emit(OpCodes.Ldloc, values[i.A, u]);
-                il.Emit(OpCodes.Ldloc, keeps[n].Threshold);
-                il.Emit(OpCodes.Ldloc, keeps[n].Limit);
-                il.Emit(OpCodes.Ldloc, positions[u]);
+                il.Emit(OpCodes.Ldloc, thresholds[n]);
                 Call(typeof(Lanes), nameof(Lanes.Keep));
                 values[n, u] = Store(Vector());
                 break;

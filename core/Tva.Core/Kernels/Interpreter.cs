@@ -36,8 +36,8 @@ public static unsafe class Interpreter
                         values[n] = Apply(i.Index, values[i.A], i.B < 0 ? 0 : values[i.B], i.C < 0 ? 0 : values[i.C]);
                         break;
                     case Code.Keep:
-                        var (threshold, limit) = (((int*)parameters)[i.Index], ((int*)parameters)[i.Index + 1]);
-                        values[n] = Kept(values[i.A], threshold, at <= limit) ? values[i.A] : 0;
+                        var size = BitConverter.SingleToInt32Bits(values[i.A]) & int.MaxValue;
+                        values[n] = size > ((int*)parameters)[i.Index] ? values[i.A] : 0;
                         break;
                     case Code.Store:
                         ScalarConversion.Store(program.Outputs[i.Index], values[i.A], outputs[i.Index], at);
@@ -54,12 +54,6 @@ public static unsafe class Interpreter
 
     /// <summary>One op on numbers, in float32 as kernels compute it.</summary>
     internal static float Apply(int op, float a, float b, float c) => Forms.Of(op)(a, b, c);
-
-    private static bool Kept(float x, int threshold, bool mayTie)
-    {
-        var size = BitConverter.SingleToInt32Bits(float.IsNaN(x) ? float.NaN : x) & int.MaxValue;
-        return size > threshold || (size == threshold && mayTie);
-    }
 
     /// <summary>The ops' forms closed over one lane.</summary>
     private static class Forms

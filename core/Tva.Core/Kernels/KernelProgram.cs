@@ -21,9 +21,8 @@ public enum Code : byte
     Apply,
 
     /// <summary>
-    /// Value A where it is kept by a selection, else 0. Parameter <c>Index</c> holds the threshold t as float bits and
-    /// parameter <c>Index + 1</c> an int32 c: element i of the block is kept when |A| > t, or |A| = t and i &lt;= c.
-    /// Magnitudes compare as the integers of their bits, so NaN counts as larger than everything.
+    /// Value A where it is large enough, else 0: where the bits of |A|, as an integer, are above the int32 t that parameter <c>Index</c>
+    /// holds as float bits. So NaN counts as larger than every number, and t = -1 keeps everything.
     /// </summary>
     Keep,
 
@@ -93,7 +92,7 @@ public sealed class KernelProgram : IEquatable<KernelProgram>
 }
 
 /// <summary>
-/// A compiled program. Buffers are 64-byte aligned and padded to a whole number of 64 elements, so the loop has no tail:
+/// A compiled program. Buffers may begin anywhere (64-byte aligned is fastest) and are padded to whole groups of 64, so the loop has no tail:
 /// lanes past <paramref name="count"/> are computed and thrown away, and never reported by Guard.
 /// </summary>
 /// <param name="inputs">One pointer per input.</param>

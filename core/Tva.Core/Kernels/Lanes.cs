@@ -7,7 +7,6 @@ namespace Tva.Core.Kernels;
 internal static unsafe class Lanes
 {
     private const MethodImplOptions Inline = MethodImplOptions.AggressiveInlining;
-    private const int QuietNaN = 0x7fc00000;
 
     [MethodImpl(Inline)]
     public static V Const<V>(float value)
@@ -21,27 +20,15 @@ internal static unsafe class Lanes
     public static V Broadcast<V>(float* source, int index)
         where V : struct, IVec<V> => V.Const(source[index]);
 
-    /// <summary>Positions in the block: first, first + step, first + 2·step...</summary>
+    /// <summary>Positions in a group: first, first + step, first + 2·step...</summary>
     [MethodImpl(Inline)]
     public static V Positions<V>(int first, int shift)
         where V : struct, IVec<V> => V.AddInt(V.ShiftLeft(V.Iota, shift), V.Bits(first));
 
+    /// <summary>See <see cref="Code.Keep"/>.</summary>
     [MethodImpl(Inline)]
-    public static V Advance<V>(V positions, int step)
-        where V : struct, IVec<V> => V.AddInt(positions, V.Bits(step));
-
-    /// <summary>
-    /// See <see cref="Code.Keep"/>. All NaNs count as the one that stores write, so that a threshold found on stored values
-    /// means the same here.
-    /// </summary>
-    [MethodImpl(Inline)]
-    public static V Keep<V>(V x, V threshold, V limit, V positions)
-        where V : struct, IVec<V>
-    {
-        var size = V.Select(V.Equal(x, x), x & V.Bits(0x7fffffff), V.Bits(QuietNaN));
-        var tie = V.EqualInt(size, threshold) & ~V.LessInt(limit, positions);
-        return x & (V.LessInt(threshold, size) | tie);
-    }
+    public static V Keep<V>(V x, V threshold)
+        where V : struct, IVec<V> => V.IfLessInt(threshold, x & V.Bits(0x7fffffff), x, V.Const(0));
 
     /// <summary>All bits but the sign where the position lies before count, else none.</summary>
     [MethodImpl(Inline)]

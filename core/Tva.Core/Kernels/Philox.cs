@@ -50,13 +50,13 @@ public static class Philox
             var skip = (int)(start % Group);
             if (skip == 0 && destination.Length >= Group)
             {
-                FillGroup(key, (ulong)(start / Group), destination[..Group]);
+                FillGroup(key, (ulong)(start / Group), destination[..Group], CpuKernel.Width);
                 start += Group;
                 destination = destination[Group..];
                 continue;
             }
 
-            FillGroup(key, (ulong)(start / Group), group);
+            FillGroup(key, (ulong)(start / Group), group, CpuKernel.Width);
             var take = Math.Min(Group - skip, destination.Length);
             group.Slice(skip, take).CopyTo(destination);
             start += take;
@@ -79,9 +79,16 @@ public static class Philox
         return (x, y, z, w);
     }
 
-    private static void FillGroup(ulong key, ulong group, Span<float> destination)
+    /// <summary>A group of the key's stream, the same whatever the width.</summary>
+    internal static void FillGroup(ulong key, ulong group, Span<float> destination, int width)
     {
-        if (Vector256.IsHardwareAccelerated)
+        if (width == 512)
+        {
+            Sixteen(key, group * 16, ref MemoryMarshal.GetReference(destination));
+            return;
+        }
+
+        if (width == 256)
         {
             for (var first = 0; first < 16; first += 8)
             {
@@ -104,24 +111,26 @@ public static class Philox
 
     private static float Uniform(uint word) => (word >> 8) * (1f / (1 << 24));
 
-    /// <summary>Eight counters at once: a word per 64-bit lane, so that the product needs no rearranging; two vectors overlap.</summary>
+    /// <summary>
+    /// Eight counters at once: a word per 64-bit lane, so that the product needs no rearranging; two vectors overlap. Upper halves are
+    /// left as they come out: products and the end look at the lower ones alone.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Eight(ulong key, ulong counter, ref float destination)
     {
-        var low = Vector256.Create(0xffffffffUL);
         var (m0, m1) = (Vector256.Create((ulong)M0), Vector256.Create((ulong)M1));
-        var c0 = Vector256.Create(counter) + Vector256<ulong>.Indices;
-        var c1 = c0 + Vector256.Create(4UL);
-        var (x0, y0, z0, w0) = (c0 & low, c0 >>> 32, Vector256<ulong>.Zero, Vector256<ulong>.Zero);
-        var (x1, y1, z1, w1) = (c1 & low, c1 >>> 32, Vector256<ulong>.Zero, Vector256<ulong>.Zero);
-        var (k0, k1) = ((uint)key, (uint)(key >> 32));
+        var x0 = Vector256.Create(counter) + Vector256<ulong>.Indices;
+        var x1 = x0 + Vector256.Create(4UL);
+        var (y0, z0, w0) = (x0 >>> 32, Vector256<ulong>.Zero, Vector256<ulong>.Zero);
+        var (y1, z1, w1) = (x1 >>> 32, Vector256<ulong>.Zero, Vector256<ulong>.Zero);
+        var (v0, v1) = (Vector256.Create(key), Vector256.Create(key >> 32));
         for (var round = 0; round < 10; round++)
         {
-            var (v0, v1) = (Vector256.Create((ulong)k0), Vector256.Create((ulong)k1));
             var (a0, b0) = (Product(m0, x0), Product(m1, z0));
             var (a1, b1) = (Product(m0, x1), Product(m1, z1));
-            (x0, y0, z0, w0) = ((b0 >>> 32) ^ y0 ^ v0, b0 & low, (a0 >>> 32) ^ w0 ^ v1, a0 & low);
-            (x1, y1, z1, w1) = ((b1 >>> 32) ^ y1 ^ v0, b1 & low, (a1 >>> 32) ^ w1 ^ v1, a1 & low);
-            (k0, k1) = (k0 + W0, k1 + W1);
+            (x0, y0, z0, w0) = (Xor(b0 >>> 32, y0, v0), b0, Xor(a0 >>> 32, w0, v1), a0);
+            (x1, y1, z1, w1) = (Xor(b1 >>> 32, y1, v0), b1, Xor(a1 >>> 32, w1, v1), a1);
+            (v0, v1) = (v0 + Vector256.Create((ulong)W0), v1 + Vector256.Create((ulong)W1));
         }
 
         Uniform(x0, x1).StoreUnsafe(ref destination);
@@ -130,14 +139,57 @@ public static class Philox
         Uniform(w0, w1).StoreUnsafe(ref destination, 48);
     }
 
-    /// <summary>Of lanes below 2³². The general 64-bit product costs three times as much.</summary>
+    /// <summary>The same with vectors twice as wide.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Sixteen(ulong key, ulong counter, ref float destination)
+    {
+        var (m0, m1) = (Vector512.Create((ulong)M0), Vector512.Create((ulong)M1));
+        var x0 = Vector512.Create(counter) + Vector512<ulong>.Indices;
+        var x1 = x0 + Vector512.Create(8UL);
+        var (y0, z0, w0) = (x0 >>> 32, Vector512<ulong>.Zero, Vector512<ulong>.Zero);
+        var (y1, z1, w1) = (x1 >>> 32, Vector512<ulong>.Zero, Vector512<ulong>.Zero);
+        var (v0, v1) = (Vector512.Create(key), Vector512.Create(key >> 32));
+        for (var round = 0; round < 10; round++)
+        {
+            var (a0, b0) = (Product(m0, x0), Product(m1, z0));
+            var (a1, b1) = (Product(m0, x1), Product(m1, z1));
+            (x0, y0, z0, w0) = (Xor(b0 >>> 32, y0, v0), b0, Xor(a0 >>> 32, w0, v1), a0);
+            (x1, y1, z1, w1) = (Xor(b1 >>> 32, y1, v0), b1, Xor(a1 >>> 32, w1, v1), a1);
+            (v0, v1) = (v0 + Vector512.Create((ulong)W0), v1 + Vector512.Create((ulong)W1));
+        }
+
+        Uniform(x0, x1).StoreUnsafe(ref destination);
+        Uniform(y0, y1).StoreUnsafe(ref destination, 16);
+        Uniform(z0, z1).StoreUnsafe(ref destination, 32);
+        Uniform(w0, w1).StoreUnsafe(ref destination, 48);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<ulong> Xor(Vector256<ulong> a, Vector256<ulong> b, Vector256<ulong> c) =>
+        Avx512F.VL.IsSupported ? Avx512F.VL.TernaryLogic(a, b, c, 0x96) : a ^ b ^ c;
+
+    /// <summary>Of the lanes' lower halves. The general 64-bit product costs three times as much.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<ulong> Product(Vector256<ulong> a, Vector256<ulong> b) =>
         Avx2.IsSupported
             ? Avx2.Multiply(a.AsUInt32(), b.AsUInt32())
-            : a * b;
+            : a * (b & Vector256.Create(0xffffffffUL));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<float> Uniform(Vector256<ulong> lower, Vector256<ulong> upper) =>
         Vector256.ConvertToSingle((Vector256.Narrow(lower, upper) >>> 8).AsInt32()) * Vector256.Create(1f / (1 << 24));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<ulong> Xor(Vector512<ulong> a, Vector512<ulong> b, Vector512<ulong> c) =>
+        Avx512F.IsSupported ? Avx512F.TernaryLogic(a, b, c, 0x96) : a ^ b ^ c;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<ulong> Product(Vector512<ulong> a, Vector512<ulong> b) =>
+        Avx512F.IsSupported
+            ? Avx512F.Multiply(a.AsUInt32(), b.AsUInt32())
+            : a * (b & Vector512.Create(0xffffffffUL));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Uniform(Vector512<ulong> lower, Vector512<ulong> upper) =>
+        Vector512.ConvertToSingle((Vector512.Narrow(lower, upper) >>> 8).AsInt32()) * Vector512.Create(1f / (1 << 24));
 }

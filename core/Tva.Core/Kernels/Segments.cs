@@ -14,22 +14,18 @@ internal sealed unsafe class Segments
     private const int MinStrip = 256;
     private const int ScratchBytes = 128 << 10;
 
-    private readonly KernelProgram program;
     private readonly (KernelBody Body, int[] Inputs, int[] Outputs)[] parts;
     private readonly int[] inputSizes;
     private readonly int[] outputSizes;
-    private readonly int[] limits;
     private readonly int scratch;
     private readonly int strip;
     private readonly int most;
 
     public Segments(KernelProgram program, IReadOnlyList<Segment> segments, IReadOnlyList<KernelBody> bodies)
     {
-        this.program = program;
         parts = [.. segments.Select((s, k) => (bodies[k], s.Inputs, s.Outputs))];
         inputSizes = [.. program.Inputs.Select(type => type.Size())];
         outputSizes = [.. program.Outputs.Select(type => type.Size())];
-        limits = [.. program.Instructions.Where(i => i.Code == Code.Keep).Select(i => i.Index + 1).Distinct()];
         scratch = -segments.SelectMany(s => s.Outputs).Append(0).Min();
         most = segments.Max(s => Math.Max(s.Inputs.Length, s.Outputs.Length));
         strip = Math.Clamp(ScratchBytes / sizeof(float) / Math.Max(1, scratch) / 64 * 64, MinStrip, MaxStrip);
@@ -43,22 +39,14 @@ internal sealed unsafe class Segments
         var streamBytes = strip * sizeof(float);
         var tableBytes = most * sizeof(byte*);
         var memory = (byte*)NativeMemory.AlignedAlloc(
-            (nuint)((scratch * streamBytes) + (2 * tableBytes) + (program.Parameters * sizeof(float)) + 64), 64);
+            (nuint)((scratch * streamBytes) + (2 * tableBytes) + 64), 64);
         try
         {
             var ins = (byte**)(memory + (scratch * streamBytes));
             var outs = ins + most;
-            var shifted = (float*)(outs + most);
-            new Span<float>(parameters, program.Parameters).CopyTo(new(shifted, program.Parameters));
             var result = 0;
             for (nint at = 0; at < count; at += strip)
             {
-                // Keep counts from the block's start, a segment from the strip's.
-                foreach (var limit in limits)
-                {
-                    ((int*)shifted)[limit] = (int)Math.Max(int.MinValue, ((int*)parameters)[limit] - (long)at);
-                }
-
                 foreach (var (body, from, to) in parts)
                 {
                     for (var k = 0; k < from.Length; k++)
@@ -71,7 +59,7 @@ internal sealed unsafe class Segments
                         outs[k] = to[k] < 0 ? memory + ((-1 - to[k]) * streamBytes) : outputs[to[k]] + (at * outputSizes[to[k]]);
                     }
 
-                    result |= body(ins, outs, shifted, Math.Min(strip, count - at));
+                    result |= body(ins, outs, parameters, Math.Min(strip, count - at));
                 }
             }
 

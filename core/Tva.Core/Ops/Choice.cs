@@ -52,5 +52,5 @@ internal readonly struct Where : ITernary
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V cond, V a, V b)
-        where V : struct, IVec<V> => V.Select(V.Equal(cond, V.Const(0)), b, a);
+        where V : struct, IVec<V> => V.IfEqual(cond, V.Const(0), b, a);
 }

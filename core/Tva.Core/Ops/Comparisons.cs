@@ -13,7 +13,7 @@ internal readonly struct Lt : IBinary
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V a, V b)
-        where V : struct, IVec<V> => V.Less(a, b) & V.Const(1);
+        where V : struct, IVec<V> => V.IfLess(a, b, V.Const(1), V.Const(0));
 }
 
 /// <summary>1 where a &lt;= b, else 0.</summary>
@@ -26,7 +26,7 @@ internal readonly struct Le : IBinary
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V a, V b)
-        where V : struct, IVec<V> => V.LessEqual(a, b) & V.Const(1);
+        where V : struct, IVec<V> => V.IfLessEqual(a, b, V.Const(1), V.Const(0));
 }
 
 /// <summary>1 where a &gt; b, else 0.</summary>
@@ -39,7 +39,7 @@ internal readonly struct Gt : IBinary
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V a, V b)
-        where V : struct, IVec<V> => V.Less(b, a) & V.Const(1);
+        where V : struct, IVec<V> => V.IfLess(b, a, V.Const(1), V.Const(0));
 }
 
 /// <summary>1 where a &gt;= b, else 0.</summary>
@@ -52,7 +52,7 @@ internal readonly struct Ge : IBinary
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V a, V b)
-        where V : struct, IVec<V> => V.LessEqual(b, a) & V.Const(1);
+        where V : struct, IVec<V> => V.IfLessEqual(b, a, V.Const(1), V.Const(0));
 }
 
 /// <summary>1 where a == b, else 0.</summary>
@@ -65,7 +65,7 @@ internal readonly struct Eq : IBinary
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V a, V b)
-        where V : struct, IVec<V> => V.Equal(a, b) & V.Const(1);
+        where V : struct, IVec<V> => V.IfEqual(a, b, V.Const(1), V.Const(0));
 }
 
 /// <summary>1 where a != b, else 0.</summary>
@@ -78,5 +78,5 @@ internal readonly struct Ne : IBinary
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V a, V b)
-        where V : struct, IVec<V> => ~V.Equal(a, b) & V.Const(1);
+        where V : struct, IVec<V> => V.IfEqual(a, b, V.Const(0), V.Const(1));
 }

@@ -39,5 +39,5 @@ internal readonly struct Not : IUnary
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V x)
-        where V : struct, IVec<V> => V.Equal(x, V.Const(0)) & V.Const(1);
+        where V : struct, IVec<V> => V.IfEqual(x, V.Const(0), V.Const(1), V.Const(0));
 }

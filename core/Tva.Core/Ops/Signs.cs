@@ -27,5 +27,5 @@ internal readonly struct Sign : IUnary
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V x)
         where V : struct, IVec<V> => 
-            V.Select(V.Less(V.Const(0), x), V.Const(1), V.Select(V.Less(x, V.Const(0)), V.Const(-1), x + V.Const(0)));
+            V.IfLess(V.Const(0), x, V.Const(1), V.IfLess(x, V.Const(0), V.Const(-1), x + V.Const(0)));
 }

@@ -23,7 +23,7 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
             | true, s -> Some(s.Number number)
             | _ -> None
 
-    let bind (node: Node) = Passes.bind program.Graph late node
+    let bind (node: Node) = Passes.bind program.Graph late node |> work.Traces.Bind
     let simple (node: Node) = Passes.simplify program.Graph (bind node)
 
     let dotsOf (b: int) = program.Bases[b].Gram |> List.concat
@@ -166,6 +166,7 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
         for n in dots do
             match n.Op with
             | Const v -> known[n.Id] <- [ "", v ]
+            | Given numbers -> known[n.Id] <- Solving.labelled program program.Bases[b] numbers
             | _ -> ()
         if dots |> List.forall (fun n -> known.ContainsKey n.Id) then None
         else
@@ -177,6 +178,7 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
 
     /// Computes in one pass the dot products that are not known from earlier runs.
     let measure (bases: int list) =
+        work.Require(bind, bases |> List.collect dotsOf)
         let wanted = bases |> List.choose unmeasured
         let missing = wanted |> List.concat |> List.filter (fun n -> not (known.ContainsKey n.Id)) |> List.distinctBy _.Id
         if not missing.IsEmpty then

@@ -28,6 +28,9 @@ type PlannedGroup =
       Saves: SaveRequest list
       Numbers: Node list }
 
+    /// Whether everything is known already.
+    member g.NeedsNoRun = g.Planned.Plan.Steps.Count = 0 && g.Planned.Plan.Results.Count = 0 && g.Saves.IsEmpty
+
 module Batch =
 
     let private sourcesOf (nodes: Node seq) =
@@ -36,7 +39,11 @@ module Batch =
     /// The source whose tensor list a number is over: a Model it is computed from, before anything has cancelled out.
     let referenceOf (program: Program) (node: Node) =
         let sources = sourcesOf [ node ]
-        sources |> List.tryFind program.Models.Contains |> Option.orElse (List.tryHead sources)
+        let origin i = match program.Origins.TryGetValue i with | true, o -> Some o | _ -> None
+        sources
+        |> List.tryFind program.Models.Contains
+        |> Option.orElse (List.tryPick origin sources)
+        |> Option.orElse (List.tryHead sources)
 
     /// The least source with the same tensors, so that equal lists meet in one group.
     let canonical (program: Program) (source: int) =
@@ -50,7 +57,7 @@ module Batch =
         use stream = new MemoryStream()
         (use json = new Utf8JsonWriter(stream)
          json.WriteStartObject()
-         for i in sourcesOf nodes do
+         for i in sourcesOf nodes |> List.map program.Original |> List.distinct do
              let s = program.Sources[i]
              json.WriteString(s.Path, s.Checkpoint.Fingerprint)
          json.WriteEndObject())
@@ -87,6 +94,20 @@ module Batch =
                   | null -> t.DType
                   | u -> u.DType |]
 
+    let private sources (program: Program) = program.Sources |> Seq.map _.Checkpoint |> Array.ofSeq
+
+    /// The plan of one low-rank matrix whose factors are wanted for themselves.
+    let factors (program: Program) (reference: int) (node: Node) : PlannedGroup =
+        let request =
+            { Graph = program.Graph
+              Sources = sources program
+              Reference = reference
+              Vectors = program.Vectors
+              Outputs = []
+              Scalars = []
+              Factors = [ node ] }
+        { Planned = Plan.make request; Reference = reference; Saves = []; Numbers = [] }
+
     /// One plan per tensor list, with late numbers bound. Numbers that are known already need none and are left out.
     let plan (program: Program) (bind: Node -> Node) (saves: SaveRequest list) (numbers: Node list) : PlannedGroup list =
         let groups = Dictionary<int, List<SaveRequest> * List<Node>>()
@@ -120,9 +141,10 @@ module Batch =
                         Stack = s.Stack }: OutputRequest)
               let request =
                   { Graph = program.Graph
-                    Sources = program.Sources |> Seq.map _.Checkpoint |> Array.ofSeq
+                    Sources = sources program
                     Reference = reference
                     Vectors = program.Vectors
                     Outputs = outputs
-                    Scalars = numbers |> List.map bind }
+                    Scalars = numbers |> List.map bind
+                    Factors = [] }
               { Planned = Plan.make request; Reference = reference; Saves = saves; Numbers = numbers } ]

@@ -30,6 +30,8 @@ type Event =
     /// The items of one `print`, or one expression's value with its text.
     | Shown of expression: string option * items: Shown list
     | Saved of path: string * bytes: int64
+    /// What the modules of a saved adapter have lost: their names, ranks and relative errors.
+    | Truncated of path: string * modules: (string * int * float) list
     | Warned of string
     /// Something worth knowing that is no warning.
     | Noted of string

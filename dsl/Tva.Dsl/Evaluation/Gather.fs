@@ -43,7 +43,7 @@ let card (program: Program) (ctx: Context) (t: TensorValue) =
         let tensors = program.SetTensors set
         let dtypes = tensors |> Seq.map (fun i -> i.DType.Name()) |> Seq.distinct
         let simplified = Passes.simplify program.Graph t.Node
-        let sources = reachable [ simplified ] |> Seq.choose (fun n -> match n.Op with Op.Source i -> Some i | _ -> None) |> List.ofSeq
+        let sources = reachable [ simplified ] |> Seq.choose (fun n -> match n.Op with Op.Source i -> Some(program.Original i) | _ -> None) |> Seq.distinct |> List.ofSeq
         let shown = sources |> List.truncate 3 |> List.map (fun i -> program.Sources[i].Path)
         let from = String.Join(", ", shown) + (if sources.Length > 3 then $" and {sources.Length - 3} more" else "")
         Shown.Card(
@@ -56,6 +56,15 @@ let card (program: Program) (ctx: Context) (t: TensorValue) =
 
 let familyCard (members: (string * TensorValue) list) =
     Shown.Card("Family", [ "members", string members.Length; "names", String.Join(", ", members |> List.map fst) ])
+
+/// A family that a person asks for is shown with its members' norms; a script's is only described, which reads nothing.
+let forPerson (program: Program) (effect: Effect) =
+    match effect with
+    | Effect.Show([ Some text, Value.Family ms ], span) ->
+        let norm (t: TensorValue) = Builtins.Reductions.norm (Context.afterwards program) span Extent.All t.Node
+        let table = Cells([ "norm" ], [ for name, t in ms -> name, [ norm t ] ])
+        Effect.Show([ Some text, Value.Text $"Family of {ms.Length}"; None, Value.Table table ], span)
+    | e -> e
 
 let private shortSize (n: int64) = Explain.inUnits n |> Option.defaultValue $"{n} bytes"
 

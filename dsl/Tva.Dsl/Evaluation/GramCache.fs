@@ -33,9 +33,14 @@ module GramCache =
             | Numel e -> Some $"numel {e}"
             | Reduce(kind, e) -> Some $"{kind} {e}"
             | Keep -> Some "keep"
-            | Drop -> Some "drop"
+            | Drop None -> Some "drop"
+            | Matrix kind -> Some $"matrix {kind}"
+            | Rank e -> Some $"rank {e}"
+            | Drop(Some _)
             | Late _
-            | Given _ -> None
+            | Given _
+            | Carried _
+            | Loop _ -> None
         let texts = nodes |> Seq.map text |> Array.ofSeq
         if texts |> Array.exists Option.isNone then None
         else

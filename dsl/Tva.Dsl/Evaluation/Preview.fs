@@ -3,6 +3,7 @@ module Tva.Dsl.Preview
 
 open System.Collections.Generic
 open System.Threading
+open Tva.Core.Execution
 open Tva.Core.Tensors
 open Tva.Dsl.Graph
 open Tva.Dsl.Plan
@@ -39,11 +40,11 @@ let plans (program: Program) (settings: RunSettings) : Planned list =
             | true, op -> Some op
             | _ ->
                 let tensors = program.SetTensors program.Bases[b].Set
-                let op = Given { ByName = Dictionary(tensors |> Seq.map (fun t -> KeyValuePair(t.Name, 1.0))) }
+                let op = Given { ByName = Dictionary(tensors |> Seq.map (fun t -> KeyValuePair(t.Name, 1.0))); Extent = Extent.Tensor }
                 names[i] <- op
                 Some op
         | None, OfTable _ -> Some(Const 1.0)
-    let bind (node: Node) = Passes.bind program.Graph stand node
+    let bind (node: Node) = Passes.bind program.Graph stand node |> work.Traces.Stand
     let isKnown (n: Node) = (Passes.simplify program.Graph (bind n)).Op.IsConst
     // Single numbers of a basis are told by its measuring and need no pass of their own.
     let single (n: Node) =

@@ -80,10 +80,15 @@ type Recall(program: Program, memory: Remembered) =
                 | Numel e -> Some $"numel {e}"
                 | Reduce(kind, e) -> Some $"{kind} {e}"
                 | Keep -> Some "keep"
-                | Drop -> Some "drop"
+                | Drop None -> Some "drop"
+                | Matrix kind -> Some $"matrix {kind}"
+                | Rank e -> Some $"rank {e}"
+                | Drop(Some _)
                 | Source _
                 | Late _
-                | Given _ -> None
+                | Given _
+                | Carried _
+                | Loop _ -> None
             let k =
                 if own.IsNone || args |> Array.exists Option.isNone then None
                 else
@@ -117,7 +122,9 @@ type Recall(program: Program, memory: Remembered) =
         let parts = if x.Op.IsLinear then pairs x else [ context.Program.Graph.Const 1.0, x ]
         let parts = parts |> List.map (fun (k, t) -> (match k.Op with Const c -> Some c | _ -> None), t)
         let isPoint (n: Node) = match n.Op with Source i -> not (program.Vectors.Contains i) | _ -> false
-        if parts |> List.exists (fun (k, t) -> k.IsNone || t.Extent <> Extent.Element) then None
+        // What takes passes of its own is not looked into.
+        let isSimple (t: Node) = t.Extent = Extent.Element && reachable [ t ] |> Seq.forall (fun n -> not (n.Op.IsMatrix || n.Op.IsLoop || n.Op.IsRank))
+        if parts |> List.exists (fun (k, t) -> k.IsNone || not (isSimple t)) then None
         else
             let points, others = parts |> List.map (fun (k, t) -> k.Value, t) |> List.partition (snd >> isPoint)
             let sum = points |> List.sumBy fst
@@ -139,8 +146,10 @@ type Recall(program: Program, memory: Remembered) =
         match n.Op, n.Args with
         | Reduce(ReduceKind.Dot, Extent.All), [| x; y |] ->
             match terms x, terms y with
-            | Some a, Some b when a.Length * b.Length > 1 && max a.Length b.Length <= mostTerms ->
-                Some [ for c, s in a do for d, t in b do c * d, dot s t ]
+            | Some a, Some b when max a.Length b.Length <= mostTerms ->
+                match [ for c, s in a do for d, t in b do c * d, dot s t ] with
+                | [ _, d ] when d.Id = n.Id -> None
+                | parts -> Some parts
             | _ -> None
         | _ -> None
 
@@ -162,7 +171,8 @@ type Recall(program: Program, memory: Remembered) =
     let isReduction (n: Node) =
         match n.Op with
         | Reduce((ReduceKind.KeepLargest | ReduceKind.Quantile), _) -> false
-        | Reduce(_, Extent.All) -> true
+        // A loop's own are other numbers in each round.
+        | Reduce(_, Extent.All) -> n.Inside = 0
         | _ -> false
 
     /// The values of a bound and simplified number, if they follow from what is known.

@@ -47,6 +47,15 @@ type Runner(program: Program, work: Work) =
         | [] -> "computing"
         | saves -> "saving " + Suggest.listing (saves |> List.map (fun s -> string (Path.GetFileName s.Path)) |> List.distinct)
 
+    /// The cautions about values that these nodes use, each told once.
+    let cautionsOf (nodes: Node list) =
+        if program.Cautions.Count = 0 then []
+        else
+            let used = HashSet(reachable nodes |> Seq.map _.Id)
+            let found = program.Cautions |> Seq.filter (fun c -> used.Contains c.Value.Id) |> Seq.distinctBy (fun c -> c.Condition.Id, c.Message) |> List.ofSeq
+            program.Cautions.RemoveAll(fun c -> used.Contains c.Value.Id) |> ignore
+            found
+
     /// Runs one batch; assertions are checked before anything gets its final name.
     let flush (batch: Effect list) =
         let models =
@@ -67,6 +76,18 @@ type Runner(program: Program, work: Work) =
         bases.Require(kept |> List.collect (fun s -> s.Saves |> List.map _.Value.Node))
         let saves = models @ (kept |> List.collect _.Saves)
         let numbers = (batch |> List.collect (Gather.needs program)) @ (kept |> List.collect BasisSaving.numbers)
+        let asked =
+            batch |> List.choose (function
+                | Effect.SaveAdapter(value, path, rank, dtype, expression, _) -> Some(value, path, rank, dtype, expression)
+                | _ -> None)
+        bases.Require(asked |> List.map (fun (value, _, _, _, _) -> value.Node))
+        work.Require(bases.Bind, (saves |> List.map _.Value.Node) @ (asked |> List.map (fun (value, _, _, _, _) -> value.Node)) @ numbers)
+        let adapters =
+            asked |> List.map (fun (value, path, rank, dtype, expression) ->
+                AdapterSaving.prepare program (bound value.Node) value path rank dtype expression)
+        let numbers = numbers @ (adapters |> List.collect AdapterSaving.numbers)
+        let cautions = cautionsOf ((saves |> List.map _.Value.Node) @ (asked |> List.map (fun (value, _, _, _, _) -> value.Node)) @ numbers)
+        let numbers = numbers @ (cautions |> List.map _.Condition)
         let unknown = numbers |> List.filter (fun n -> not (bound n).Op.IsConst)
         let results = List<RunResult>()
         let mutable finished = false
@@ -78,7 +99,7 @@ type Runner(program: Program, work: Work) =
                 values[n.Id] <- found |> List.map snd |> Array.ofList
                 tags[n.Id] <- found |> List.map fst
             for group in Batch.plan program bases.Bind saves unknown do
-                let result = if group.Planned.Plan.Steps.Count = 0 && group.Saves.IsEmpty then None else Some(work.Run(group, purpose group))
+                let result = if group.NeedsNoRun then None else Some(work.Run(group, purpose group))
                 Option.iter results.Add result
                 for number, n in List.zip group.Planned.Scalars group.Numbers do
                     let found = work.Read(group, result, number)
@@ -96,6 +117,11 @@ type Runner(program: Program, work: Work) =
                 match tags.TryGetValue n.Id with
                 | true, l -> l
                 | _ -> [ "" ]
+            for c in cautions do
+                match List.zip (label c.Condition) (List.ofArray (lookup c.Condition)) |> List.filter (fun (_, v) -> v <> 0.0 && not (Double.IsNaN v)) |> List.map fst with
+                | [] -> ()
+                | [ "" ] -> work.Tell(Event.Warned c.Message)
+                | places -> work.Tell(Event.Warned $"{c.Message} ({Suggest.listing places})")
             // A comparison with NaN is false already; NaN as a condition holds nothing either.
             let holds (condition: float[]) = condition[0] <> 0.0 && not (Double.IsNaN condition[0])
             for effect in batch do
@@ -113,16 +139,27 @@ type Runner(program: Program, work: Work) =
                     let title = if message = "" then $"assert {text}" else $"{message}\n  assert {text}"
                     raise (AssertionException(String.Join("\n", title :: shown)))
                 | _ -> ()
+            let decomposed = adapters |> List.map (fun s -> s, AdapterSaving.decompose program work s)
             for r in results do
                 work.During(saves, r.Commit)
             for s in models do
                 written[struct ((bound s.Value.Node).Id, (match s.DType with Some d -> int d | None -> -1))] <- s.Path
                 work.Tell(Event.Saved(s.Path, FileInfo(s.Path).Length))
+                match s.Value.Set |> Option.map (fun set -> program.Stacks.TryGetValue set.Reference) with
+                | Some(true, stack) ->
+                    work.Tell(Event.Noted $"{Path.GetFileName s.Path} has {stack.Layers.Length} layers: the config.json that goes with it needs \"num_hidden_layers\": {stack.Layers.Length}")
+                | _ -> ()
             for s in kept do
                 let note = BasisSaving.finish program s lookup
                 let bytes = Directory.GetFiles s.Folder |> Seq.filter (fun f -> f.Contains s.Id || f.EndsWith Bases.BasisFolder.FileName) |> Seq.sumBy (fun f -> FileInfo(f).Length)
                 work.Tell(Event.Saved(s.Folder, bytes))
                 note |> Option.iter (fun text -> work.Tell(Event.Noted text))
+            for s, content in decomposed do
+                let found (n: Node) = List.zip (label n) (List.ofArray (lookup n))
+                let bytes, errors = AdapterSaving.finish program s content found work.Settings.Threads work.Cancellation
+                work.Tell(Event.Saved(s.Folder, bytes))
+                if s.Rank.IsSome then
+                    work.Tell(Event.Truncated(s.Folder, [ for e in errors -> e.Module, e.Rank, e.RelativeError ]))
             finished <- true
         finally
             for r in results do
@@ -146,6 +183,7 @@ type Runner(program: Program, work: Work) =
     /// Measures models with commands; those that have to be written first are written together.
     let evaluate (evaluations: (int * TensorValue * string * string) list) =
         bases.Require(evaluations |> List.map (fun (_, value, _, _) -> value.Node))
+        work.Require(bases.Bind, evaluations |> List.map (fun (_, value, _, _) -> value.Node))
         let nodeOf (value: TensorValue) = (bound value.Node).Id
         let missing =
             evaluations
@@ -241,6 +279,8 @@ type Runner(program: Program, work: Work) =
                 evaluations.Clear()
                 pending.Clear()
                 evaluate all
+        for note in program.TakeNotes() do
+            work.Tell(Event.Noted note)
         try
             for at in 0 .. effects.Length - 1 do
                 work.Cancellation.ThrowIfCancellationRequested()

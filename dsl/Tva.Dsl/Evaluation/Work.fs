@@ -24,7 +24,27 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
             let counts = String.Join(" and ", count "NaN" n.NaNs @ count "infinite" n.Infinities)
             onEvent (Event.Warned $"{n.Path}: tensor `{n.Tensor}` has {counts} elements")
 
+    /// How near low-rank matrices came, for each operation of the plan.
+    let tellMatrices (planned: Planned) (result: RunResult) =
+        for _, reports in result.Matrices |> Seq.filter (fun r -> not (Double.IsNaN r.Error)) |> Seq.groupBy (fun r -> struct (r.Step, r.Matrix)) do
+            let reports = List.ofSeq reports
+            let total = reports |> List.sumBy (fun r -> r.Norm * r.Norm)
+            let lost = reports |> List.sumBy (fun r -> r.Norm * r.Error * r.Norm * r.Error)
+            let worst = reports |> List.maxBy _.Error
+            let least, most = reports |> List.map _.Rank |> List.min, reports |> List.map _.Rank |> List.max
+            let rank = if least = most then $"rank {most}" else $"ranks {least} to {most}"
+            let matrices = if reports.Length = 1 then "1 matrix" else $"{reports.Length} matrices"
+            let error = sqrt (if total > 0.0 then lost / total else 0.0)
+            onEvent (Event.Noted $"lowrank: {matrices} at {rank}, relative error {Formula.number error}, at most {Formula.number worst.Error} ({planned.Plan.Tensors[worst.Tensor].Name})")
+
+    let traces = Traces program
+
     member _.Settings = settings
+    /// What is known of adapters from their factors.
+    member _.Traces = traces
+
+    /// Makes the inner products of adapters known that these nodes rest on.
+    member _.Require(bind: Node -> Node, nodes: Node list) = traces.Require(bind, nodes, settings.Threads, onEvent, cancellation)
     member _.Tell(e: Event) = onEvent e
     member _.Cancellation = cancellation
 
@@ -45,6 +65,7 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
         onEvent (Event.Started what)
         let result = this.During(group.Saves, fun () -> Executor.Run(group.Planned.Plan, options, progress, cancellation))
         warn result
+        tellMatrices group.Planned result
         onEvent (Event.Finished(result.BytesRead, result.BytesWritten, result.Elapsed))
         result
 
@@ -97,8 +118,9 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
         let known, unknown, learn = this.Recall(bind, numbers)
         for n, values in known do
             found[n.Id] <- values
+        this.Require(bind, unknown)
         for group in Batch.plan program bind [] unknown do
-            let result = if group.Planned.Plan.Steps.Count = 0 then None else Some(this.Run(group, what))
+            let result = if group.NeedsNoRun then None else Some(this.Run(group, what))
             try
                 for number, n in List.zip group.Planned.Scalars group.Numbers do
                     found[n.Id] <- this.Read(group, result, number)

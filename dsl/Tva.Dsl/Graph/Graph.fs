@@ -9,7 +9,25 @@ open Tva.Dsl
 
 /// A number for each tensor of a list, by name; equal only to itself.
 [<ReferenceEquality>]
-type TensorNumbers = { ByName: IReadOnlyDictionary<string, float> }
+type TensorNumbers =
+    { ByName: IReadOnlyDictionary<string, float>
+      /// Tensor, or Layer where it is the same within each.
+      Extent: Extent }
+
+/// What tensors of a list were called before, by name; equal only to itself.
+[<ReferenceEquality>]
+type TensorNames = { Before: IReadOnlyDictionary<string, string> }
+
+/// A computation done a number of times. Its arguments are what its n numbers are at the start, then what they become in a round,
+/// written over `Carried` nodes of its depth.
+type Loop =
+    { /// How many loops are around it: tells its numbers from theirs.
+      Depth: int
+      Rounds: int
+      /// Which of its numbers, after the last round, this node is.
+      Output: int
+      /// Over what that varies.
+      Over: Extent }
 
 /// What a node computes of its arguments.
 type Op =
@@ -33,12 +51,20 @@ type Op =
     | Reduce of ReduceKind * Extent
     /// The first argument where the selection (second: a KeepLargest reduction of it) keeps it, else 0.
     | Keep
-    /// The first argument with each element zeroed with probability p (second), by the generator seeded with the third.
-    | Drop
+    /// The first argument with each element zeroed with probability p (second, which may vary by element), by the generator seeded with the third
+    /// and keyed by the tensor's name, or what it was before.
+    | Drop of TensorNames option
+    /// Tensors made of whole tensors taken as matrices; the arguments are the tensors and, where the kind takes one, a number.
+    | Matrix of MatrixKind
+    /// The rank of each element among those of its row or tensor, 0 the least to 1 the largest.
+    | Rank of Extent
     /// A number that only a run can tell (what a command printed, a coefficient of a basis), and over what it varies; resolved before planning.
     | Late of number: int * extent: Extent
     /// A number for each tensor, known beforehand.
     | Given of TensorNumbers
+    /// A number of a loop as it is when a round begins; of extent Element a vector, which none of is left once the loop is made.
+    | Carried of depth: int * index: int * extent: Extent
+    | Loop of Loop
 
 /// A node; nodes are compared by identity, which hash-consing makes equality of meaning.
 [<ReferenceEquality>]
@@ -48,6 +74,8 @@ type Node =
       Args: Node[]
       /// Over what it varies: All for one number, Element for a tensor.
       Extent: Extent
+      /// The depths of loops whose numbers it is computed from and that it is inside of, as bits.
+      Inside: int
       /// Where it was first written, for messages.
       Origin: Span }
 
@@ -60,7 +88,9 @@ type Graph() =
         match op with
         | Source _
         | Keep
-        | Drop -> Extent.Element
+        | Matrix _
+        | Drop _
+        | Rank _ -> Extent.Element
         | Ramp
         | Choose _ -> max Extent.Tensor widest
         | Restrict _ -> max Extent.Tensor widest
@@ -68,9 +98,18 @@ type Graph() =
         | Reduce(_, e) -> e
         | Const _ -> Extent.All
         | Late(_, e) -> e
-        | Given _ -> Extent.Tensor
+        | Given numbers -> numbers.Extent
+        | Carried(_, _, e) -> e
+        | Loop l -> l.Over
         | Apply _
         | Linear -> widest
+
+    let insideOf op (args: Node[]) =
+        let inner = (0, args) ||> Array.fold (fun bits a -> bits ||| a.Inside)
+        match op with
+        | Carried(depth, _, _) -> 1 <<< depth
+        | Loop l -> inner &&& ~~~(1 <<< l.Depth)
+        | _ -> inner
 
     /// The node of that meaning.
     member _.Make(op: Op, args: Node[], origin: Span) =
@@ -78,7 +117,7 @@ type Graph() =
         match nodes.TryGetValue key with
         | true, node -> node
         | _ ->
-            let node = { Id = nodes.Count; Op = op; Args = args; Extent = extentOf op args; Origin = origin }
+            let node = { Id = nodes.Count; Op = op; Args = args; Extent = extentOf op args; Inside = insideOf op args; Origin = origin }
             nodes[key] <- node
             node
 
@@ -98,6 +137,9 @@ module NodePatterns =
         | _ -> ValueNone
 
     let opNumber = OpTable.IndexOf
+
+    /// What a pass over the data finds out before others can use it.
+    let isFound (n: Node) = n.Op.IsReduce || n.Op.IsMatrix
 
     /// The (coefficient, term) pairs of a Linear node.
     let pairs (n: Node) = [ for i in 0..2 .. n.Args.Length - 1 -> n.Args[i], n.Args[i + 1] ]

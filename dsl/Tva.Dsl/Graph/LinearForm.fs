@@ -31,6 +31,8 @@ type LinearForm(g: Graph, fold: Node -> Node, fired: string -> unit) =
     let isLinear (n: Node) =
         match n with
         | _ when whole.Contains n.Id -> false
+        // A round is done as it is written: multiplied out, products of sums of carried numbers would grow without end.
+        | _ when n.Inside <> 0 && isNumber n -> false
         | Call(("add" | "sub" | "neg"), _) -> true
         | Call(("mul" | "fma"), args) -> isNumber args[0] || isNumber args[1]
         | Call("div", [| _; b |]) -> isNumber b && (match b.Op with Const 0.0 -> false | _ -> true)

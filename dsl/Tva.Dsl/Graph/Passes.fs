@@ -88,21 +88,31 @@ module Passes =
                   | Const _
                   | Source _
                   | Late _
-                  | Given _ -> n.Args.Length = 0
+                  | Given _
+                  | Carried _ -> n.Args.Length = 0
+                  | Loop l -> n.Args.Length % 2 = 0 && l.Output >= 0 && l.Output < n.Args.Length / 2
                   | Apply op -> n.Args.Length = Tva.Core.Ops.OpTable.All[op].Arity
                   | Linear -> n.Args.Length > 0 && n.Args.Length % 2 = 0
                   | Restrict _ -> n.Args.Length = 1
                   | Choose s -> n.Args.Length = s.Length && s <> []
                   | Ramp -> n.Args.Length > 0
                   | Numel _ -> n.Args.Length <= 1
-                  | Reduce((ReduceKind.Dot | ReduceKind.KeepLargest | ReduceKind.Quantile), _) -> n.Args.Length = 2
+                  | Reduce((ReduceKind.Dot | ReduceKind.KeepLargest | ReduceKind.KeepLargestNonzero | ReduceKind.Quantile), _) -> n.Args.Length = 2
                   | Reduce _ -> n.Args.Length = 1
                   | Keep -> n.Args.Length = 2
-                  | Drop -> n.Args.Length = 3
+                  | Rank _ -> n.Args.Length = 1
+                  | Drop _ -> n.Args.Length = 3
+                  | Matrix MatrixKind.Polar -> n.Args.Length = 1
+                  | Matrix MatrixKind.SingularMerge -> n.Args.Length > 1
+                  | Matrix _ -> n.Args.Length = 2
               if not arity then
                   $"node {n.Id} ({n.Op}) has {n.Args.Length} arguments"
               if n.Op = Linear && arity && pairs n |> List.exists (fun (k, _) -> not (isNumber k)) then
                   $"node {n.Id} has a coefficient that varies by element"
+              if n.Op.IsCarried && n.Extent = Extent.Element then
+                  $"node {n.Id} is a vector that no loop has"
+              if n.Op.IsReduce && n.Inside <> 0 then
+                  $"node {n.Id} is a reduction inside a loop"
               if n.Op = Keep && arity && not (n.Args[1].Op.IsReduce || n.Args[1].Op.IsConst) then
                   $"node {n.Id} keeps by something that is no selection" ]
 

@@ -64,6 +64,7 @@ module Rules =
           only "plus zero" "x + 0 = x" (function Call("add", ([| x; Number 0.0 |] | [| Number 0.0; x |])) -> Some x | _ -> None)
           only "minus zero" "x - 0 = x" (function Call("sub", [| x; Number 0.0 |]) -> Some x | _ -> None)
           only "over one" "x / 1 = x" (function Call("div", [| x; Number 1.0 |]) -> Some x | _ -> None)
+          number "zero over a number" "0 / k = 0 for a number k that only a run can tell" (function Call("div", [| Number 0.0; k |]) when isNumber k && not k.Op.IsConst -> Some 0.0 | _ -> None)
           only "double negation" "-(-x) = x" (function Call("neg", [| Call("neg", [| x |]) |]) -> Some x | _ -> None)
           number "power zero" "x^0 = 1" (function Call("pow", [| _; Number 0.0 |]) -> Some 1.0 | _ -> None)
           only "power one" "x^1 = x" (function Call("pow", [| x; Number 1.0 |]) -> Some x | _ -> None)
@@ -93,10 +94,51 @@ module Rules =
           number "reduce a constant" "Σ0 = 0, max|c| = |c|, min c = max c = c" (fun n -> match n.Op with Reduce(kind, _) -> ofConstant kind n.Args | _ -> None)
           make "dot commutes" "x·y = y·x" (fun g n -> match n.Op, n.Args with Reduce(ReduceKind.Dot, _), [| a; b |] when out a b -> Some(g.Make(n.Op, [| b; a |], n.Origin)) | _ -> None)
           number "keep of zero" "trim(0, d) = 0" (fun n -> match n.Op, n.Args with Keep, [| Number 0.0; _ |] -> Some 0.0 | _ -> None)
-          only "keep all" "trim(x, 1) = x" (fun n -> match n.Op, n.Args with Keep, [| x; { Op = Reduce(ReduceKind.KeepLargest, _); Args = [| _; Number d |] } |] when d >= 1.0 -> Some x | _ -> None)
-          number "keep none" "trim(x, 0) = 0" (fun n -> match n.Op, n.Args with Keep, [| _; { Op = Reduce(ReduceKind.KeepLargest, _); Args = [| _; Number 0.0 |] } |] -> Some 0.0 | _ -> None)
-          only "drop none" "drop(x, 0) = x" (fun n -> match n.Op, n.Args with Drop, [| x; Number 0.0; _ |] -> Some x | _ -> None)
-          number "drop all" "drop(x, 1) = drop(0, p) = 0" (fun n -> match n.Op, n.Args with Drop, ([| _; Number 1.0; _ |] | [| Number 0.0; _; _ |]) -> Some 0.0 | _ -> None) ]
+          only "keep all" "trim(x, 1) = x" (fun n -> match n.Op, n.Args with Keep, [| x; { Op = Reduce((ReduceKind.KeepLargest | ReduceKind.KeepLargestNonzero), _); Args = [| _; Number d |] } |] when d >= 1.0 -> Some x | _ -> None)
+          number "keep none" "trim(x, 0) = 0" (fun n -> match n.Op, n.Args with Keep, [| _; { Op = Reduce((ReduceKind.KeepLargest | ReduceKind.KeepLargestNonzero), _); Args = [| _; Number 0.0 |] } |] -> Some 0.0 | _ -> None)
+          number "matrix of zeros" "lowrank(0, r) = polar(0) = 0" (fun n -> match n.Op, n.Args[0..0] with Matrix kind, [| Number 0.0 |] when kind <> MatrixKind.SingularMerge -> Some 0.0 | _ -> None)
+          only "drop none" "drop(x, 0) = x" (fun n -> match n.Op, n.Args with Drop _, [| x; Number 0.0; _ |] -> Some x | _ -> None)
+          number "drop all" "drop(x, 1) = drop(0, p) = 0" (fun n -> match n.Op, n.Args with Drop _, ([| _; Number 1.0; _ |] | [| Number 0.0; _; _ |]) -> Some 0.0 | _ -> None) ]
+
+    /// The value of a loop that rests on nothing but plain numbers.
+    let private iterated (loop: Loop) (args: Node[]) =
+        let count = args.Length / 2
+        let state = Array.init count (fun i -> value args[i])
+        let round = System.Collections.Generic.Dictionary<int, float>()
+        let plain = System.Collections.Generic.HashSet<int>()
+        let rec isPlain (n: Node) =
+            plain.Contains n.Id
+            || (match n.Op with
+                | Const _ -> true
+                | Carried(depth, _, _) -> depth = loop.Depth
+                | Apply _
+                | Linear -> n.Args |> Array.forall isPlain && plain.Add n.Id
+                | _ -> false)
+        let rec compute (n: Node) =
+            match n.Op with
+            | Const v -> v
+            | Carried(_, i, _) -> state[i]
+            | _ ->
+                match round.TryGetValue n.Id with
+                | true, v -> v
+                | _ ->
+                    let v =
+                        match n.Op with
+                        | Apply op -> host op (n.Args |> Array.map compute)
+                        | _ -> pairs n |> List.sumBy (fun (k, x) -> compute k * compute x)
+                    round[n.Id] <- v
+                    v
+        if Array.forall (fun (a: Node) -> a.Op.IsConst) (Array.truncate count args) && Array.forall isPlain args then
+            for _ in 1 .. loop.Rounds do
+                round.Clear()
+                let next = Array.init count (fun i -> compute args[count + i])
+                Array.blit next 0 state 0 count
+            Some state[loop.Output]
+        else
+            None
+
+    let loops =
+        [ number "loop of numbers" "a loop over plain numbers is a number" (fun n -> match n.Op with Loop l -> iterated l n.Args | _ -> None) ]
 
     /// Everything that needs to see only a node and its arguments.
-    let folding = arithmetic @ scopes @ reductions
+    let folding = arithmetic @ scopes @ reductions @ loops

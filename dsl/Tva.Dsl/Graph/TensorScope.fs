@@ -20,6 +20,9 @@ type TensorScope =
 
 module TensorScope =
 
+    /// The tensors that have a layer.
+    let anyLayer = Layers(0, Int32.MaxValue)
+
     let private cache = System.Collections.Concurrent.ConcurrentDictionary<string, Regex>()
 
     // Linear-time matching: a hostile pattern can't take exponential time.
@@ -75,6 +78,7 @@ module TensorScope =
         | Everything -> "everything"
         | Glob g -> $"\"{g}\""
         | Match p -> $"match(\"{p}\")"
+        | Layers(0, Int32.MaxValue) -> "any layer"
         | Layers(a, b) -> $"layers({a}..{b})"
         | Names names ->
             let quoted = names |> List.map (fun n -> $"\"{n}\"")

@@ -31,13 +31,28 @@ module private Nodes =
         | Source _ -> true
         | _ -> false
 
+/// A kernel's inputs, each once, those that its ranks are computed from included.
+type private KernelInputs() =
+    let bindings = List<InputBinding>()
+    let types = List<DType>()
+    member _.Bindings = bindings
+    member _.Types = types
+    /// Per node that is a rank its input.
+    member val Ranks = Dictionary<int, int>()
+    member _.Add(binding: InputBinding, dtype) =
+        match bindings.IndexOf binding with
+        | -1 ->
+            bindings.Add binding
+            types.Add dtype
+            bindings.Count - 1
+        | i -> i
+
 /// Collects the instructions of one kernel, equal ones once; the order comes later. Instructions carry no origin: the same program
-/// written elsewhere, or for another λ, is the same kernel.
-type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> struct (int * int)) =
+/// written elsewhere, or for another λ, is the same kernel. `isInner`: of what is ranked, a program that reads some of the inputs.
+type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> struct (int * int), inputs: KernelInputs, isInner: bool) =
     let code = List<Instruction>()
     let known = Dictionary<Instruction, int>()
-    let inputs = List<InputBinding>()
-    let inputTypes = List<DType>()
+    let used = List<int>()
     let parameters = List<ParameterBinding>()
     let lowered = Dictionary<int, int>()
 
@@ -49,15 +64,20 @@ type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> str
             known[i] <- code.Count - 1
             code.Count - 1
 
-    let input (binding: InputBinding) dtype =
+    let load (input: int) =
         let at =
-            match inputs.IndexOf binding with
-            | -1 ->
-                inputs.Add binding
-                inputTypes.Add dtype
-                inputs.Count - 1
-            | i -> i
+            if not isInner then input
+            else
+                match used.IndexOf input with
+                | -1 ->
+                    used.Add input
+                    used.Count - 1
+                | i -> i
         put (Instruction(Code.Load, Index = at))
+
+    let input (binding: InputBinding) dtype = load (inputs.Add(binding, dtype))
+
+    let source s = input (FileInput(request.SourceOf s)) (request.TypeOf s)
 
     let constant (v: float) = put (Instruction(Code.Const, Value = float32 v))
 
@@ -77,8 +97,7 @@ type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> str
         match parameters.IndexOf binding with
         | -1 ->
             parameters.Add binding
-            parameters.Add(KeepLimitParameter())
-            parameters.Count - 2
+            parameters.Count - 1
         | i -> i
 
     let apply name a b c = put (Instruction(Code.Apply, a, b, c, opNumber name))
@@ -95,20 +114,38 @@ type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> str
                 match n.Op with
                 | Const v -> constant v
                 | _ when n.Extent < Extent.Element -> coefficient n
-                | Source s -> input (FileInput(request.SourceOf s)) (request.TypeOf s)
+                | Source s -> source s
                 | Linear -> sum n
                 | Apply op ->
                     let args = n.Args |> Array.map lower
                     let arg i = if i < args.Length then args[i] else -1
                     put (Instruction(Code.Apply, arg 0, arg 1, arg 2, op))
                 | Keep -> (let x = lower n.Args[0] in put (Instruction(Code.Keep, x, Index = keep n.Args[1])))
-                | Drop ->
-                    let u = input (RandomInput(scalars.Index n.Args[2])) DType.F32
+                | Matrix _ -> (let struct (step, index) = slot n in input (MatrixInput(step, index)) DType.F32)
+                | Drop names ->
+                    let seed = scalars.Index n.Args[2]
+                    let draws = match names with Some n -> RandomInput(seed, Names = n.Before) | None -> RandomInput seed
+                    let u = input draws DType.F32
                     let dropped = apply "lt" u (lower n.Args[1]) -1
                     apply "where" dropped (constant 0.0) (lower n.Args[0])
+                | Rank extent -> load (rank n extent)
                 | op -> invalidOp $"{op} is still there after specializing"
             lowered[n.Id] <- v
             v
+
+    /// The input that is a rank: what is ranked is a program of its own, run over whole rows before the kernel.
+    and rank (n: Node) extent =
+        match inputs.Ranks.TryGetValue n.Id with
+        | true, at -> at
+        | _ ->
+            let inner = Builder(request, scalars, slot, inputs, true)
+            inner.Add(Instruction(Code.Store, inner.Lower n.Args[0], Index = 0))
+            let read: List<int> = inner.Used
+            let types = [| for i in read -> inputs.Types[i] |]
+            let program = KernelProgram(Array.ofList (Schedule.order inner.Code), types, [| DType.F32 |], inner.Parameters.Count)
+            let at = inputs.Add(RankInput(program, read.ToArray(), inner.Parameters.ToArray(), extent), DType.F32)
+            inputs.Ranks[n.Id] <- at
+            at
 
     /// Points are close to each other, so a sum of them is taken around the first read, p: where the coefficients add up to 1 (a Model)
     /// as p + Σ cᵢ·(xᵢ − p), where to 0 (a Delta) as Σ cᵢ·(xᵢ − p). What is equal in all files then stays as it is to the last bit, and
@@ -163,13 +200,14 @@ type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> str
             | Const 1.0 -> (let v = coefficient k in if acc < 0 then v else apply "add" acc v -1)
             | _ -> plus acc k (lower x))
 
-    member _.Lower n = lower n
+    member _.Lower(n: Node) : int = lower n
     member _.Times(value, factor: float) = apply "mul" value (constant factor) -1
-    member _.Add i = code.Add i
-    member _.Code = code
-    member _.Inputs = inputs
-    member _.InputTypes = inputTypes
-    member _.Parameters = parameters
+    member _.Add(i: Instruction) = code.Add i
+    member _.Code: List<Instruction> = code
+    member _.Load s = source s
+    /// The kernel's inputs that this program reads, in the order of its own.
+    member _.Used = used
+    member _.Parameters: List<ParameterBinding> = parameters
 
 module Emit =
 
@@ -181,7 +219,8 @@ module Emit =
             if n.Extent = Extent.Element && seen.Add n.Id then
                 match n.Op with
                 | Source s -> sources.Add s |> ignore
-                | Reduce _ -> ()
+                | Reduce _
+                | Matrix _ -> ()
                 | _ -> Array.iter visit n.Args
         Seq.iter visit roots
         sources
@@ -203,7 +242,8 @@ module Emit =
         if request.Stores.IsEmpty && streams.IsEmpty then
             null
         else
-            let b = Builder(request, scalars, slot)
+            let inputs = KernelInputs()
+            let b = Builder(request, scalars, slot, inputs, false)
             let roots = [ for root, _, _ in request.Stores -> root ] @ streams
             let values = roots |> List.map b.Lower
             let fresh = sourcesOf roots |> Seq.filter (request.Seen.Contains >> not) |> HashSet
@@ -216,9 +256,7 @@ module Emit =
                         fresh.ExceptWith covered
             else
                 for s in fresh do
-                    let at = b.Inputs.IndexOf(FileInput(request.SourceOf s))
-                    let load = b.Code.FindIndex(fun i -> i.Code = Code.Load && i.Index = at)
-                    b.Add(Instruction(Code.Guard, load))
+                    b.Add(Instruction(Code.Guard, b.Load s))
                 // What is written is looked at too: √ of a negative number is NaN though every input is finite.
                 for value in List.truncate request.Stores.Length values do
                     b.Add(Instruction(Code.Guard, value))
@@ -238,10 +276,10 @@ module Emit =
                 | Some xs -> ReductionFeed(scratch[xs[0].Id], scratch[xs[1].Id])
             let types = [ for _, _, dtype in request.Stores -> dtype ] @ [ for _ in streams -> DType.F32 ]
             let program =
-                KernelProgram(Array.ofList (Schedule.order b.Code), Array.ofSeq b.InputTypes, Array.ofList types, b.Parameters.Count)
+                KernelProgram(Array.ofList (Schedule.order b.Code), Array.ofSeq inputs.Types, Array.ofList types, b.Parameters.Count)
             ClassKernel(
                 program,
-                Array.ofSeq b.Inputs,
+                Array.ofSeq inputs.Bindings,
                 [| for _, file, _ in request.Stores do file
                    for _ in streams do -1 |],
                 Array.ofSeq b.Parameters,

@@ -62,10 +62,20 @@ module Formula =
     /// Longer numbers get a name of their own.
     let private longNumber = 40
 
-    /// The text of each scalar; `r1.0` is reduction 0 of step 1.
+    /// The text of each scalar; `r1.0` is reduction 0 of step 1, `l1.0` number 0 of loop 1.
     let scalars (plan: ExecutionPlan) : Scalars =
         let texts = List<Term>()
         let definitions = List<string>()
+        let loops = Dictionary<ScalarLoop, int>(HashIdentity.Reference)
+        let loop (l: ScalarLoop) =
+            match loops.TryGetValue l with
+            | true, i -> i
+            | _ ->
+                loops[l] <- loops.Count
+                let starts = cut (String.Join(", ", [ for s in l.Starts -> texts[s].Text ]))
+                let numbers = if l.Starts.Count = 1 then "1 number" else $"{l.Starts.Count} numbers"
+                definitions.Add $"l{loops.Count - 1} = {l.Rounds} rounds of {numbers}, {l.Steps.Count} operations a round, from {starts}"
+                loops.Count - 1
         for def in plan.Scalars do
             let term =
                 match def with
@@ -74,6 +84,7 @@ module Formula =
                 | :? StaticScalar as s -> closed $"[{number (Seq.min s.Values)}..{number (Seq.max s.Values)} by tensor]"
                 | :? ReducedScalar as r -> closed $"r{r.Step}.{r.Reduction}"
                 | :? ComputedScalar as c -> shorten (apply c.Op [ for i in [ c.A; c.B; c.C ] do if i >= 0 then texts[i] ])
+                | :? LoopScalar as l -> closed $"l{loop l.Loop}.{l.State}"
                 | _ -> closed "?"
             if term.Text.Length > longNumber && def :? ComputedScalar then
                 definitions.Add $"s{texts.Count} = {term.Text}"
@@ -82,28 +93,21 @@ module Formula =
                 texts.Add term
         { Texts = [| for t in texts -> group t |]; Bare = [| for t in texts -> t.Text |]; Definitions = List.ofSeq definitions }
 
-    /// The lines of a kernel: what is used twice has a name, then one line per output.
-    let kernel (names: string[]) (scalars: IReadOnlyList<string>) (outputName: int -> string) (kernel: ClassKernel) : string list =
-        let code = kernel.Program.Instructions
+    let private parameterText (scalars: IReadOnlyList<string>) (binding: ParameterBinding) =
+        match binding with
+        | :? ScalarParameter as p -> scalars[p.Scalar]
+        | :? KeepParameter as k -> $"r{k.Step}.{k.Reduction}"
+        | _ -> "?"
+
+    /// A program as text: what is used twice goes to `line` under a name of its own, what is stored to `store`.
+    let private program (code: IReadOnlyList<Instruction>) input parameter (prefix: string) (line: string -> unit) (store: int -> string -> unit) =
         let uses = Array.zeroCreate<int> code.Count
         for i in code do
             if i.Code <> Code.Guard then
                 for o in [ i.A; i.B; i.C ] do
                     if o >= 0 then
                         uses[o] <- uses[o] + 1
-        let input i =
-            match kernel.Inputs[i] with
-            | :? FileInput as f -> names[f.Source]
-            | :? RandomInput as r -> $"uniform({scalars[r.Seed]})"
-            | :? RowInput as r -> $"{scalars[r.Scalar]}[row]"
-            | _ -> "?"
-        let parameter i =
-            match kernel.Parameters[i] with
-            | :? ScalarParameter as p -> scalars[p.Scalar]
-            | :? KeepParameter as k -> $"r{k.Step}.{k.Reduction}"
-            | _ -> "?"
         let terms = Array.create code.Count (closed "")
-        let lines = List<string>()
         for i in 0 .. code.Count - 1 do
             let c = code[i]
             let args = [ for o in [ c.A; c.B; c.C ] do if o >= 0 then terms[o] ]
@@ -115,11 +119,32 @@ module Formula =
                 | Code.Apply -> shorten (apply c.Index args)
                 | Code.Keep -> closed $"keep({args.Head.Text}, {parameter c.Index})"
                 | Code.Store ->
-                    lines.Add $"{outputName c.Index} = {args.Head.Text}"
+                    store c.Index args.Head.Text
                     closed ""
                 | _ -> closed ""
             terms[i] <- term
             if uses[i] > 1 && term.Text.Contains ' ' && (c.Code = Code.Apply || c.Code = Code.Keep) then
-                terms[i] <- closed $"t{i}"
-                lines.Add $"t{i} = {term.Text}"
+                terms[i] <- closed $"{prefix}{i}"
+                line $"{prefix}{i} = {term.Text}"
+
+    /// The lines of a kernel: what is used twice has a name, then one line per output.
+    let kernel (names: string[]) (scalars: IReadOnlyList<string>) (outputName: int -> string) (kernel: ClassKernel) : string list =
+        let lines = List<string>()
+        let parameter (bindings: IReadOnlyList<ParameterBinding>) i =
+            match bindings[i] with
+            | :? ScalarParameter as p -> scalars[p.Scalar]
+            | :? KeepParameter as k -> $"r{k.Step}.{k.Reduction}"
+            | _ -> "?"
+        let rec input i =
+            match kernel.Inputs[i] with
+            | :? FileInput as f -> names[f.Source]
+            | :? RandomInput as r -> $"uniform({scalars[r.Seed]})"
+            | :? RowInput as r -> $"{scalars[r.Scalar]}[row]"
+            | :? MatrixInput as m -> $"m{m.Step}.{m.Matrix}"
+            | :? RankInput as r ->
+                let mutable text = ""
+                program r.Program.Instructions (fun k -> input r.Inputs[k]) (parameter r.Parameters) $"t{i}." lines.Add (fun _ t -> text <- t)
+                if r.Extent = Extent.Row then $"rank({text})" else $"rank({text} by tensor)"
+            | _ -> "?"
+        program kernel.Program.Instructions input (parameter kernel.Parameters) "t" lines.Add (fun o text -> lines.Add $"{outputName o} = {text}")
         List.ofSeq lines

@@ -11,29 +11,33 @@ type Fused =
       Roots: Node[][]
       /// Reductions per step, in order of their nodes.
       Steps: Node[][]
-      /// What a group computes for a reduction, by (group, reduction node); the streams it takes.
+      /// Matrices per step, in order of their nodes.
+      Matrices: Node[][]
+      /// What a group computes for a reduction or a matrix, by (group, node); the streams it takes.
       Feeds: Dictionary<struct (int * int), Node[]>
       /// The step a value is known in.
       Level: Node -> int
-      /// Step and index of a reduction.
+      /// Step and index of a reduction, or of a matrix.
       Slot: Node -> struct (int * int) }
 
 module Fuse =
 
-    /// The reductions an expression depends on directly; a selection that keeps elements is one of them.
+    /// The reductions and matrices an expression depends on directly; a selection that keeps elements is one of them.
     let reductionsIn =
         let rec visit (seen: HashSet<int>) (found: List<Node>) (n: Node) =
             if seen.Add n.Id then
-                if n.Op.IsReduce then found.Add n else Array.iter (visit seen found) n.Args
+                if isFound n then found.Add n else Array.iter (visit seen found) n.Args
         fun (n: Node) ->
             let found = List<Node>()
             visit (HashSet()) found n
             found
 
-    /// A reduction's streams and, for KeepLargest and Quantile, its number.
+    /// The streams of a reduction or a matrix and, where it takes one, its number.
     let parts (reduction: Node) =
         match reduction.Op with
-        | Reduce((ReduceKind.KeepLargest | ReduceKind.Quantile), _) -> [| reduction.Args[0] |], Some reduction.Args[1]
+        | Matrix MatrixKind.Polar -> reduction.Args, None
+        | Matrix _ -> Array.take (reduction.Args.Length - 1) reduction.Args, Some(Array.last reduction.Args)
+        | Reduce((ReduceKind.KeepLargest | ReduceKind.KeepLargestNonzero | ReduceKind.Quantile), _) -> [| reduction.Args[0] |], Some reduction.Args[1]
         | _ -> reduction.Args, None
 
     let private extentOf (reduction: Node) = reduction.Extent
@@ -45,6 +49,7 @@ module Fuse =
 
     /// Whether streams leave the reduction as it is: then nothing is computed for it.
     let contributesNothing (reduction: Node) (streams: Node[]) =
+        if reduction.Op.IsMatrix then false else
         match kindOf reduction with
         // An extremum and a quantile notice zeros.
         | ReduceKind.Min
@@ -52,7 +57,8 @@ module Fuse =
         | ReduceKind.Quantile -> false
         | _ -> streams |> Array.exists (fun s -> s.Op = Const 0.0)
 
-    let run (groups: Group[]) (outputs: Node list) (scalars: Node list) : Fused =
+    /// `kept` are matrices wanted for themselves.
+    let run (groups: Group[]) (outputs: Node list) (scalars: Node list) (kept: Node list) : Fused =
         let cache = Dictionary<int, List<Node>>()
         let direct (n: Node) =
             match cache.TryGetValue n.Id with
@@ -91,6 +97,10 @@ module Fuse =
             for root in roots[c] do
                 for r in direct root do
                     need c r
+        for k in kept do
+            for c in 0 .. groups.Length - 1 do
+                for r in direct (groups[c].Resolve k) do
+                    need c r
         for s in scalars do
             for r in direct s do
                 for c in 0 .. groups.Length - 1 do
@@ -117,15 +127,19 @@ module Fuse =
         let last =
             // What is only copied needs a pass too.
             Seq.fold max (if outputs.IsEmpty then -1 else 0) (Seq.append byStep.Keys (seq { for rs in roots do for r in rs -> level r }))
-        let steps =
+        let found wanted =
             [| for s in 0..last ->
                    match byStep.TryGetValue s with
-                   | true, rs -> Array.ofSeq rs
+                   | true, rs -> rs |> Seq.filter wanted |> Array.ofSeq
                    | _ -> [||] |]
+        let steps = found _.Op.IsReduce
+        let matrices = found _.Op.IsMatrix
         let slots = Dictionary<int, struct (int * int)>()
-        steps |> Array.iteri (fun s rs -> rs |> Array.iteri (fun i r -> slots[r.Id] <- struct (s, i)))
+        for steps in [ steps; matrices ] do
+            steps |> Array.iteri (fun s rs -> rs |> Array.iteri (fun i r -> slots[r.Id] <- struct (s, i)))
         { Roots = roots
           Steps = steps
+          Matrices = matrices
           Feeds = feeds
           Level = level
           Slot = fun r -> slots[r.Id] }

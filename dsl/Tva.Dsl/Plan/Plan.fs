@@ -29,7 +29,9 @@ type Request =
       Vectors: IReadOnlySet<int>
       Outputs: OutputRequest list
       /// Numbers wanted as results.
-      Scalars: Node list }
+      Scalars: Node list
+      /// Low-rank matrices whose factors are wanted.
+      Factors: Node list }
 
 /// How to get at a wanted number.
 [<RequireQualifiedAccess>]
@@ -53,7 +55,9 @@ type Planned =
       Passes: PassReport list
       Classes: TensorClass[]
       /// The reductions of each step, as in the graph.
-      Reductions: Node[][] }
+      Reductions: Node[][]
+      /// Of each wanted low-rank matrix, for the tensors that have one: the plan's tensor, step and op.
+      Factors: struct (int * int * int) list list }
 
 module Plan =
 
@@ -73,16 +77,17 @@ module Plan =
     let make (request: Request) : Planned =
         let g = request.Graph
         let set = request.Sources[request.Reference].Tensors
-        let raw = [ for o in request.Outputs -> o.Root ] @ request.Scalars
+        let raw = [ for o in request.Outputs -> o.Root ] @ request.Scalars @ request.Factors
         // The reference comes first: what is copied is copied from there.
         let mentioned = request.Reference :: (sourcesMentioned raw |> List.filter ((<>) request.Reference))
         let sourceNumber = mentioned |> List.mapi (fun i s -> s, i) |> dict
         let passes = List<PassReport>()
         let roots = raw |> bindNumel g set |> Passes.run g passes.Add
-        let outputs, scalarRoots = List.splitAt request.Outputs.Length roots
+        let outputs, others = List.splitAt request.Outputs.Length roots
+        let scalarRoots, kept = List.splitAt request.Scalars.Length others
 
         let groups = Specialize.groups g set roots |> Array.ofList
-        let fused = Fuse.run groups outputs scalarRoots
+        let fused = Fuse.run groups outputs scalarRoots kept
         let streams (group: int) (r: Node) =
             match fused.Feeds.TryGetValue(struct (group, r.Id)) with
             | true, streams when not (Fuse.contributesNothing r streams) -> Some streams
@@ -100,10 +105,10 @@ module Plan =
             | null -> invalidOp $"{set[i].Name} is read from {request.Sources[source].Path}, which lacks it"
             | info -> info.DType
         let work c =
-            let fed = [ for rs in fused.Steps do for r in rs -> streams c r |> Option.map (Array.map _.Id) ]
+            let fed = [ for rs in Seq.append fused.Steps fused.Matrices do for r in rs -> streams c r |> Option.map (Array.map _.Id) ]
             String.Join(";", Seq.append [ String.Join(",", [ for r in fused.Roots[c] -> r.Id ]) ] (fed |> List.map (function None -> "-" | Some ids -> String.Join(",", ids))))
         let read c =
-            Emit.sourcesOf (seq { yield! fused.Roots[c]; for rs in fused.Steps do for r in rs do yield! defaultArg (streams c r) [||] }) |> List.ofSeq
+            Emit.sourcesOf (seq { yield! fused.Roots[c]; for rs in Seq.append fused.Steps fused.Matrices do for r in rs do yield! defaultArg (streams c r) [||] }) |> List.ofSeq
         let classes =
             [ for c in 0 .. groups.Length - 1 do
                   let sources = read c
@@ -135,6 +140,7 @@ module Plan =
                 | Reduce(kind, extent) -> Reduction(kind, extent, argument)
                 | _ -> invalidOp "not a reduction"))
         let kernels = fused.Steps |> Array.map (fun _ -> Array.create<ClassKernel | null> classes.Length null)
+        let matrices = Dictionary<struct (int * int), ClassKernel[]>()
         for k in 0 .. classes.Length - 1 do
             let c, types, members = classes[k]
             let seen = HashSet<int>()
@@ -144,9 +150,16 @@ module Plan =
                     |> List.indexed
                     |> List.choose (fun (o, (root, dtype)) -> if level root = step then Some(root, o, dtype) else None)
                 let feeds = fused.Steps[step] |> Array.map (streams c)
-                kernels[step][k] <-
+                let kernel stores feeds seen =
                     Emit.kernel scalars fused.Slot
                         { Graph = g; Stores = stores; Streams = feeds; TypeOf = (fun s -> typeIn s members.Head); SourceOf = (fun s -> sourceNumber[s]); IsPoint = (fun s -> not (request.Vectors.Contains s)); Seen = seen }
+                kernels[step][k] <- kernel stores feeds seen
+                for m in fused.Matrices[step] do
+                    // A matrix is looked at for NaN as a whole.
+                    let one (stream: Node) = kernel [] (Array.singleton (Some [| stream |])) (HashSet(read c)) |> nonNull
+                    match streams c m with
+                    | Some streams -> matrices[struct (m.Id, k)] <- Array.map one streams
+                    | None -> ()
                 seen.UnionWith(Emit.sourcesOf (seq { for root, _, _ in stores do root
                                                      for f in feeds do yield! defaultArg f [||] }))
 
@@ -175,11 +188,30 @@ module Plan =
                    for key, value in o.Metadata do
                        metadata[key] <- value
                    PlanOutput(o.Path, [| for i in planned -> o.DTypes[i] |], metadata, Stack = Option.toNullable o.Stack) |]
-        let steps = Array.map2 (fun (r: Reduction[]) (k: (ClassKernel | null)[]) -> Step(r, k)) reductions kernels
+        let keptIn = kept |> List.map (fun k -> groups |> Array.map (fun group -> group.Resolve k))
+        let isKept (m: Node) = keptIn |> List.exists (Array.exists (fun n -> n.Id = m.Id))
+        let ops =
+            fused.Matrices |> Array.map (Array.map (fun m ->
+                let streams = Array.create<IReadOnlyList<ClassKernel> | null> classes.Length null
+                for k in 0 .. classes.Length - 1 do
+                    match matrices.TryGetValue(struct (m.Id, k)) with
+                    | true, kernels -> streams[k] <- kernels
+                    | _ -> ()
+                match m.Op, Fuse.parts m with
+                | Matrix kind, (_, number) ->
+                    MatrixOp(kind, (match number with Some n -> scalars.Index n | None -> -1), streams, Kept = isKept m)
+                | _ -> invalidOp "not a matrix"))
+        let steps = Array.map3 (fun (r: Reduction[]) (k: (ClassKernel | null)[]) ops -> Step(r, k, Matrices = ops)) reductions kernels ops
         { Plan =
             ExecutionPlan([| for s in mentioned -> request.Sources[s] |], tensors, Array.ofList scalars.Definitions, steps, outputsOf, results.ToArray())
           Request = request
           Scalars = scalarResults
           Passes = List.ofSeq passes
           Classes = [| for c, _, members in classes -> { Tensors = members |> List.map (fun i -> place[i]); Roots = fused.Roots[c] } |]
-          Reductions = fused.Steps }
+          Reductions = fused.Steps
+          Factors =
+            [ for nodes in keptIn ->
+                  [ for c in 0 .. groups.Length - 1 do
+                        if nodes[c].Op.IsMatrix then
+                            let struct (step, i) = fused.Slot nodes[c]
+                            for t in groups[c].Members -> struct (place[t], step, i) ] ] }

@@ -7,6 +7,45 @@ open Tva.Core.Execution
 open Tva.Core.Tensors
 open Tva.Dsl.Graph
 
+/// A loop whose round is being written. Values of a round are negative numbers, -1 - its register, where scalars of the plan are not.
+type private Writing(states: int[]) =
+    let code = List<LoopStep>()
+    let known = Dictionary<struct (int * int * int * int), int>()
+    let inputs = Dictionary<int, int>()
+    let order = List<LoopInput>()
+    let mutable registers = states.Length
+
+    let fresh () =
+        registers <- registers + 1
+        registers - 1
+
+    /// The register that holds a value.
+    member _.Register(value: int) =
+        if value < 0 then -1 - value
+        else
+            match inputs.TryGetValue value with
+            | true, r -> r
+            | _ ->
+                let r = fresh ()
+                inputs[value] <- r
+                order.Add(LoopInput(r, value))
+                r
+
+    member w.Compute(op: int, args: int list) =
+        let at i = if i < args.Length then w.Register args[i] else -1
+        let key = struct (op, at 0, at 1, at 2)
+        match known.TryGetValue key with
+        | true, value -> value
+        | _ ->
+            let r = fresh ()
+            code.Add(LoopStep(r, op, at 0, at 1, at 2))
+            known[key] <- -1 - r
+            -1 - r
+
+    member val ByNode = Dictionary<int, int>()
+    member _.State(index: int) = -1 - Array.IndexOf(states, index)
+    member _.Finish(rounds, starts: int[], next: int[]) = ScalarLoop(rounds, registers, starts, order, code, next)
+
 /// Collects a plan's scalars. `set` is the whole tensor list of the reference, `planned` the indices of those in the plan,
 /// `slot` tells step and index of a reduction.
 type Scalars(set: IReadOnlyList<TensorInfo>, planned: int[], slot: Node -> struct (int * int)) =
@@ -16,6 +55,8 @@ type Scalars(set: IReadOnlyList<TensorInfo>, planned: int[], slot: Node -> struc
     let byNode = Dictionary<int, int>()
     let free = Dictionary<int, bool>()
     let values = Dictionary<int, float[]>()
+    let loops = Dictionary<string, ScalarLoop>()
+    let mutable writing: Writing option = None
     let positions = lazy (planned |> Array.map (fun i -> Passes.position set set[i]))
 
     let op name = opNumber name
@@ -25,7 +66,7 @@ type Scalars(set: IReadOnlyList<TensorInfo>, planned: int[], slot: Node -> struc
         match free.TryGetValue n.Id with
         | true, f -> f
         | _ ->
-            let f = not n.Op.IsReduce && n.Args |> Array.forall isFree
+            let f = not (n.Op.IsReduce || n.Op.IsCarried) && n.Args |> Array.forall isFree
             free[n.Id] <- f
             f
 
@@ -89,11 +130,12 @@ type Scalars(set: IReadOnlyList<TensorInfo>, planned: int[], slot: Node -> struc
             numbers[v]
 
     let compute (name: string) (args: int list) =
-        let extent = args |> List.map (fun a -> defs[a].Extent) |> List.max
+        let extent = lazy (args |> List.map (fun a -> defs[a].Extent) |> List.max)
         match args with
-        | [ a ] -> add (ComputedScalar(extent, op name, a))
-        | [ a; b ] -> add (ComputedScalar(extent, op name, a, b))
-        | [ a; b; c ] -> add (ComputedScalar(extent, op name, a, b, c))
+        | _ when args |> List.exists (fun a -> a < 0) -> writing.Value.Compute(op name, args)
+        | [ a ] -> add (ComputedScalar(extent.Value, op name, a))
+        | [ a; b ] -> add (ComputedScalar(extent.Value, op name, a, b))
+        | [ a; b; c ] -> add (ComputedScalar(extent.Value, op name, a, b, c))
         | _ -> invalidOp "one to three operands"
 
     let perTensor (f: int -> float) = add (StaticScalar(Extent.Tensor, Array.init planned.Length f))
@@ -101,12 +143,16 @@ type Scalars(set: IReadOnlyList<TensorInfo>, planned: int[], slot: Node -> struc
     let flag b = if b then 1.0 else 0.0
 
     let rec index (n: Node) : int =
-        match byNode.TryGetValue n.Id with
+        // What no round changes is a number of the plan.
+        let home = match writing with Some w when n.Inside <> 0 -> w.ByNode | _ -> byNode
+        match home.TryGetValue n.Id with
         | true, i -> i
         | _ ->
             let i =
                 match n.Op with
                 | Const v -> number v
+                | Carried(_, i, _) -> writing.Value.State i
+                | Loop loop -> iterated n loop
                 | Reduce _ -> (let struct (step, i) = slot n in add (ReducedScalar(n.Extent, step, i)))
                 | _ when isFree n -> ofValues n (evaluate n)
                 | Apply op ->
@@ -124,11 +170,44 @@ type Scalars(set: IReadOnlyList<TensorInfo>, planned: int[], slot: Node -> struc
                           compute "where" [ weight; compute "mul" [ weight; index n.Args[k] ]; number 0.0 ] ]
                     |> List.reduce (fun a b -> compute "add" [ a; b ])
                 | op -> invalidOp $"{op} is no number"
-            byNode[n.Id] <- i
+            home[n.Id] <- i
             i
+
+    /// The state of a loop after its rounds; only those states go round that it rests on.
+    and iterated (n: Node) (loop: Loop) =
+        let count = n.Args.Length / 2
+        let needed = SortedSet<int>()
+        let rec need i =
+            if needed.Add i then
+                for c in reachable [ n.Args[count + i] ] do
+                    match c.Op with
+                    | Carried(depth, j, _) when depth = loop.Depth -> need j
+                    | _ -> ()
+        need loop.Output
+        let states = Array.ofSeq needed
+        let key = String.Join(",", Seq.concat [ Seq.singleton loop.Rounds; Seq.ofArray states; n.Args |> Seq.map _.Id ])
+        let made =
+            match loops.TryGetValue key with
+            | true, made -> made
+            | _ ->
+                let outer = writing
+                let w = Writing(states)
+                writing <- None
+                let starts = states |> Array.map (fun i -> index n.Args[i])
+                writing <- Some w
+                let next = states |> Array.map (fun i -> w.Register(index n.Args[count + i]))
+                writing <- outer
+                let made = w.Finish(loop.Rounds, starts, next)
+                loops[key] <- made
+                made
+        add (LoopScalar(n.Extent, made, Array.IndexOf(states, loop.Output)))
 
     and ofValues (n: Node) (v: float[]) =
         if n.Extent = Extent.All then number (if v.Length > 0 then v[0] else 0.0)
+        elif n.Extent = Extent.Layer then
+            // The engine numbers layers in the order in which they come.
+            let first = planned |> Array.mapi (fun t i -> set[i].Layer, v[t]) |> Array.distinctBy fst
+            add (StaticScalar(Extent.Layer, Array.map snd first))
         else add (StaticScalar(Extent.Tensor, v))
 
     /// c₀x₀ + c₁x₁ + ...; a coefficient that is one over an integer divides, so that 3/10 is 0.3.

@@ -29,7 +29,7 @@ let rec value (program: Program) (v: Value) : string =
     | Value.Tensor t -> tensor program ctx t
     | Value.Family ms -> $"Family of {ms.Length}: {Suggest.listing (ms |> List.map fst)}"
     | Value.Basis b -> $"""Basis of {b.Members.Length} in {plural b.Atoms.Length "atom"}: {Suggest.listing (b.Members |> List.map fst)}"""
-    | Value.Scalar { Op = Const n } -> $"Scalar: {Gather.plain n}"
+    | Value.Scalar n when (Context.known ctx n).IsSome -> $"Scalar: {Gather.plain (Context.known ctx n).Value}"
     | Value.Scalar n when n.Extent = Extent.All -> "Scalar"
     | Value.Scalar n -> $"Scalar by {(string n.Extent).ToLowerInvariant()}"
     | Value.Bool _ -> "Bool"

@@ -7,35 +7,6 @@ open Tva.Dsl
 open Tva.Dsl.Syntax
 open Tva.Dsl.Typing
 
-[<RequireQualifiedAccess>]
-type CandidateKind =
-    | Name
-    | Function
-    | Keyword
-    | Member
-    | Tensor
-    | Path
-    /// The name of an option of a call.
-    | Option
-    /// What an option may be.
-    | Value
-    | Type
-
-/// Something that may stand at the place.
-type Candidate =
-    { /// What is to be written between the completion's start and end.
-      Text: string
-      Kind: CandidateKind
-      /// A signature, a kind, a size.
-      Detail: string }
-
-type Completion =
-    { Start: int
-      End: int
-      Candidates: Candidate list }
-
-    static member None = { Start = 0; End = 0; Candidates = [] }
-
 /// What is known of a name: the span it stands at and lines about it.
 type Description = { Start: int; End: int; Lines: string list }
 
@@ -119,29 +90,6 @@ type LanguageService(evaluator: Evaluator) =
             |> Option.defaultValue [])
         |> Option.defaultValue []
 
-    let sizes (bytes: int64) = Explain.inUnits bytes |> Option.defaultValue $"{bytes} bytes"
-
-    /// Files and folders that begin like a path; only those with one of the extensions, where there are any.
-    let paths (folder: string) (written: string) (extensions: string list) : Candidate list =
-        let at = written.LastIndexOf '/' + 1
-        let lead, rest = written.Substring(0, at), written.Substring at
-        try
-            let directory = DirectoryInfo(Path.Combine(folder, lead))
-            if not directory.Exists then []
-            else
-                [ for entry in directory.EnumerateFileSystemInfos() |> Seq.truncate 20_000 do
-                      if entry.Name.StartsWith(rest, StringComparison.Ordinal) && (rest.StartsWith '.' || not (entry.Name.StartsWith '.')) then
-                          match entry with
-                          | :? DirectoryInfo -> { Text = lead + entry.Name + "/"; Kind = CandidateKind.Path; Detail = "folder" }
-                          | :? FileInfo as f when extensions.IsEmpty || List.contains (f.Extension.ToLowerInvariant()) extensions ->
-                              { Text = lead + entry.Name; Kind = CandidateKind.Path; Detail = sizes f.Length }
-                          | _ -> () ]
-                |> List.sortBy _.Text
-        with
-        | :? IOException
-        | :? UnauthorizedAccessException
-        | :? ArgumentException -> []
-
     let checkpoints = [ ".safetensors"; ".pt"; ".pth"; ".bin"; ".json" ]
 
     /// The parameter that the place is in: by its name, or by the comma.
@@ -166,7 +114,7 @@ type LanguageService(evaluator: Evaluator) =
         let isPath = function "path" | "glob or list or record" -> true | _ -> false
         match p.Open with
         | _ when previous >= 0 && p.Tokens[previous].Kind = TokenKind.Keyword && p.Tokens[previous].Text = "include" ->
-            candidates from offset (paths folder p.Word [ ".tva" ])
+            candidates from offset (Paths.listed folder p.Word [ ".tva" ])
         | b :: _ when b.IsIndex ->
             let target = operand text p (Place.previous p b.Token)
             let names = target |> Option.bind (fun t -> value folder before t Describe.tensorNames) |> Option.defaultValue []
@@ -175,11 +123,17 @@ type LanguageService(evaluator: Evaluator) =
             candidates from finish (matching p.Word (tensors (ofSources (fst evaluator.State))))
         | _ when call.IsSome && (parameter checker call.Value |> Option.exists isPath || call.Value.Callee |> Option.exists (fun c -> c.Text = "family")) ->
             let folders = call.Value.Callee |> Option.exists (fun c -> c.Text = "save")
-            candidates from offset (paths folder p.Word (if folders then [] else checkpoints))
+            candidates from offset (Paths.listed folder p.Word (if folders then [] else checkpoints))
         | { Symbol = "(" } :: _ ->
             let found = choices folder text p (from - 1)
             candidates from finish (matching p.Word (found |> List.map (fun c -> { Text = c; Kind = CandidateKind.Value; Detail = "" })))
         | _ -> Completion.None
+
+    /// Of a text that nothing closes yet the close comes along, except behind a folder: the path goes on.
+    let closed (text: string) offset (p: Place) (c: Completion) =
+        let isClosed = p.Tokens |> Array.tryItem p.Before |> Option.exists (fun t -> t.Span.End > offset && text[t.Span.End - 1] = '"')
+        if isClosed then c
+        else { c with Candidates = c.Candidates |> List.map (fun x -> if x.Text.EndsWith '/' then x else { x with Text = x.Text + "\"" }) }
 
     /// Names that the statement itself brings: parameters of its `def` and names in its blocks.
     let localNames (p: Place) =
@@ -251,11 +205,11 @@ type LanguageService(evaluator: Evaluator) =
     member _.Complete(folder: string, text: string, offset: int) : Completion =
         let p = Place.at text offset
         if p.InComment then Completion.None
-        elif p.Literal.IsSome then inLiteral folder text offset p
+        elif p.Literal.IsSome then closed text offset p (inLiteral folder text offset p)
         else atWord folder text offset p
 
     /// Files and folders that a path may go on with, for what is no text of the language.
-    member _.Paths(folder: string, written: string, extensions: string list) = paths folder written extensions
+    member _.Paths(folder: string, written: string, extensions: string list) = Paths.listed folder written extensions
 
     /// What stands at an offset: a function with its signature and what it does, or a name with what it is.
     member _.Describe(folder: string, text: string, offset: int) : Description option =

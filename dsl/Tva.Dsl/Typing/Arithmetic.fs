@@ -24,39 +24,6 @@ let private opName op =
     | And -> "and", "and"
     | Or -> "or", "or"
 
-/// A record as a number that varies by tensor: its keys are globs over tensor names.
-let recordNumber (ctx: Context) span (entries: (RecordKey * Value) list) =
-    let pick (key, value) =
-        match key, value with
-        | Glob g, Value.Scalar n -> Some(TensorScope.Glob g.Text, n)
-        | Key k, Value.Scalar n -> Some(TensorScope.Glob k.Text, n)
-        | Else _, Value.Scalar n -> Some(Everything, n)
-        | _ -> None
-    let picked = entries |> List.map pick
-    if picked |> List.exists Option.isNone then
-        report ctx (Diagnostics.cannotCompute "a record used as a coefficient holds numbers only" span None)
-        None
-    else
-        let picked = picked |> List.map Option.get
-        if not (picked |> List.exists (fun (s, _) -> s = Everything)) then
-            report ctx
-                (Diagnostics.cannotCompute "a record used as a coefficient must say what holds for the other tensors" span
-                    (Some "add `else: 1` (or another number) as its last entry"))
-            None
-        else
-            let first, last = picked |> List.partition (fun (s, _) -> s <> Everything)
-            let ordered = first @ last
-            Some((graph ctx).Make(Choose(List.map fst ordered), ordered |> List.map snd |> Array.ofList, span))
-
-/// Records become numbers where arithmetic wants one.
-let private settle (ctx: Context) span value =
-    match value with
-    | Value.Record entries ->
-        match recordNumber ctx span entries with
-        | Some n -> Value.Scalar n
-        | None -> Value.Unknown Kind.Any
-    | v -> v
-
 let private zero ctx = number ctx 0.0
 
 let private tensor (ctx: Context) node weight set = Value.Tensor { Node = node; Weight = weight; Set = set }
@@ -76,7 +43,7 @@ let private deadKeys (ctx: Context) span (s: Node) (t: TensorValue) =
             match n.Op with
             | Choose scopes ->
                 for scope in scopes do
-                    if scope <> Everything && not (tensors.Value |> Seq.exists (fun i -> TensorScope.selects i.Name i.Layer scope)) then
+                    if scope <> Everything && scope <> TensorScope.anyLayer && not (tensors.Value |> Seq.exists (fun i -> TensorScope.selects i.Name i.Layer scope)) then
                         report ctx
                             { Diagnostics.scopeSelectsNothing (TensorScope.text scope) (tensors.Value |> Seq.map _.Name) (if n.Origin.Source >= 0 then n.Origin else span) with
                                 Help = Some "a record's keys as a coefficient are globs over tensor names; for members give a list, in member order" }
@@ -137,7 +104,7 @@ let rec private combine (ctx: Context) op span (left: Value) (right: Value) =
 /// `left op right`.
 let binary (ctx: Context) op span left right =
     let symbol, _ = opName op
-    lift ctx $"`{symbol}`" span [ settle ctx span left; settle ctx span right ] (function
+    lift ctx $"`{symbol}`" span [ left; right ] (function
         | [ a; b ] -> combine ctx op span a b
         | _ -> Value.Unknown Kind.Any)
 
@@ -163,7 +130,7 @@ let private unaryOne (ctx: Context) op span value =
 
 /// `-x` and `not x`.
 let unary (ctx: Context) op span value =
-    lift ctx "the operator" span [ settle ctx span value ] (function
+    lift ctx "the operator" span [ value ] (function
         | [ v ] -> unaryOne ctx op span v
         | _ -> Value.Unknown Kind.Any)
 

@@ -41,7 +41,9 @@ type Builtin =
             | Some "" -> p.Name + "?"
             | Some d -> $"{p.Name} = {d}"
             | None -> p.Name
-        let all = (b.Parameters |> List.map one) @ (if b.Variadic then [ "..." ] else [])
+        let all =
+            let required, options = b.Parameters |> List.partition (fun p -> b.Variadic && p.Default.IsNone)
+            (required |> List.map one) @ (if b.Variadic then [ "..." ] else []) @ (options |> List.map one)
         b.Name + "(" + System.String.Join(", ", all) + ")"
 
 module Call =
@@ -79,7 +81,7 @@ module Call =
         match call.Args[i] with
         | None -> Some(Context.number ctx fallback)
         | Some { Value = Value.Scalar n } -> Some n
-        | Some { Value = Value.Record entries; Span = span } -> Arithmetic.recordNumber ctx span entries
+        | Some { Value = Value.Record entries; Span = span } -> recordNumber ctx span entries
         | Some { Value = Value.Unknown _ } -> None
         | Some a ->
             wrong ctx call name Kind.Scalar a

@@ -52,9 +52,14 @@ module Context =
 
     /// A number known now, if it is one.
     let known (ctx: Context) (node: Node) =
-        match (simplify ctx node).Op with
+        match node.Op with
         | Const v -> Some v
-        | _ -> None
+        // What a loop carries is told by its rounds alone, and simplifying a round while it is being written costs much.
+        | _ when node.Inside <> 0 -> None
+        | _ ->
+            match (simplify ctx node).Op with
+            | Const v -> Some v
+            | _ -> None
 
     let private near (a: float) b = abs (a - b) < 1e-6
 
@@ -164,10 +169,12 @@ module Context =
         | s, None -> s
         | Some x, Some y ->
             let p = ctx.Program
+            p.Untie(x.Reference, y.Reference)
+            p.Untie(y.Reference, x.Reference)
             let missing, extra, reshaped = p.Mismatches(x.Reference, y.Reference)
             if not (missing.IsEmpty && extra.IsEmpty && reshaped.IsEmpty) then
-                report ctx
-                    (Diagnostics.mismatch p.Sources[x.Reference].Path p.Sources[y.Reference].Path missing extra reshaped false span)
+                let help = if missing.IsEmpty && extra.IsEmpty && p.DiffersByRows(x.Reference, y.Reference) then Some Diagnostics.byTokenHelp else None
+                report ctx (Diagnostics.mismatch p.Sources[x.Reference].Path p.Sources[y.Reference].Path missing extra reshaped help span)
             match weightOf ctx a, weightOf ctx b with
             | Weight.Delta, Weight.Model -> Some y
             | _ -> Some x
@@ -186,8 +193,43 @@ module Context =
         | Value.Range r -> Some(rangeValues r |> List.map (fun v -> None, Value.Scalar(number ctx v)))
         | _ -> None
 
+    /// A record as a number that varies by tensor: its keys are globs over tensor names.
+    let recordNumber (ctx: Context) span (entries: (RecordKey * Value) list) =
+        let pick (key, value) =
+            match key, value with
+            | Glob g, Value.Scalar n -> Some(TensorScope.Glob g.Text, n)
+            | Key k, Value.Scalar n -> Some(TensorScope.Glob k.Text, n)
+            | Else _, Value.Scalar n -> Some(Everything, n)
+            | _ -> None
+        let picked = entries |> List.map pick
+        if picked |> List.exists Option.isNone then
+            report ctx (Diagnostics.cannotCompute "a record used as a coefficient holds numbers only" span None)
+            None
+        else
+            let picked = picked |> List.map Option.get
+            if not (picked |> List.exists (fun (s, _) -> s = Everything)) then
+                report ctx
+                    (Diagnostics.cannotCompute "a record used as a coefficient must say what holds for the other tensors" span
+                        (Some "add `else: 1` (or another number) as its last entry"))
+                None
+            else
+                let first, last = picked |> List.partition (fun (s, _) -> s <> Everything)
+                let ordered = first @ last
+                Some((graph ctx).Make(Choose(List.map fst ordered), ordered |> List.map snd |> Array.ofList, span))
+
+    /// Records become numbers where a number is wanted, those in a list too.
+    let rec settle (ctx: Context) span value =
+        match value with
+        | Value.Record entries ->
+            match recordNumber ctx span entries with
+            | Some n -> Value.Scalar n
+            | None -> Value.Unknown Kind.Any
+        | Value.List items when items |> List.exists _.IsRecord -> Value.List(items |> List.map (settle ctx span))
+        | v -> v
+
     /// Applies a function member by member: families by name, lists and ranges by position, everything else to each.
     let lift (ctx: Context) what span (args: Value list) (f: Value list -> Value) =
+        let args = args |> List.map (settle ctx span)
         let hasMembers = args |> List.map (members ctx)
         if hasMembers |> List.forall Option.isNone then f args
         else

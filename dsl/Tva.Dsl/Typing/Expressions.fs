@@ -191,8 +191,8 @@ type Expressions(program: Program) =
                 this.Eval(ctx, a.Value) |> ignore
             unknown
 
-    /// Arguments in the order of the parameters, with what is left over; None when they don't fit.
-    member private this.Bind(ctx, func: string, signature, names: string list, variadic, args: Arg list, span: Span) =
+    /// Arguments in the order of the parameters, the first `placed` of which may come without a name, with what is left over; None when they don't fit.
+    member private this.Bind(ctx, func: string, signature, names: string list, placed, variadic, args: Arg list, span: Span) =
         let slots: Argument option[] = Array.create names.Length None
         let rest = ResizeArray<Argument>()
         let mutable next = 0
@@ -200,7 +200,7 @@ type Expressions(program: Program) =
         for a in args do
             let value = { Value = this.Eval(ctx, a.Value); Span = a.Value.Span; Text = program.TextOf a.Value.Span }
             match a.Name with
-            | None when next < names.Length ->
+            | None when next < placed ->
                 slots[next] <- Some value
                 next <- next + 1
             | None when variadic -> rest.Add value
@@ -219,9 +219,10 @@ type Expressions(program: Program) =
         if ok then Some(slots, List.ofSeq rest) else None
 
     member private this.CallBuiltin(ctx, builtin: Builtin, args, callee: Ident, span) =
-        // A variadic function takes what comes after its first parameter by position; its options only by name.
         let names = builtin.Parameters |> List.map _.Name
-        match this.Bind(ctx, builtin.Name, builtin.Signature, names, builtin.Variadic, args, span) with
+        // A variadic function takes any number by position after those it must have; its options only by name.
+        let placed = if builtin.Variadic then builtin.Parameters |> List.takeWhile _.Default.IsNone |> List.length else names.Length
+        match this.Bind(ctx, builtin.Name, builtin.Signature, names, placed, builtin.Variadic, args, span) with
         | None -> Value.Unknown builtin.Result
         | Some(slots, rest) ->
             match List.tryFind (fun (i, p: Parameter) -> p.Default.IsNone && slots[i].IsNone) (List.indexed builtin.Parameters) with
@@ -233,7 +234,7 @@ type Expressions(program: Program) =
 
     member private this.CallDefinition(ctx, closure, args, span) =
         let d = closure.Definition
-        match this.Bind(ctx, d.Name.Text, Trees.signature d, d.Params |> List.map _.Name.Text, false, args, span) with
+        match this.Bind(ctx, d.Name.Text, Trees.signature d, d.Params |> List.map _.Name.Text, d.Params.Length, false, args, span) with
         | None -> unknown
         | Some(slots, _) -> this.Invoke(ctx, closure, slots |> Array.map (Option.map _.Value) |> List.ofArray, span)
 
@@ -288,7 +289,7 @@ type Expressions(program: Program) =
                     let value =
                         match kind, value with
                         | Kind.Scalar, Value.Record entries ->
-                            match Arithmetic.recordNumber ctx span entries with
+                            match recordNumber ctx span entries with
                             | Some n -> Value.Scalar n
                             | None -> Value.Unknown Kind.Scalar
                         | Kind.Scope, Value.Text g -> Value.Scope(TensorScope.Glob g)

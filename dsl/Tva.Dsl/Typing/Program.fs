@@ -10,6 +10,7 @@ open Tva.Core.Bases
 open Tva.Core.Checkpoints
 open Tva.Core.Execution
 open Tva.Core.Tensors
+open Tva.Core.Vocabulary
 open Tva.Dsl
 open Tva.Dsl.Graph
 
@@ -63,6 +64,22 @@ type SolvedBasis =
       /// The value of a number, one for each tensor where the groups differ.
       Number: BasisNumber -> Op }
 
+/// A stack of layers: the tensors of a checkpoint of its own, which follows from others by renaming.
+type StackDefinition =
+    { /// For each of its layers that of the part that it is.
+      Layers: int list
+      /// The numbers of a part as they are in the stack, by part and node.
+      Rebuilt: Dictionary<struct (int * int), Node> }
+
+/// A source under the names that a stack gives its layers.
+type StackView =
+    { /// The source whose tensors it renames.
+      Of: int
+      /// The layers of that source that become the stack's 0, 1, ...
+      Layers: int list
+      /// Stack and part where the source has tensors that are copied: those must agree among the sources of a part, not of different ones.
+      Part: struct (int * int) option }
+
 /// What looks like a name in a text. By hand, because the first use of a regular expression costs tens of milliseconds.
 module private Words =
 
@@ -99,6 +116,13 @@ type Program(permissions: Permissions) =
     let solved = Dictionary<int, SolvedBasis>()
     let homes = Dictionary<int, List<string * (string * TensorValue) list>>()
     let printed = Dictionary<int, (string * float) list>()
+    let stacks = Dictionary<int, StackDefinition>()
+    let stackKeys = Dictionary<string, int>()
+    let views = Dictionary<int, StackView>()
+    let rows = Dictionary<struct (int * int), int>()
+    let notes = List<string>()
+    /// What sources have shown before they listed other tensors.
+    let shown = List<Checkpoint>()
     let mutable evaluations = 0
     let mutable placeholders = 0
 
@@ -126,9 +150,13 @@ type Program(permissions: Permissions) =
 
     /// May grow while a session lives: the person is asked when a text first needs more.
     member val Permissions = permissions with get, set
+    /// How many loops are around what is being checked.
+    member val Loops = 0 with get, set
     member _.Sources = sources
     member _.Diagnostics = diagnostics
     member _.Effects = effects
+    /// Values to be careful with, wherever they are used.
+    member val Cautions = System.Collections.Generic.List<Caution>()
     /// Late number i: what it is.
     member _.Late = late
 
@@ -150,7 +178,8 @@ type Program(permissions: Permissions) =
 
     /// Where the program stands now; running what is returned takes everything back that a later text did. What is opened stays open and
     /// numbers of bases are not given again: nothing that stands refers to them.
-    member _.Mark() : unit -> unit =
+    member p.Mark() : unit -> unit =
+        let loops, cautions, noted = p.Loops, p.Cautions.Count, notes.Count
         let found, done', tables = diagnostics.ToArray(), effects.ToArray(), evaluations
         let told, kept = HashSet seen, Dictionary remembered
         let points, differences = HashSet models, HashSet vectors
@@ -168,6 +197,9 @@ type Program(permissions: Permissions) =
             remembered.Clear()
             for entry in kept do
                 remembered[entry.Key] <- entry.Value
+            p.Loops <- loops
+            p.Cautions.RemoveRange(min cautions p.Cautions.Count, max 0 (p.Cautions.Count - cautions))
+            notes.RemoveRange(min noted notes.Count, max 0 (notes.Count - noted))
             models.IntersectWith points
             vectors.IntersectWith differences
             homes.Clear()
@@ -263,6 +295,15 @@ type Program(permissions: Permissions) =
     /// Sources that hold differences: atoms, saved task vectors.
     member _.Vectors = vectors
 
+    /// Whether a source is a low-rank adapter.
+    member _.IsLowRank(source: int) = source >= 0 && sources[source].Checkpoint :? Tva.Core.Adapters.AdapterCheckpoint
+
+    /// Inner products of adapters, from their factors.
+    member val Products = Tva.Core.Adapters.FactorProducts() with get
+
+    /// Of a source that has only some of a model's tensors, the source of that model.
+    member val Origins = Dictionary<int, int>() with get
+
     /// Sources loaded as Models: their tensor lists govern.
     member _.Models = models
 
@@ -273,6 +314,40 @@ type Program(permissions: Permissions) =
             sources.Add { Checkpoint = Checkpoint.Open path; Path = shown }
             sources.Count - 1
         | i -> i
+
+    /// Lists other tensors for a source from now on, for every expression over it. What is shown by the old list stays open.
+    member private _.Relist(source: int, checkpoint: Checkpoint) =
+        shown.Add sources[source].Checkpoint
+        sources[source] <- { sources[source] with Checkpoint = checkpoint }
+        for pair in List.ofSeq compatible.Keys do
+            let struct (a, b) = pair
+            if a = source || b = source then
+                compatible.Remove pair |> ignore
+
+    /// An output layer that its configuration ties to the embedding is listed once, where both copies are the same; where they are not, says so.
+    member p.TieOnce(source: int, span: Span) =
+        let checkpoint = sources[source].Checkpoint
+        match TiedWeights.Repeated checkpoint with
+        | null -> ()
+        | tie when TiedWeights.AreEqual(checkpoint, tie) ->
+            p.Relist(source, TiedWeights.Without(checkpoint, tie))
+            p.Note $"{sources[source].Path}: {tie.Head} is the same as {tie.Embedding.Name}, to which its config.json ties it, and is left out"
+        | tie -> p.Report(Diagnostics.tiedDiffer sources[source].Path tie.Head tie.Embedding.Name span)
+
+    /// Where one source has an output layer of its own and the other's is its embedding, gives the other that, too.
+    member p.Untie(has: int, lacks: int) =
+        let other = sources[lacks].Checkpoint
+        let heads = sources[has].Checkpoint.Tensors |> Seq.filter (fun t -> TiedWeights.IsHead t.Name && isNull (box (other.Find t.Name))) |> List.ofSeq
+        try
+            for head in heads do
+                match TiedWeights.Missing(other, head.Name, head.Shape) with
+                | null -> ()
+                | tie ->
+                    p.Relist(lacks, TiedWeights.With(other, tie))
+                    p.Note
+                        ($"{sources[lacks].Path}: {head.Name} is {tie.Embedding.Name}, to which its config.json ties it; {sources[has].Path} has one of its own, "
+                         + "so what is saved has one, too, and needs \"tie_word_embeddings\": false in its config.json")
+        with :? FaultException as e -> p.Report(Diagnostics.cannotOpen e.Message Span.None)
 
     /// Takes a checkpoint in that somebody else has opened.
     member _.Add(checkpoint: Checkpoint, shown: string) =
@@ -286,6 +361,84 @@ type Program(permissions: Permissions) =
             i
 
     member _.Tensors(source: int) = sources[source].Checkpoint.Tensors
+
+    /// The stacks, by the source that lists their tensors.
+    member _.Stacks = stacks
+
+    /// Which sources are others under the names of a stack.
+    member _.Views = views
+
+    /// The source that a view, or a view of a view, shows tensors of.
+    member p.Original(source: int) =
+        match views.TryGetValue source with
+        | true, v -> p.Original v.Of
+        | _ -> source
+
+    /// The source under the names of a stack; `make` is asked the first time.
+    member _.View(view: StackView, make: unit -> Checkpoint) =
+        match views |> Seq.tryFind (fun v -> v.Value = view) with
+        | Some v -> v.Key
+        | None ->
+            sources.Add { Checkpoint = make (); Path = sources[view.Of].Path }
+            let i = sources.Count - 1
+            views[i] <- view
+            if vectors.Contains view.Of then
+                vectors.Add i |> ignore
+            if models.Contains view.Of then
+                models.Add i |> ignore
+            i
+
+    /// Takes a stack in, unless there is one of that key; `make` gives its tensors.
+    member _.AddStack(key: string, layers: int list, shown: string, make: unit -> Checkpoint) =
+        match stackKeys.TryGetValue key with
+        | true, i -> i
+        | _ ->
+            sources.Add { Checkpoint = make (); Path = shown }
+            let i = sources.Count - 1
+            stackKeys[key] <- i
+            stacks[i] <- { Layers = layers; Rebuilt = Dictionary() }
+            models.Add i |> ignore
+            i
+
+    /// Whether the two fit but for the number of rows of some tensors, and both have a tokenizer that would tell the rows apart.
+    member _.DiffersByRows(a: int, b: int) =
+        let ca, cb = sources[a].Checkpoint, sources[b].Checkpoint
+        let tail (t: TensorInfo) = t.Shape.Dims |> Seq.skip (min 1 t.Shape.Dims.Count) |> List.ofSeq
+        (ca.Tensors |> Seq.forall (fun t ->
+            match cb.Find t.Name with
+            | null -> false
+            | u -> t.Shape.Equals u.Shape || (t.Shape.Dims.Count = u.Shape.Dims.Count && t.Shape.Dims.Count > 0 && t.DType.IsFloating() && u.DType.IsFloating() && tail t = tail u)))
+        && Tokenizer.IsIn(Tokenizer.FolderOf ca)
+        && Tokenizer.IsIn(Tokenizer.FolderOf cb)
+
+    /// The source with the rows that the base has, by their tokens.
+    member p.ByToken(source: int, origin: int, isVector: bool) =
+        match rows.TryGetValue(struct (source, origin)) with
+        | true, i -> i
+        | _ ->
+            let a, b = sources[origin], sources[source]
+            let map = VocabularyMap.Between(a.Checkpoint, b.Checkpoint)
+            sources.Add { Checkpoint = map.View(a.Checkpoint, b.Checkpoint, isVector); Path = b.Path }
+            let i = sources.Count - 1
+            rows[struct (source, origin)] <- i
+            p.Note(
+                $"{b.Path}: rows by token in {Suggest.listing map.Tensors}: {map.Shared} tokens of both, {map.Moved} of them in other rows"
+                + (if map.Dropped.Count = 0 then "" else $"; {map.Dropped.Count} that {a.Path} lacks dropped ({Suggest.tokens map.Dropped})")
+                + (if map.Kept.Count = 0 then "" else $"; {map.Kept.Count} that only {a.Path} has unchanged ({Suggest.tokens map.Kept})")
+                + (if map.Padding = 0 then "" else $"; {map.Padding} rows without a token unchanged")
+            )
+            i
+
+    /// Keeps something worth knowing for whoever runs the program.
+    member _.Note(text: string) =
+        if not (notes.Contains text) then
+            notes.Add text
+
+    /// What has been noted and not told yet.
+    member _.TakeNotes() =
+        let all = List.ofSeq notes
+        notes.Clear()
+        all
 
     member private _.Differences(a: int, b: int, asked: TensorInfo -> bool) =
         let ca, cb = sources[a].Checkpoint, sources[b].Checkpoint
@@ -315,10 +468,11 @@ type Program(permissions: Permissions) =
     /// The same for the tensors of a that are algebra: atoms have no others.
     member p.FloatingMismatches(a: int, b: int) = p.Differences(a, b, _.DType.IsFloating())
 
-    /// Bytes that a stored atom takes in its file.
+    /// Bytes that a stored atom or an adapter takes in its file.
     member p.StoredBytes(atom: TensorValue) =
-        match atom.Node.Op with
-        | Op.Source i -> sources[i].Checkpoint.Tensors |> Seq.sumBy sources[i].Checkpoint.StoredBytes
+        match atom.Node with
+        | { Op = Op.Source i }
+        | { Op = Restrict _; Args = [| { Op = Op.Source i } |] } -> sources[i].Checkpoint.Tensors |> Seq.sumBy sources[i].Checkpoint.StoredBytes
         | _ -> 0L
 
     /// The layers of a set as (name, layer) pairs, for what varies by layer.
@@ -328,3 +482,5 @@ type Program(permissions: Permissions) =
         member _.Dispose() =
             for s in sources do
                 s.Checkpoint.Dispose()
+            for c in shown do
+                c.Dispose()

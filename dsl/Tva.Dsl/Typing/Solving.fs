@@ -26,11 +26,15 @@ let groupsOf (program: Program) (d: BasisDefinition) : string list =
     | Extent.All -> [ "" ]
     | by -> floating program d |> Seq.map (labelOf by) |> Seq.distinct |> List.ofSeq
 
+/// Numbers by tensor or layer with the labels of the basis's groups.
+let labelled (program: Program) (d: BasisDefinition) (numbers: TensorNumbers) : (string * float) list =
+    [ for t in floating program d -> labelOf d.By t, numbers.ByName[t.Name] ] |> List.distinctBy fst
+
 let private varying (program: Program) (d: BasisDefinition) (values: float list) =
     if values |> List.forall ((=) values.Head) then Const values.Head
     else
         let ofGroup = List.zip (groupsOf program d) values |> dict
-        Given { ByName = Dictionary(floating program d |> Seq.map (fun t -> KeyValuePair(t.Name, ofGroup[labelOf d.By t]))) }
+        Given { ByName = Dictionary(floating program d |> Seq.map (fun t -> KeyValuePair(t.Name, ofGroup[labelOf d.By t]))); Extent = Extent.Tensor }
 
 /// The basis with `atoms` atoms whose groups have these numbers.
 let solved (program: Program) (d: BasisDefinition) (atoms: int) (groups: BasisGroup list) (report: BasisReport) : SolvedBasis =

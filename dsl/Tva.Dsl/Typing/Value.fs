@@ -129,12 +129,17 @@ type LateNumber =
 /// One side of a failed assertion's report.
 type Side = { Text: string; Node: Node }
 
+/// What a person should know of a value where a condition holds.
+type Caution = { Value: Node; Condition: Node; Message: string; Span: Span }
+
 /// What a statement does when the script runs, in the order of the text.
 [<RequireQualifiedAccess>]
 type Effect =
     | Save of value: TensorValue * path: string * dtype: DType option * expression: string * span: Span
     /// The atoms' type: F32, BF16, or I8 with a scale per row.
     | SaveBasis of basis: BasisValue * path: string * dtype: DType * expression: string * span: Span
+    /// A sum of low-rank adapters as a folder, with the most rank a module may have.
+    | SaveAdapter of value: TensorValue * path: string * rank: int option * dtype: DType * expression: string * span: Span
     | Show of (string option * Value) list * span: Span
     | Assert of condition: Node * sides: Side list * text: string * message: string * span: Span
     | Evaluate of table: int * value: TensorValue * command: string * folder: string * span: Span

@@ -111,7 +111,7 @@ type KeyDecoder() =
 
     let endsPaste () =
         pasted.Length >= pasteEnd.Length
-        && Seq.forall (fun i -> pasted[pasted.Length - pasteEnd.Length + i] = pasteEnd[i]) { 0 .. pasteEnd.Length - 1 }
+        && pasted.ToString(pasted.Length - pasteEnd.Length, pasteEnd.Length) = pasteEnd
 
     /// Whether more is needed to tell what was typed.
     member _.Waits = sequence.Length > 0 && not pasting

@@ -62,8 +62,8 @@ internal static class Plans
 
     /// <summary>The first source, kept by the selection of step 0, to the first output.</summary>
     public static ClassKernel Kept(DType type, DType output) => new(
-        new KernelProgram([new(Code.Load, Index: 0), new(Code.Keep, 0, Index: 0), new(Code.Store, 1, Index: 0)], [type], [output], 2),
-        [new FileInput(0)], [0], [new KeepParameter(0, 0), new KeepLimitParameter()], []);
+        new KernelProgram([new(Code.Load, Index: 0), new(Code.Keep, 0, Index: 0), new(Code.Store, 1, Index: 0)], [type], [output], 1),
+        [new FileInput(0)], [0], [new KeepParameter(0, 0)], []);
 
     /// <summary>A plan of one reduction of the first source (the second, too, for Dot).</summary>
     public static ExecutionPlan Reducing(ReduceKind kind, Extent extent, double argument, DType type, params Checkpoint[] sources)
@@ -75,13 +75,14 @@ internal static class Plans
     }
 
     /// <summary>Keeps the largest of the source's elements and writes them as float32.</summary>
-    public static ExecutionPlan Keeping(string path, Extent extent, double density, DType type, Checkpoint source)
+    public static ExecutionPlan Keeping(
+        string path, Extent extent, double density, DType type, Checkpoint source, ReduceKind kind = ReduceKind.KeepLargest)
     {
         var tensors = Tensors(source);
         return new ExecutionPlan(
             [source], tensors, [new StaticScalar(Extent.All, [density]), new ReducedScalar(extent, 0, 0)],
             [
-                new Step([new Reduction(ReduceKind.KeepLargest, extent, 0)], [Streams(type, 1, new ReductionFeed(0))]),
+                new Step([new Reduction(kind, extent, 0)], [Streams(type, 1, new ReductionFeed(0))]),
                 new Step([], [Kept(type, DType.F32)]),
             ],
             [new PlanOutput(path, [.. tensors.Select(_ => DType.F32)], NoMetadata)], [1]);

@@ -51,6 +51,20 @@ public class PhiloxTests
     }
 
     [Fact]
+    public void AnyWidthGivesTheSame()
+    {
+        foreach (var group in (ulong[])[0, 1, (1UL << 28) - 1, 1UL << 30])
+        {
+            var (wide, half, scalar) = (new float[64], new float[64], new float[64]);
+            Philox.FillGroup(0xfedcba9876543210, group, wide, 512);
+            Philox.FillGroup(0xfedcba9876543210, group, half, 256);
+            Philox.FillGroup(0xfedcba9876543210, group, scalar, 128);
+            Assert.Equal(scalar, wide);
+            Assert.Equal(scalar, half);
+        }
+    }
+
+    [Fact]
     public void UniformInTheUnitInterval()
     {
         var values = new float[1 << 18];

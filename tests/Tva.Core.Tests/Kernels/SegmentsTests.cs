@@ -74,20 +74,16 @@ public class SegmentsTests
     }
 
     [Fact]
-    public void KeepCountsPositionsThroughAllStrips()
+    public void KeepHoldsInAllStrips()
     {
         foreach (var type in new[] { DType.BF16, DType.F32 })
         {
             var program = WithKeep(type);
             foreach (var count in Counts)
             {
-                foreach (var limit in new[] { -1, 0, 255, 256, 1023, 2047, 2048, 3000, count - 1, int.MaxValue })
-                {
-                    var input = Numbers(type, Enumerable.Repeat(1f, count));
-                    var expected = Numbers(type, Enumerable.Range(0, count).Select(i => i <= limit ? 1f : 0f));
-                    var got = Rig.Run(Rig.Widths[^1], program, [input], count, [1f, BitConverter.Int32BitsToSingle(limit)]);
-                    Assert.Equal(expected, got.Outputs[0]);
-                }
+                var input = Numbers(type, Enumerable.Range(0, count).Select(i => i % 3 == 0 ? -2f : 1f));
+                var expected = Numbers(type, Enumerable.Range(0, count).Select(i => i % 3 == 0 ? -2f : 0f));
+                Assert.Equal(expected, Rig.Run(Rig.Widths[^1], program, [input], count, [1f]).Outputs[0]);
             }
         }
     }
@@ -136,7 +132,7 @@ public class SegmentsTests
 
         code.Add(new(Code.Keep, 200, Index: 0));
         code.Add(new(Code.Store, 201, Index: 0));
-        return new(code, [type], [type], 2);
+        return new(code, [type], [type], 1);
     }
 
     private static KernelProgram WithGuard()

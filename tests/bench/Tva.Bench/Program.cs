@@ -9,6 +9,12 @@ using Tva.Core.Execution;
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- copy OUT INPUT...     [--block 65536] [--threads N]
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- read INPUT...
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- gram BASE TASK...     [--repeat 5] [--memory BYTES] [--threads N]
+//   dotnet run -c Release --project tests/bench/Tva.Bench -- pinned BASE TASK...   [--repeat 5] [--threads N]
+// `pinned` sets an expression over checkpoints held in memory beside a plain copy of them from memory to memory.
+// And how near matrix products come to the most this processor can multiply and add, and what low-rank approximation (rank 0: the polar factor) takes.
+//   dotnet run -c Release --project tests/bench/Tva.Bench -- matmul                [--repeat 5] [--threads N]
+//   dotnet run -c Release --project tests/bench/Tva.Bench -- lowrank F32_FILE      --rows M --columns N [--rank 16] [--repeat 5] [--threads N]
+//   dotnet run -c Release --project tests/bench/Tva.Bench -- expand ROWS COLUMNS RANK   [--repeat 5]
 var files = args.Skip(1).TakeWhile(a => !a.StartsWith("--", StringComparison.Ordinal)).ToList();
 long Option(string name, long otherwise)
 {
@@ -16,10 +22,24 @@ long Option(string name, long otherwise)
     return i < 0 ? otherwise : long.Parse(args[i + 1], CultureInfo.InvariantCulture);
 }
 
-if (args.Length < 2 || args[0] is not ("copy" or "read" or "gram"))
+if (args is ["matmul", ..] or ["lowrank", _, ..])
+{
+    var (atOnce, repeats) = ((int)Option("--threads", Environment.ProcessorCount), (int)Option("--repeat", 5));
+    var lines = args[0] == "matmul"
+        ? Products.Run(atOnce, repeats)
+        : Decompositions.Run(args[1], (int)Option("--rows", 0), (int)Option("--columns", 0), (int)Option("--rank", 16), atOnce, repeats);
+    foreach (var line in lines)
+    {
+        Console.WriteLine(line);
+    }
+
+    return 0;
+}
+
+if (args.Length < 2 || args[0] is not ("copy" or "read" or "gram" or "pinned" or "expand"))
 {
     Console.Error.WriteLine(
-        "usage: copy OUT INPUT... | read INPUT... | gram BASE TASK...   [--block BYTES] [--threads N] [--repeat N] [--memory BYTES]");
+        "usage: copy OUT INPUT... | read INPUT... | gram BASE TASK... | pinned BASE TASK... | expand ROWS COLUMNS RANK | matmul | lowrank FILE   [--block BYTES] [--threads N] [--repeat N] [--memory BYTES]");
     return 2;
 }
 
@@ -34,6 +54,27 @@ if (args[0] == "gram")
         $"{{\"job\":\"gram\",\"tasks\":{files.Count - 1},\"seconds\":{pass:F3},\"GB_per_s\":{bytes / pass:F2},"
         + $"\"read_seconds\":{read:F3},\"read_GB_per_s\":{bytes / read:F2},\"ratio\":{Median(runs.Select(r => r.Pass / r.Read)):F2},"
         + $"\"peak_MB\":{Process.GetCurrentProcess().PeakWorkingSet64 / 1e6:F0}}}"));
+    return 0;
+}
+
+if (args[0] == "pinned")
+{
+    var options = new RunOptions(Option("--memory", RunOptions.Default.Memory), threads, false);
+    var runs = Pinned.Run(files, options, (int)Option("--repeat", 5)).ToList();
+    double pass = Median(runs.Select(r => r.Pass)), copy = Median(runs.Select(r => r.Copy)), bytes = runs[0].Bytes / 1e9;
+    Console.WriteLine(string.Create(
+        CultureInfo.InvariantCulture,
+        $"{{\"job\":\"pinned\",\"tasks\":{files.Count - 1},\"seconds\":{pass:F3},\"GB_per_s\":{bytes / pass:F2},"
+        + $"\"copy_seconds\":{copy:F3},\"copy_GB_per_s\":{bytes / copy:F2},\"copy_read_and_written_GB_per_s\":{2 * bytes / copy:F2},"
+        + $"\"share_of_copy\":{Median(runs.Select(r => r.Copy / r.Pass)):F2},\"share_of_read_and_written\":{Median(runs.Select(r => r.Copy / r.Pass / 2)):F2}}}"));
+    return 0;
+}
+
+if (args[0] == "expand")
+{
+    var sizes = files.Select(f => int.Parse(f, CultureInfo.InvariantCulture)).ToArray();
+    var rate = Median(Expanding.Run(sizes[0], sizes[1], sizes[2], (int)Option("--repeat", 5)));
+    Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{{\"job\":\"expand\",\"rank\":{sizes[2]},\"GB_per_s_per_core\":{rate:F2}}}"));
     return 0;
 }
 

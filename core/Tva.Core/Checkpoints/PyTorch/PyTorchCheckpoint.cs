@@ -38,8 +38,7 @@ internal sealed class PyTorchCheckpoint : Checkpoint
             }
         }
 
-        tensors.Sort(static (a, b) =>
-            a.DType.Size() != b.DType.Size() ? b.DType.Size().CompareTo(a.DType.Size()) : string.CompareOrdinal(a.Name, b.Name));
+        tensors.Sort(Order);
         foreach (var file in files)
         {
             file.Enter();

@@ -55,6 +55,18 @@ internal unsafe interface IVec<V>
 
     static abstract V Select(V mask, V a, V b);
 
+    /// <summary>x where a &lt; b, else y: as one, since 512-bit comparisons give no vectors, and making one of them costs an instruction.</summary>
+    static abstract V IfLess(V a, V b, V x, V y);
+
+    /// <summary>x where a &lt;= b, else y.</summary>
+    static abstract V IfLessEqual(V a, V b, V x, V y);
+
+    /// <summary>x where a = b, else y.</summary>
+    static abstract V IfEqual(V a, V b, V x, V y);
+
+    /// <summary>x where a &lt; b as integers, else y.</summary>
+    static abstract V IfLessInt(V a, V b, V x, V y);
+
     static abstract bool Any(V mask);
 
     static abstract V AddInt(V a, V b);

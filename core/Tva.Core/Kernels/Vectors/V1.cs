@@ -49,6 +49,14 @@ internal readonly unsafe struct V1(float v) : IVec<V1>
 
     public static V1 Select(V1 mask, V1 a, V1 b) => Bits((a.Int & mask.Int) | (b.Int & ~mask.Int));
 
+    public static V1 IfLess(V1 a, V1 b, V1 x, V1 y) => a.Value < b.Value ? x : y;
+
+    public static V1 IfLessEqual(V1 a, V1 b, V1 x, V1 y) => a.Value <= b.Value ? x : y;
+
+    public static V1 IfEqual(V1 a, V1 b, V1 x, V1 y) => a.Value == b.Value ? x : y;
+
+    public static V1 IfLessInt(V1 a, V1 b, V1 x, V1 y) => a.Int < b.Int ? x : y;
+
     public static bool Any(V1 mask) => mask.Int != 0;
 
     public static V1 AddInt(V1 a, V1 b) => Bits(a.Int + b.Int);

@@ -74,6 +74,18 @@ internal readonly unsafe struct V128(Vector128<float> v) : IVec<V128>
     public static V128 Select(V128 mask, V128 a, V128 b) => new(Vector128.ConditionalSelect(mask.v, a.v, b.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V128 IfLess(V128 a, V128 b, V128 x, V128 y) => new(Vector128.ConditionalSelect(Vector128.LessThan(a.v, b.v), x.v, y.v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V128 IfLessEqual(V128 a, V128 b, V128 x, V128 y) => new(Vector128.ConditionalSelect(Vector128.LessThanOrEqual(a.v, b.v), x.v, y.v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V128 IfEqual(V128 a, V128 b, V128 x, V128 y) => new(Vector128.ConditionalSelect(Vector128.Equals(a.v, b.v), x.v, y.v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V128 IfLessInt(V128 a, V128 b, V128 x, V128 y) => new(Vector128.ConditionalSelect(Vector128.LessThan(a.v.AsInt32(), b.v.AsInt32()), x.v.AsInt32(), y.v.AsInt32()).AsSingle());
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool Any(V128 mask) => mask.v.AsInt32() != Vector128<int>.Zero;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -199,7 +199,15 @@ let bytes (ctx: Context) (b: BasisValue) =
         match d.Origin with
         | BasisOrigin.Stored _ -> d.Sources |> List.sumBy (fun s -> ctx.Program.StoredBytes s)
         | _ -> one * int64 (b.Atoms.Length + (if b.Mean.IsSome then 1 else 0))
-    given * int64 d.Names.Length, kept
+    let isAdapter (t: TensorValue) =
+        match t.Node with
+        | { Op = Restrict(Names _); Args = [| { Op = Source i } |] } -> ctx.Program.IsLowRank i
+        | _ -> false
+    let total =
+        match d.Origin with
+        | BasisOrigin.Tasks -> d.Sources |> List.sumBy (fun s -> if isAdapter s then ctx.Program.StoredBytes s else given)
+        | _ -> given * int64 d.Names.Length
+    total, kept
 
 let private errors ctx call =
     ofBasis ctx call (fun b ->

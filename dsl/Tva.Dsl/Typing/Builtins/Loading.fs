@@ -4,6 +4,7 @@ module Tva.Dsl.Typing.Builtins.Loading
 open System
 open System.IO
 open Tva.Core
+open Tva.Core.Adapters
 open Tva.Core.Bases
 open Tva.Core.Tensors
 open Tva.Dsl
@@ -20,7 +21,8 @@ let private isWritten (ctx: Context) span (path: string) =
     let isWritten =
         ctx.Program.Effects |> Seq.exists (function
             | Effect.Save(_, other, _, _, _)
-            | Effect.SaveBasis(_, other, _, _, _) -> other = target || target.StartsWith(other + string Path.DirectorySeparatorChar)
+            | Effect.SaveBasis(_, other, _, _, _)
+            | Effect.SaveAdapter(_, other, _, _, _, _) -> other = target || target.StartsWith(other + string Path.DirectorySeparatorChar)
             | _ -> false)
     if isWritten then
         report ctx (Diagnostics.readsOutput path span)
@@ -32,7 +34,12 @@ let private openSource (ctx: Context) span (path: string) =
         elif BasisFolder.IsBasis(full ctx path) then
             report ctx (Diagnostics.isBasis path span)
             None
-        else Some(ctx.Program.Open(full ctx path, path))
+        else
+            let known = ctx.Program.Sources.Count
+            let i = ctx.Program.Open(AdapterLayout.FileOf(full ctx path), path)
+            if i = known then
+                ctx.Program.TieOnce(i, span)
+            Some i
     with :? FaultException as e ->
         report ctx (Diagnostics.cannotOpen e.Message span)
         None
@@ -61,6 +68,9 @@ let private model ctx (call: Call) =
     match Call.text ctx call 0 "path" "", parseDType ctx call 1 with
     | Some path, Some dtype when not ctx.Abstract || path <> "" ->
         match openSource ctx call.Args[0].Value.Span path with
+        | Some i when AdapterLayout.IsAdapter ctx.Program.Sources[i].Checkpoint ->
+            report ctx (Diagnostics.isAdapter path call.Args[0].Value.Span)
+            Value.Unknown Kind.Model
         | Some i ->
             ctx.Program.Models.Add i |> ignore
             Value.Tensor
@@ -70,11 +80,62 @@ let private model ctx (call: Call) =
         | None -> Value.Unknown Kind.Model
     | _ -> Value.Unknown Kind.Model
 
-/// The model at `path` minus `b`; a file that holds a task vector is taken as it is.
-let private deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing extra =
+/// A low-rank adapter over the base; zero wherever it has no factors.
+let private adapter (ctx: Context) span (path: string) (set: TensorSet) (file: int) extra =
+    let p = ctx.Program
+    try
+        let origin = p.Sources[set.Reference]
+        let checkpoint = AdapterCheckpoint.Over(AdapterLayout.Read p.Sources[file].Checkpoint, origin.Checkpoint)
+        let unplaced = List.ofSeq checkpoint.Unplaced
+        if checkpoint.Tensors.Count = 0 then
+            report ctx (Diagnostics.adapterElsewhere origin.Path path unplaced span)
+            None
+        elif not unplaced.IsEmpty && extra <> "drop" then
+            report ctx (Diagnostics.adapterModules origin.Path path unplaced span)
+            None
+        else
+            let i = p.Add(checkpoint, path)
+            p.Vectors.Add i |> ignore
+            p.Origins[i] <- set.Reference
+            let names = [ for t in p.Sources[i].Checkpoint.Tensors -> t.Name ]
+            Some { Node = (graph ctx).Make(Restrict(Names names), [| sourceNode ctx span i |], span); Weight = number ctx 0.0; Set = Some set }
+    with :? FaultException as e ->
+        report ctx (Diagnostics.cannotOpen e.Message span)
+        None
+
+let private isVector (p: Program) (source: int) =
+    match p.Sources[source].Checkpoint.Metadata.TryGetValue "tva.kind" with
+    | true, kind -> kind = "delta"
+    | _ -> false
+
+let private vocabularies = [ "by-row"; "by-token" ]
+
+/// The source with its rows over the vocabulary where the base has the same tokens; a note says which tokens that leaves out.
+let private byToken (ctx: Context) span (path: string) (b: TensorValue) (set: TensorSet) (source: int) =
+    let p = ctx.Program
+    if (simplify ctx b.Node).Op <> Op.Source set.Reference then
+        report ctx (Diagnostics.rowsOfExpression span)
+        None
+    elif source = set.Reference then Some source
+    else
+        try
+            Some(p.ByToken(source, set.Reference, isVector p source))
+        with :? FaultException as e ->
+            report ctx (Diagnostics.cannotOpen e.Message span)
+            None
+
+/// The model at `path` minus `b`; a file that holds a task vector is taken as it is, and so is a low-rank adapter.
+let private deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing extra vocabulary =
     match openSource ctx span path, b.Set with
+    | Some i, Some set when AdapterLayout.IsAdapter ctx.Program.Sources[i].Checkpoint -> adapter ctx span path set i extra
     | Some i, Some set ->
         let p = ctx.Program
+        p.Untie(set.Reference, i)
+        if extra <> "drop" then
+            p.Untie(i, set.Reference)
+        match (if vocabulary = "by-token" then byToken ctx span path b set i else Some i) with
+        | None -> None
+        | Some i ->
         let gone, more, reshaped = p.Mismatches(set.Reference, i)
         if gone.Length = (p.SetTensors set).Count then
             report ctx (Diagnostics.nothingInCommon p.Sources[set.Reference].Path path span)
@@ -84,10 +145,7 @@ let private deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing 
         let more' = if extra = "drop" then [] else more
         if gone'.IsEmpty && more'.IsEmpty && reshaped.IsEmpty then
             let source = sourceNode ctx span i
-            let isDelta =
-                match p.Sources[i].Checkpoint.Metadata.TryGetValue "tva.kind" with
-                | true, kind -> kind = "delta"
-                | _ -> false
+            let isDelta = isVector p i
             if isDelta then
                 p.Vectors.Add i |> ignore
             let difference = if isDelta then source else apply ctx "sub" span [| source; b.Node |]
@@ -99,7 +157,10 @@ let private deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing 
                     (graph ctx).Make(Restrict(Names names), [| difference |], span)
             Some { Node = node; Weight = number ctx 0.0; Set = Some set }
         else
-            report ctx (Diagnostics.mismatch p.Sources[set.Reference].Path path gone' more' reshaped true span)
+            let help =
+                if gone'.IsEmpty && more'.IsEmpty && p.DiffersByRows(set.Reference, i) then Diagnostics.byTokenHelp
+                else "`delta(path, base, missing = \"zero\", extra = \"drop\")` says otherwise; shapes must agree"
+            report ctx (Diagnostics.mismatch p.Sources[set.Reference].Path path gone' more' reshaped (Some help) span)
             None
     | Some _, None -> Some(ctx.Program.PlaceholderTensor 0.0)
     | None, _ -> None
@@ -108,9 +169,10 @@ let private delta ctx (call: Call) =
     match Call.text ctx call 0 "path" "",
           Call.model ctx call 1 "base",
           Call.choice ctx call 2 "missing" [ "error"; "zero" ] "error",
-          Call.choice ctx call 3 "extra" [ "error"; "drop" ] "error" with
-    | Some path, Some b, Some missing, Some extra ->
-        match deltaOf ctx call.Args[0].Value.Span path b missing extra with
+          Call.choice ctx call 3 "extra" [ "error"; "drop" ] "error",
+          Call.choice ctx call 4 "vocab" vocabularies "by-row" with
+    | Some path, Some b, Some missing, Some extra, Some vocabulary ->
+        match deltaOf ctx call.Args[0].Value.Span path b missing extra vocabulary with
         | Some t -> Value.Tensor t
         | None -> Value.Unknown Kind.Delta
     | _ -> Value.Unknown Kind.Delta
@@ -183,7 +245,7 @@ let private stored (ctx: Context) span (path: string) (b: TensorValue) =
                 report ctx (Diagnostics.otherBase path reference.Path (string basis.BasePath) span)
                 Value.Unknown Kind.Basis
             | Some(missing, extra, reshaped) ->
-                report ctx (Diagnostics.mismatch reference.Path path missing extra reshaped false span)
+                report ctx (Diagnostics.mismatch reference.Path path missing extra reshaped None span)
                 Value.Unknown Kind.Basis
             | None ->
                 p.Vectors.UnionWith sources
@@ -197,8 +259,9 @@ let private family ctx (call: Call) =
     let args = (call.Args[0] |> Option.toList) @ call.Rest
     let deltas = args |> List.choose (fun a -> match a.Value with Value.Tensor _ -> Some a | _ -> None)
     let unknownArgument = args |> List.exists (fun a -> a.Value.IsUnknown)
+    let vocabulary = Call.choice ctx call 1 "vocab" vocabularies "by-row"
     match args with
-    | _ when unknownArgument -> Value.Unknown Kind.Family
+    | _ when unknownArgument || vocabulary.IsNone -> Value.Unknown Kind.Family
     | [ { Value = FamilyLike _ } as f ] -> f.Value
     | first :: _ when first.Value.IsTensor && deltas.Length = args.Length ->
         // family(A, B, ...): members are named as the arguments are.
@@ -231,7 +294,7 @@ let private family ctx (call: Call) =
         match b.Value with
         | Value.Tensor baseModel when wantModel ctx "`base` of `family`" b.Span baseModel ->
             let fromPath name path =
-                match deltaOf ctx what.Span path baseModel "error" "error" with
+                match deltaOf ctx what.Span path baseModel "error" "error" vocabulary.Value with
                 | Some t ->
                     if (simplify ctx t.Node).Op = Const 0.0 then
                         report ctx (Diagnostics.baseAmongMembers name what.Span)
@@ -250,7 +313,8 @@ let private family ctx (call: Call) =
                         match item with
                         | Value.Text path -> fromPath (stem (full ctx path)) path
                         | Value.Tensor t when wantDelta ctx "`family`" what.Span t -> Some($"m{i + 1}", t)
-                        | Value.Tensor _ -> None
+                        | Value.Tensor _
+                        | Value.Unknown _ -> None
                         | v ->
                             report ctx (Diagnostics.wrongKind "`family`" "paths or Deltas" (describe ctx v) what.Span None)
                             None)
@@ -265,7 +329,8 @@ let private family ctx (call: Call) =
                         match value with
                         | Value.Text path -> fromPath name path
                         | Value.Tensor t when wantDelta ctx "`family`" what.Span t -> Some(name, t)
-                        | Value.Tensor _ -> None
+                        | Value.Tensor _
+                        | Value.Unknown _ -> None
                         | v ->
                             report ctx (Diagnostics.wrongKind "`family`" "paths or Deltas" (describe ctx v) what.Span None)
                             None)
@@ -309,11 +374,11 @@ let all =
           "model(\"zoo/base.safetensors\")" Kind.Model model
       row "delta"
           [ Call.required "path" Kind.Text; Call.required "base" Kind.Model
-            Call.optional "missing" Kind.Text "\"error\""; Call.optional "extra" Kind.Text "\"error\"" ]
-          false "The task vector θ − θ₀ of the checkpoint at a path. `missing = \"zero\"` takes absent tensors as unchanged, `extra = \"drop\"` leaves surplus ones out."
+            Call.optional "missing" Kind.Text "\"error\""; Call.optional "extra" Kind.Text "\"error\""; Call.optional "vocab" Kind.Text "\"by-row\"" ]
+          false "The task vector θ − θ₀ of the checkpoint at a path, or that of a low-rank adapter: a PEFT folder (adapter_config.json) or a single file with PEFT's, diffusers' or kohya's keys. `missing = \"zero\"` takes absent tensors as unchanged, `extra = \"drop\"` leaves surplus ones out. `vocab = \"by-token\"` takes rows of embeddings and output layers by the token that both tokenizer.json give them: tokens that the base lacks are dropped, those that the other lacks unchanged."
           "delta(\"zoo/tasks/digits.safetensors\", model(\"zoo/base.safetensors\"))" Kind.Delta delta
-      row "family" [ Call.required "glob or list or record" Kind.Any ] true
-          "Several task vectors over one base, by glob, list or record of paths, or from Deltas; `f.name` is a member. The folder of a basis is read as one, saved by tva or by the published code."
+      row "family" [ Call.required "glob or list or record" Kind.Any; Call.optional "vocab" Kind.Text "\"by-row\"" ] true
+          "Several task vectors over one base, by glob, list or record of paths, or from Deltas; `f.name` is a member. The folder of a basis is read as one, saved by tva or by the published code. `vocab` as for `delta`."
           "family(\"zoo/tasks/*.safetensors\", model(\"zoo/base.safetensors\"))" Kind.Family family
       row "zeros" [ Call.required "base" Kind.Model ] false "The Delta that changes nothing." "zeros(model(\"zoo/base.safetensors\"))" Kind.Delta zeros
       row "raw" [ Call.required "m" Kind.Tensor ] false "A Model's plain numbers as a Delta from zero." "norm(raw(model(\"zoo/base.safetensors\")))" Kind.Delta (fun c call -> reweigh c call 0.0)

@@ -1,4 +1,4 @@
-/// What goes over the members of a family or a list: sum, mean, median, min, max, count, size.
+/// What goes over the members of a family or a list: sum, mean, median, scatter, min, max, count, size.
 module Tva.Dsl.Typing.Builtins.Members
 
 open Tva.Core.Execution
@@ -14,6 +14,7 @@ type private Gathered =
     | Neither
 
 let private gather ctx (call: Call) (members: Value list) =
+    let members = members |> List.map (settle ctx call.Span)
     let tensors = members |> List.choose (function Value.Tensor t -> Some t | _ -> None)
     let numbers = members |> List.choose (function Value.Scalar n -> Some n | _ -> None)
     if members |> List.exists _.IsUnknown then Neither
@@ -83,6 +84,23 @@ let private medianOf ctx span (nodes: Node list) =
 
 let private median ctx (call: Call) = chosen ctx call None (medianOf ctx call.Span)
 
+/// Σ (xᵢ - m)² = Σ dᵢ² - (Σ dᵢ)²/T with dᵢ = xᵢ - x₁: the squares can't cancel by more than a factor T, equal members give exactly 0,
+/// and it takes as many operations as members, not their square.
+let private scatterOf ctx span (nodes: Node list) =
+    let op name a b = apply ctx name span [| a; b |]
+    match nodes.Tail |> List.map (fun x -> op "sub" x nodes.Head) with
+    | [] -> number ctx 0.0
+    | ds ->
+        let s = total ctx span ds
+        op "sub" (total ctx span (ds |> List.map (fun d -> op "mul" d d))) (scaled ctx span (op "mul" s s) (1.0 / float nodes.Length))
+
+let private scatter ctx (call: Call) =
+    over call ctx None (function
+        | Tensors ts when ts |> List.map (wantDelta ctx $"`{call.Function}`" call.Args[0].Value.Span) |> List.forall id ->
+            Value.Tensor { Node = scatterOf ctx call.Span (ts |> List.map _.Node); Weight = number ctx 0.0; Set = join ctx call.Span ts }
+        | Numbers ns -> Value.Scalar(scatterOf ctx call.Span ns)
+        | _ -> Call.unknown)
+
 let private count ctx (call: Call) =
     Call.orUnknown (Call.members ctx call 0 "cond") (fun ms ->
         let nonzero v = Arithmetic.binary ctx Syntax.NotEqual call.Span v (Value.Scalar(number ctx 0.0))
@@ -124,6 +142,7 @@ let all =
     [ row "sum" [ members ] "Σ over the members of a family, a list or a table." Kind.Any (linear FromTable.Sum false)
       row "mean" [ members ] "Σ / T over the T members." Kind.Any (linear FromTable.Mean true)
       row "median" [ members ] "The median of the members, element by element; the mean of the middle two for an even number." Kind.Any median
+      row "scatter" [ members ] "Σ (x - m)² over the members, m their mean, element by element: T times their variance." Kind.Any scatter
       row "min" [ members; second ] "The least member, element by element; `min(a, b)` of two values. NaN wins." Kind.Any (extreme "min" FromTable.Min)
       row "max" [ members; second ] "The greatest member, element by element; `max(a, b)` of two values. NaN wins." Kind.Any (extreme "max" FromTable.Max)
       row "count" [ Call.required "cond" Kind.Any ] "How many members are not 0 (conditions that hold), element by element." Kind.Any count

@@ -3,10 +3,12 @@ module Tva.Dsl.Typing.Builtins.Output
 
 open System
 open System.IO
+open Tva.Core.Adapters
 open Tva.Core.Bases
 open Tva.Core.Checkpoints
 open Tva.Core.Tensors
 open Tva.Dsl
+open Tva.Dsl.Graph
 open Tva.Dsl.Typing
 open Tva.Dsl.Typing.Context
 
@@ -61,10 +63,55 @@ let private saveTensor ctx (call: Call) =
     | _ -> ()
     Value.Unit
 
+/// A sum of low-rank adapters goes into a folder as PEFT has it.
+let private saveAdapter ctx (call: Call) =
+    let p = ctx.Program
+    if call.Args[3].IsSome then
+        report ctx (Diagnostics.notInThisBuild "shard" "an adapter is one file; leave `shard` out" call.Args[3].Value.Span)
+    let rank =
+        match call.Args[5] with
+        | None -> Some None
+        | Some a ->
+            match Call.constant ctx call 5 "rank" 1.0 with
+            | Some v when v >= 1.0 && v = floor v && v <= 1e6 -> Some(Some(int v))
+            | Some v ->
+                report ctx (Diagnostics.outOfRange "`rank` of `save`" "1" "1000000 (whole)" v a.Span)
+                None
+            | None -> None
+    match Call.delta ctx call 0 "x", Call.text ctx call 1 "path" "", Loading.dtypeOf ctx call 2, rank with
+    | Some t, Some path, Some dtype, Some rank when not ctx.Abstract && t.Set.IsSome ->
+        let span = call.Args[1].Value.Span
+        let source = call.Args[0].Value
+        let full = Path.GetFullPath(path, ctx.Folder)
+        let inside (file: string) = (Path.GetFullPath file).StartsWith(full + string Path.DirectorySeparatorChar)
+        let isAdapter = File.Exists(Path.Combine(full, AdapterConfig.FileName))
+        match LowRankForm.terms p.Graph p.IsLowRank (simplify ctx t.Node) with
+        | None when rank.IsNone -> report ctx (Diagnostics.notLowRank (quote source.Text) source.Span)
+        | None when not (Matrices.hasMatrix ctx t) -> report ctx (Diagnostics.noMatrix "save as lora" source.Span)
+        | Some [] -> report ctx (Diagnostics.nothingLowRank (quote source.Text) source.Span)
+        | _ when full.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) || File.Exists full ->
+            report ctx (Diagnostics.adapterForm path span)
+        | _ when Directory.Exists full && not isAdapter && not (Seq.isEmpty (Directory.EnumerateFileSystemEntries full)) ->
+            report ctx (Diagnostics.adapterFolderInUse path span)
+        | _ when p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists inside) ->
+            report ctx (Diagnostics.outputIsInput path span)
+        | _ when p.Effects |> Seq.exists (function Effect.SaveAdapter(_, other, _, _, _, _) -> other = full | _ -> false) ->
+            report ctx (Diagnostics.outputTwice path span)
+        | _ -> p.Do(Effect.SaveAdapter(t, full, rank, defaultArg dtype DType.F32, p.Provenance source.Text, call.Span))
+    | _ -> ()
+    Value.Unit
+
 let private save ctx (call: Call) =
-    match call.Args[0] with
-    | Some { Value = Value.Basis b } -> saveBasis ctx call b
-    | _ -> saveTensor ctx call
+    match Call.choice ctx call 4 "as" [ "checkpoint"; "lora" ] "checkpoint", call.Args[0] with
+    | Some "lora", _ -> saveAdapter ctx call
+    | Some _, x ->
+        match call.Args[5] with
+        | Some a -> report ctx (Diagnostics.rankOfAdapter a.Span)
+        | None -> ()
+        match x with
+        | Some { Value = Value.Basis b } -> saveBasis ctx call b
+        | _ -> saveTensor ctx call
+    | None, _ -> Value.Unit
 
 let private evaluate ctx (call: Call) =
     let p = ctx.Program
@@ -89,8 +136,9 @@ let private row name group parameters summary example result run : Builtin =
 
 let all =
     [ row "save" "out"
-          [ Call.required "x" Kind.Any; Call.required "path" Kind.Text; Call.optional "dtype" Kind.Text ""; Call.optional "shard" Kind.Text "" ]
-          "Writes x as a safetensors file; stored as the base is, tensor by tensor, unless `dtype` says otherwise. A Basis becomes a folder that `family(path, base)` reads back, its atoms stored as \"f32\", \"bf16\" or \"int8\" (a scale for each row)."
+          [ Call.required "x" Kind.Any; Call.required "path" Kind.Text; Call.optional "dtype" Kind.Text ""; Call.optional "shard" Kind.Text ""
+            Call.optional "as" Kind.Text "\"checkpoint\""; Call.optional "rank" Kind.Scalar "" ]
+          "Writes x as a safetensors file; stored as the base is, tensor by tensor, unless `dtype` says otherwise. A Basis becomes a folder that `family(path, base)` reads back, its atoms stored as \"f32\", \"bf16\" or \"int8\" (a scale for each row). `as = \"lora\"` writes a LoRA, a folder as PEFT has it: a sum of low-rank adapters exactly, its ranks added up, or with `rank` the best approximation of that rank; any other Delta by a truncated SVD of each module's weight, other tensors kept whole. What each module loses is told."
 
           "model(\"zoo/base.safetensors\") |> save(\"out/copy.safetensors\", dtype = \"bf16\")" Kind.Unit save
       row "evaluate" "outside" [ Call.required "x" Kind.Tensor; Call.required "command" Kind.Text ]

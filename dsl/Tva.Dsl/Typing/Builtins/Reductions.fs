@@ -91,18 +91,14 @@ let private coarse ctx (call: Call) what span extent (node: Node) =
         false
 
 /// Over a Delta and a number between 0 and 1, both member by member.
-let private withShare extent name (build: TensorValue -> Node -> Value) ctx (call: Call) extra =
+let private withShare extent name (build: TensorValue -> Node -> Value) ctx (call: Call) =
     let a = call.Args[1].Value
-    lift ctx $"`{call.Function}`" call.Span ([ call.Args[0].Value.Value; a.Value ] @ extra) (function
+    lift ctx $"`{call.Function}`" call.Span [ call.Args[0].Value.Value; a.Value ] (function
         | Value.Unknown k :: _ -> Value.Unknown k
         | _ :: Value.Unknown _ :: _ -> Value.Unknown Kind.Delta
-        | Value.Tensor t :: Value.Scalar n :: rest ->
+        | Value.Tensor t :: Value.Scalar n :: _ ->
             if wantDelta ctx $"`{call.Function}`" call.Args[0].Value.Span t && share ctx call name a.Span n && coarse ctx call name a.Span extent n then
-                match rest with
-                | [] -> build t n
-                | [ Value.Scalar seed ] ->
-                    Value.Tensor { t with Node = (graph ctx).Make(Drop, [| t.Node; n; seed |], call.Span); Weight = number ctx 0.0 }
-                | _ -> Value.Unknown Kind.Delta
+                build t n
             else
                 Value.Unknown Kind.Delta
         | Value.Tensor _ :: v :: _ ->
@@ -115,22 +111,60 @@ let private withShare extent name (build: TensorValue -> Node -> Value) ctx (cal
 
 let private quantile ctx (call: Call) =
     Call.orUnknown (extentOf ctx call 2 "all") (fun extent ->
-        withShare extent "q" (fun t q -> Value.Scalar(reduce ctx call.Span ReduceKind.Quantile extent [| t.Node; q |])) ctx call [])
+        withShare extent "q" (fun t q -> Value.Scalar(reduce ctx call.Span ReduceKind.Quantile extent [| t.Node; q |])) ctx call)
 
 let private trim ctx (call: Call) =
-    match Call.choice ctx call 2 "by" [ "tensor"; "layer"; "all" ] "tensor" with
-    | None -> Call.unknown
-    | Some by ->
+    match Call.choice ctx call 2 "by" [ "tensor"; "layer"; "all" ] "tensor", Call.choice ctx call 3 "of" [ "all"; "nonzero" ] "all" with
+    | None, _
+    | _, None -> Call.unknown
+    | Some by, Some share ->
         let extent = extents |> List.find (fun (name, _) -> name = by) |> snd
         withShare extent "density"
             (fun t density ->
-                let selection = reduce ctx call.Span ReduceKind.KeepLargest extent [| t.Node; density |]
+                let selection = reduce ctx call.Span (if share = "nonzero" then ReduceKind.KeepLargestNonzero else ReduceKind.KeepLargest) extent [| t.Node; density |]
                 Value.Tensor { t with Node = (graph ctx).Make(Keep, [| t.Node; selection |], call.Span); Weight = number ctx 0.0 })
-            ctx call []
+            ctx call
 
+/// The probability is one number, or one for each row or element.
 let private drop ctx (call: Call) =
+    let x, p = call.Args[0].Value, call.Args[1].Value
     let seed = match call.Args[2] with Some a -> a.Value | None -> Value.Scalar(number ctx 0.0)
-    withShare Extent.Row "p" (fun _ _ -> Call.unknown) ctx call [ seed ]
+    let what = $"`{call.Function}`"
+    lift ctx what call.Span [ x.Value; p.Value; seed ] (function
+        | [ Value.Tensor t; probability; Value.Scalar seed ] when wantDelta ctx what x.Span t ->
+            let drop (p: Node) set =
+                Value.Tensor { t with Node = (graph ctx).Make(Drop None, [| t.Node; p; seed |], call.Span); Weight = number ctx 0.0; Set = set }
+            match probability with
+            | Value.Scalar n when share ctx call "p" p.Span n -> drop n t.Set
+            | Value.Tensor n when wantDelta ctx $"`p` of {what}" p.Span n -> drop n.Node (joinSets ctx call.Span t n)
+            | Value.Scalar _
+            | Value.Tensor _
+            | Value.Unknown _ -> Value.Unknown Kind.Delta
+            | v ->
+                report ctx (Diagnostics.wrongKind $"`p` of {what}" "a number or a Delta" (describe ctx v) p.Span None)
+                Call.unknown
+        | (Value.Tensor _ | Value.Unknown _) :: _ -> Value.Unknown Kind.Delta
+        | v :: _ ->
+            report ctx (Diagnostics.wrongKind what "a Delta" (describe ctx v) x.Span None)
+            Call.unknown
+        | _ -> Call.unknown)
+
+/// Ranks are of elements, so they are a Delta; of a point they would mean nothing.
+let private rank ctx (call: Call) =
+    match Call.choice ctx call 1 "by" [ "row"; "tensor" ] "row" with
+    | None -> Call.unknown
+    | Some by ->
+        let extent = extents |> List.find (fun (name, _) -> name = by) |> snd
+        let what = $"`{call.Function}`"
+        lift ctx what call.Span [ call.Args[0].Value.Value ] (function
+            | [ Value.Tensor t ] when wantDelta ctx what call.Args[0].Value.Span t ->
+                Value.Tensor { t with Node = (graph ctx).Make(Rank extent, [| t.Node |], call.Span); Weight = number ctx 0.0 }
+            | [ Value.Tensor _ ]
+            | [ Value.Unknown _ ] -> Value.Unknown Kind.Delta
+            | [ v ] ->
+                report ctx (Diagnostics.wrongKind what "a Delta" (describe ctx v) call.Args[0].Value.Span None)
+                Call.unknown
+            | _ -> Call.unknown)
 
 let private zoo = "delta(\"zoo/tasks/digits.safetensors\", model(\"zoo/base.safetensors\"))"
 
@@ -160,12 +194,21 @@ let all =
           Parameters = [ Call.required "x" Kind.Any; Call.required "q" Kind.Any; by ]
           Example = $"quantile(abs({zoo}), 0.9)" }
       { Name = "trim"; Group = "order and chance"
-        Parameters = [ Call.required "x" Kind.Any; Call.required "density" Kind.Any; Call.optional "by" Kind.Text "\"tensor\"" ]
+        Parameters = [ Call.required "x" Kind.Any; Call.required "density" Kind.Any; Call.optional "by" Kind.Text "\"tensor\""; Call.optional "of" Kind.Text "\"all\"" ]
         Variadic = false
-        Summary = "Keeps the int(density·n) largest magnitudes of each tensor (or layer, or all), the lower index first among equals; zero elsewhere."
+        Summary =
+            "Keeps the int(density·n) largest magnitudes of each tensor (or layer, or all), the lower index first among equals; zero elsewhere. With "
+            + "of = \"nonzero\" n counts the elements that are not 0 alone."
         Example = $"nonzero(trim({zoo}, 0.2))"; Result = Kind.Delta; Run = trim }
       { Name = "drop"; Group = "order and chance"
         Parameters = [ Call.required "x" Kind.Any; Call.required "p" Kind.Any; Call.optional "seed" Kind.Scalar "0" ]
         Variadic = false
-        Summary = "Zeroes each element with probability p, drawn by a counter-based generator (Philox) from seed, tensor name and index alone."
-        Example = $"nonzero(drop({zoo}, 0.9, 1))"; Result = Kind.Delta; Run = drop } ]
+        Summary = "Zeroes each element with probability p, a number or a Delta of them, drawn by a counter-based generator (Philox) from seed, tensor name and index alone."
+        Example = $"nonzero(drop({zoo}, 0.9, 1))"; Result = Kind.Delta; Run = drop }
+      { Name = "rank"; Group = "order and chance"
+        Parameters = [ Call.required "x" Kind.Any; Call.optional "by" Kind.Text "\"row\"" ]
+        Variadic = false
+        Summary =
+            "Each element's rank among the n of its row, or with by = \"tensor\" of its tensor: (position - 1)/(n - 1) in ascending order, the lower index first "
+            + "among equals, NaN last; 1/2 where n is 1. Rows, or whole tensors, are sorted in memory."
+        Example = $"max_abs(rank(abs({zoo})))"; Result = Kind.Delta; Run = rank } ]

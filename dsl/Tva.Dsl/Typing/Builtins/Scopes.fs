@@ -42,13 +42,20 @@ let private tensors ctx (call: Call) =
 
 let private ramp ctx (call: Call) =
     let args = Option.toList call.Args[0] @ call.Rest
-    let nodes = args |> List.choose (fun a -> match a.Value with Value.Scalar n -> Some n | _ -> None)
-    if args |> List.exists _.Value.IsUnknown then Value.Unknown Kind.Scalar
+    let values = args |> List.map (fun a -> settle ctx a.Span a.Value)
+    let nodes = values |> List.choose (function Value.Scalar n -> Some n | _ -> None)
+    if values |> List.exists _.IsUnknown then Value.Unknown Kind.Scalar
     elif nodes.Length < args.Length then
         report ctx (Diagnostics.wrongKind "`ramp`" "numbers" "something else" call.Span (Some "for instance `ramp(0, 0.5, 1)`"))
         Value.Unknown Kind.Scalar
-    elif nodes.Length = 1 then Value.Scalar nodes.Head
-    else Value.Scalar((graph ctx).Make(Ramp, Array.ofList nodes, call.Span))
+    else
+        let inside = if nodes.Length = 1 then nodes.Head else (graph ctx).Make(Ramp, Array.ofList nodes, call.Span)
+        match call.Args[1] with
+        | None -> Value.Scalar inside
+        | Some _ ->
+            match Call.number ctx call 1 "outside" 0.0 with
+            | Some outside -> Value.Scalar((graph ctx).Make(Choose [ TensorScope.anyLayer; Everything ], [| inside; outside |], call.Span))
+            | None -> Value.Unknown Kind.Scalar
 
 let private row name group parameters variadic summary example result run : Builtin =
     { Name = name; Group = group; Parameters = parameters; Variadic = variadic; Summary = summary; Example = example; Result = result; Run = run }
@@ -59,6 +66,6 @@ let all =
     [ row "match" "scopes" [ Call.required "regex" Kind.Text ] false "The tensors whose name the regular expression finds." $"norm({zoo}[match(\"qkv|proj\")])" Kind.Scope matching
       row "layers" "scopes" [ Call.required "range" Kind.Range ] false "The tensors of these layers; a tensor's layer is the first integer component of its name." $"norm({zoo}[layers(0..1)])" Kind.Scope layers
       row "tensors" "scopes" [ Call.required "name" Kind.Text ] true "The tensors of exactly these names." $"norm({zoo}[tensors(\"cls\")])" Kind.Scope tensors
-      row "ramp" "schedule" [ Call.required "a" Kind.Scalar ] true
-          "A number per layer, piecewise linear over a, b, ... from the first layer to the last. Tensors of no layer take the first, those named like a head or a final norm the last."
+      row "ramp" "schedule" [ Call.required "a" Kind.Scalar; Call.optional "outside" Kind.Scalar "" ] true
+          "A number per layer, piecewise linear over a, b, ... from the first layer to the last. Tensors of no layer take `outside`; without it the first number, those named like a head or a final norm the last."
           $"norm(ramp(0, 1) * {zoo})" Kind.Scalar ramp ]

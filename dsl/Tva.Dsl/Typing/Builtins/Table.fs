@@ -4,7 +4,7 @@ module Tva.Dsl.Typing.Builtins.Table
 open Tva.Dsl.Typing
 
 let all: Builtin list =
-    Loading.all @ Elementwise.all @ Members.all @ Reductions.all @ Scopes.all @ Tables.all @ Bases.all @ Output.all
+    Loading.all @ Elementwise.all @ Members.all @ Reductions.all @ Scopes.all @ Stacks.all @ Matrices.all @ Checks.all @ Tables.all @ Iteration.all @ Bases.all @ Output.all
 
 let private byName = lazy (all |> List.map (fun b -> b.Name, b) |> dict)
 
@@ -20,4 +20,4 @@ let absent =
     dict
         [ for name in [ "advise"; "advised"; "conflicts"; "ood"; "forget" ] -> name, advice
           for name in
-              [ "karcher"; "della"; "della_linear"; "tsv_merge"; "iso_c"; "lowrank"; "geometric_median"; "awd"; "stack"; "prune_rows" ] -> name, merges ]
+              [ "prune_rows" ] -> name, merges ]

@@ -83,18 +83,6 @@ let private sweep ctx (call: Call) =
         Value.Unknown Kind.Table
     | _ -> Value.Unknown Kind.Table
 
-/// A text that must be one of a few; what a `def` says of its options.
-let private oneOf ctx (call: Call) =
-    let choices =
-        match call.Args[1].Value.Value with
-        | Value.List items -> items |> List.choose (function Value.Text t -> Some t | _ -> None)
-        | _ -> []
-    match call.Args[0].Value.Value with
-    | Value.Text t when not (List.contains t choices) ->
-        report ctx (Diagnostics.notAChoice t choices call.Args[0].Value.Span)
-        Value.Unknown Kind.Text
-    | v -> v
-
 /// The first column's value in the row whose last column is highest; the earlier row among equals.
 let private best ctx (call: Call) =
     match call.Args[0].Value.Value with
@@ -121,6 +109,4 @@ let all =
       row "stats" [ Call.required "x" Kind.Any ] "Elements, norm, mean and largest magnitude, nonzeros: by tensor, or by member of a family." $"stats({zoo})" Kind.Table stats
       row "sweep" [ Call.required "f" Kind.Function; Call.required "range" Kind.Range; Call.required "score" Kind.Function ]
           "The def f for each value of a range, the def score on each result." "" Kind.Table sweep
-      row "one_of" [ Call.required "text" Kind.Text; Call.required "choices" Kind.List ] "The text, which must be one of the choices: for the options of a `def`."
-          "one_of(\"row\", [\"row\", \"tensor\"])" Kind.Text oneOf
       row "best" [ Call.required "table" Kind.Table ] "The value with the highest score." "" Kind.Scalar best ]

@@ -5,12 +5,12 @@ open System
 open System.Globalization
 
 [<Struct>]
-type Buffer =
+type TextBuffer =
     { Text: string
       /// Offset in UTF-16 units, between characters.
       Cursor: int }
 
-module Buffer =
+module TextBuffer =
 
     let empty = { Text = ""; Cursor = 0 }
 

@@ -1,0 +1,87 @@
+namespace Tva.Core.Matrices;
+
+/// <summary>
+/// A matrix X = UΣVᵀ in, what has its directions but no sizes out: UVᵀ, the nearest matrix with orthonormal rows or columns: where
+/// a side is short exactly, by the Gram matrix in float64; else by
+/// Newton and Schulz's iteration with polynomials chosen for the interval that the singular values still fill (Amsel, Persson,
+/// Musco, Gower, arXiv 2505.16932). Directions whose singular value is below some 1e-6 of the largest count as absent: they come
+/// out as 0, as with the pseudo-inverse in X(XᵀX)^(-1/2).
+/// </summary>
+public static unsafe class PolarFactor
+{
+    /// <summary>UVᵀ (m×n); columns orthonormal to some 1e-6 where n ≤ m, else rows, but for absent directions.</summary>
+    /// <param name="x">m×n, row-major.</param>
+    /// <param name="m">Rows.</param>
+    /// <param name="n">Columns.</param>
+    /// <param name="threads">At most so many work at once; the bits don't depend on it.</param>
+    /// <param name="cancel">Stops within a product.</param>
+    /// <exception cref="MatrixNotFiniteException">NaN or infinity in x.</exception>
+    /// <exception cref="ArgumentException">The length doesn't go with the sizes.</exception>
+    public static float[] Of(ReadOnlySpan<float> x, int m, int n, int threads, CancellationToken cancel = default)
+    {
+        if (x.Length != (long)m * n)
+        {
+            throw new ArgumentException($"{x.Length} numbers are no matrix of {m}×{n}");
+        }
+
+        if (Math.Min(m, n) <= TruncatedSvd.Exact)
+        {
+            fixed (float* p = x)
+            {
+                return GramDecomposition.Run(p, m, n, threads, cancel).Polar();
+            }
+        }
+
+        var (factor, other) = (new float[x.Length], new float[x.Length]);
+        fixed (float* from = x, q = factor, next = other)
+        {
+            var square = Norms.Square(from, x.Length, threads, cancel);
+            if (!double.IsFinite(square))
+            {
+                throw new MatrixNotFiniteException();
+            }
+
+            if (square > 0)
+            {
+                Norms.Scale(from, 1 / Math.Sqrt(square), q, x.Length, threads, cancel);
+                return new PolarIteration(m, n, threads, cancel).Run(q, next) == q ? factor : other;
+            }
+
+            return factor;
+        }
+    }
+
+    /// <summary>Σσ, the nuclear norm: the inner product of X and its polar factor.</summary>
+    /// <param name="x">m×n.</param>
+    /// <param name="polar">UVᵀ of the same x.</param>
+    /// <param name="threads">At most so many work at once.</param>
+    /// <param name="cancel">Stops between parts.</param>
+    public static double NuclearNorm(ReadOnlySpan<float> x, ReadOnlySpan<float> polar, int threads, CancellationToken cancel = default)
+    {
+        if (x.Length != polar.Length)
+        {
+            throw new ArgumentException($"{x.Length} and {polar.Length} numbers");
+        }
+
+        fixed (float* a = x, b = polar)
+        {
+            return Norms.Dot(a, b, x.Length, threads, cancel);
+        }
+    }
+
+    /// <summary>
+    /// UVᵀ·Σσ/min(m, n): every singular value set to their mean (Iso-C: Marczak and others, arXiv 2502.04959). Parameters as for
+    /// <see cref="Of"/>.
+    /// </summary>
+    public static float[] IsoC(ReadOnlySpan<float> x, int m, int n, int threads, CancellationToken cancel = default)
+    {
+        var polar = Of(x, m, n, threads, cancel);
+        var mean = polar.Length == 0 ? 0 : NuclearNorm(x, polar, threads, cancel) / Math.Min(m, n);
+        fixed (float* q = polar)
+        {
+            Norms.Scale(q, mean, q, polar.Length, threads, cancel);
+        }
+
+        return polar;
+    }
+}

@@ -1,0 +1,48 @@
+/// From a path to a text that may be a script, or to why it can't be one.
+namespace Tva
+
+open System
+open System.IO
+open System.Text
+open Tva.Core
+open Tva.Dsl
+
+/// A text with how diagnostics call it and what its paths are relative to.
+type Script = { Name: string; Folder: string; Text: string }
+
+module Script =
+
+    let private strictUtf8 = UTF8Encoding(false, true)
+
+    /// The script that is nearest to a missing one.
+    let private nearScript (full: string) =
+        let folder = Path.GetDirectoryName full |> Option.ofObj |> Option.defaultValue "."
+        if Directory.Exists folder then
+            let names = Directory.EnumerateFiles(folder, "*.tva") |> Seq.map (fun f -> Path.GetFileName f |> Unchecked.nonNull)
+            match Suggest.nearest (Path.GetFileName full |> Unchecked.nonNull) names with
+            | Some near -> $"; did you mean {near}?"
+            | None -> ""
+        else
+            $", nor does the folder {folder}"
+
+    let ofInput (host: Host) = { Name = "<stdin>"; Folder = host.Folder; Text = host.In.ReadToEnd() }
+
+    let ofFile (host: Host) (path: string) =
+        let full = host.Full path
+        if Directory.Exists full then
+            raise (FaultException $"{path}: is a folder, not a script; tva inspect lists a checkpoint's tensors")
+        if not (File.Exists full) then
+            raise (FaultException $"{path}: doesn't exist{nearScript full}")
+        try
+            // A checkpoint given by mistake is told from its size and first bytes, before it is read whole.
+            use file = File.OpenRead full
+            if file.Length > (64L <<< 20) then
+                raise (FaultException $"{path}: is no script, it has {Format.bytes (float file.Length)}; is it a checkpoint? tva inspect {path} lists it")
+            use reader = new StreamReader(file, strictUtf8)
+            { Name = path
+              Folder = Path.GetDirectoryName full |> Unchecked.nonNull
+              Text = reader.ReadToEnd() }
+        with
+        | :? DecoderFallbackException -> raise (FaultException $"{path}: is no UTF-8 text; scripts are; tva inspect lists a checkpoint's tensors")
+        | :? UnauthorizedAccessException
+        | :? IOException as e -> raise (FaultException($"{path}: can't be read: {e.Message}", e))
