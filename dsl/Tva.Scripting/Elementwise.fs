@@ -203,7 +203,7 @@ type Translator(definitions: Definitions, place: range -> Place) =
         | ValueSet(v, _) -> refuse e.Range $"`{nameOf v}` is set, and elements are computed in no order" (Some "bind a new name instead: `let y = ...`")
         | TryWith _
         | TryFinally _ -> refuse e.Range "exceptions have no elementwise counterpart" (Some "use `if`; 0/0 is NaN and 1/0 infinity")
-        | Call(Some _, v, _, _, _) -> refuse e.Range $"`{nameOf v}` of an object has no elementwise counterpart" known
+        | Call(Some _, v, _, _, _) -> refuse e.Range $"`{nameOf v}` has no elementwise counterpart" known
         | NewUnionCase _
         | NewArray _
         | NewObject _
