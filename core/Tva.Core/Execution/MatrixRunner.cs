@@ -5,6 +5,9 @@ namespace Tva.Core.Execution;
 /// <summary>Comes in: a tensor whose turn for a matrix op has come. Goes out: its streams computed into whole matrices, one after another, and what the op makes of them.</summary>
 internal sealed unsafe class MatrixRunner(Engine engine, Flow flow, KernelCall call)
 {
+    /// <summary>From so many bytes on what a matrix leaves is collected at once.</summary>
+    private const long Large = 32 << 20;
+
     /// <summary>Does a job of kind Matrix.</summary>
     /// <exception cref="FaultException">A matrix has NaN or infinity.</exception>
     public void Run(Job job)
@@ -30,6 +33,12 @@ internal sealed unsafe class MatrixRunner(Engine engine, Flow flow, KernelCall c
         }
         finally
         {
+            // Large arrays wait long for the collector; without this a model's matrices pile up beyond the budget.
+            if (cost.Work > Large)
+            {
+                GC.Collect(2, GCCollectionMode.Forced, blocking: true);
+            }
+
             engine.MatrixMemory.Return(cost.Work);
         }
     }
