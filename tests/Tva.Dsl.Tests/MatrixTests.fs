@@ -105,6 +105,27 @@ let ``iso_c gives every singular value of the sum their mean, and averages vecto
         |> Map.map (fun _ x -> polarOf x * ((svd x).S |> Seq.average))
     saved temp "iso_c(tasks)" |> agree 2e-4 expected (scale 0.125 total)
 
+[<Fact>]
+let ``iso_c counts singular values of 0 in the mean`` () =
+    use temp = new TempFolder()
+    let two = taskVectors.Value |> List.filter (fun (n, _) -> n = "digits" || n = "letters") |> List.map snd
+    let expected =
+        asMatrices two.Head
+        |> Map.filter (fun name _ -> shapes.Value[name].Length = 2)
+        |> Map.map (fun name _ ->
+            let x = two |> List.map (fun t -> (let m = asMatrices t in leading 2 m[name])) |> List.reduce (+)
+            polarOf x * ((svd x).S |> Seq.average))
+    let mean = sum two |> scale 0.5
+    let got = saved temp "iso_c(lowrank(family(A, tasks.letters), 2))"
+    // Others than matrices of two dimensions are averaged as they come out of lowrank.
+    got |> Map.filter (fun name _ -> expected.ContainsKey name || shapes.Value[name].Length = 1) |> agree 2e-4 expected mean
+
+[<Fact>]
+let ``a number that is the same for all rows of a tensor is a coefficient like any other`` () =
+    let width (name: string) = shapes.Value[name] |> List.last |> float
+    let expected = digits.Value |> Map.map (fun name x -> Array.map ((*) (width name)) x) |> norm
+    Assert.Equal(expected, number "." (heading + "norm(numel(tasks.digits, by = \"row\") * tasks.digits)"), 1e-6 * expected)
+
 /// TSV-M as its paper has it, in float64.
 let private tsv (share: float option) (xs: Matrix<float> list) =
     let parts = xs |> List.map svd

@@ -28,7 +28,7 @@ public sealed class AdapterSum : IAdapterContent
             if (changes.Length > 0 && changes.All(c => c.IsLowRank))
             {
                 var all = changes.Sum(c => (long)c.Module!.Rank);
-                var (rows, columns) = (tensor.Shape.Dims[0], tensor.Shape.Elements / tensor.Shape.Dims[0]);
+                var (rows, columns) = tensor.Shape.Sides;
                 var kept = rank is { } most && most < all ? Math.Min(most, Math.Min(rows, columns)) : all;
                 factored.Add(new FactoredTensor(tensor, Name(changes, tensor), changes[0].Kind, checked((int)kept)));
             }

@@ -24,7 +24,7 @@ internal sealed record MatrixBudget(long Largest, string? Reason, long All, long
                     if (cost.Work > largest)
                     {
                         largest = cost.Work;
-                        var (m, n) = MatrixCost.Sides(tensor.Shape);
+                        var (m, n) = tensor.Shape.Sides;
                         reason = $"{tensor.Name} as a matrix of {m} x {n}";
                     }
                 }

@@ -49,7 +49,7 @@ internal readonly record struct MatrixCost(long Work, long Result)
     /// <summary>The cost of an op for a tensor; where a rank is not known before the run, that of the full one.</summary>
     public static MatrixCost Of(ExecutionPlan plan, MatrixOp op, Shape shape, int tensor, int streams)
     {
-        var (m, n) = Sides(shape);
+        var (m, n) = shape.Sides;
         var least = Math.Min(m, n);
         var argument = op.Argument >= 0 && plan.Scalars[op.Argument] is StaticScalar s ? s.Values[s.Extent == Extent.All ? 0 : tensor] : double.NaN;
         var rank = op.Kind switch
@@ -65,12 +65,5 @@ internal readonly record struct MatrixCost(long Work, long Result)
         // Sketches are a little wider than the rank; a small problem is solved by the Gram matrix of the shorter side, in float64.
         var gram = Math.Min(least, 4 * (rank + 16)) * Math.Min(least, 4 * (rank + 16)) * 3L * sizeof(double);
         return new MatrixCost(matrix + result + (2 * factors) + gram + (16L * (m + n) * 4 * sizeof(float)), result);
-    }
-
-    /// <summary>m and n of a tensor taken as a matrix.</summary>
-    public static (long Rows, long Columns) Sides(Shape shape)
-    {
-        var rows = shape.Dims.Count > 0 ? shape.Dims[0] : 1;
-        return (rows, rows == 0 ? 0 : shape.Elements / rows);
     }
 }

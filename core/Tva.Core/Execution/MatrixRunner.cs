@@ -45,7 +45,7 @@ internal sealed unsafe class MatrixRunner(Engine engine, Flow flow, KernelCall c
 
     private void Make(Job job, MatrixOp op, StepKernel[] streams)
     {
-        var (rows, columns) = MatrixCost.Sides(engine.Plan.Tensors[job.Tensor].Shape);
+        var (rows, columns) = engine.Plan.Tensors[job.Tensor].Shape.Sides;
         var (m, n) = (checked((int)rows), checked((int)columns));
         var argument = op.Argument < 0 ? 0 : engine.Scalars.Get(op.Argument, job.Tensor);
         var (threads, stop) = (engine.Budget.Workers, flow.Scheduler.Stopping);

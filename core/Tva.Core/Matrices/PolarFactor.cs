@@ -50,38 +50,4 @@ public static unsafe class PolarFactor
             return factor;
         }
     }
-
-    /// <summary>Σσ, the nuclear norm: the inner product of X and its polar factor.</summary>
-    /// <param name="x">m×n.</param>
-    /// <param name="polar">UVᵀ of the same x.</param>
-    /// <param name="threads">At most so many work at once.</param>
-    /// <param name="cancel">Stops between parts.</param>
-    public static double NuclearNorm(ReadOnlySpan<float> x, ReadOnlySpan<float> polar, int threads, CancellationToken cancel = default)
-    {
-        if (x.Length != polar.Length)
-        {
-            throw new ArgumentException($"{x.Length} and {polar.Length} numbers");
-        }
-
-        fixed (float* a = x, b = polar)
-        {
-            return Norms.Dot(a, b, x.Length, threads, cancel);
-        }
-    }
-
-    /// <summary>
-    /// UVᵀ·Σσ/min(m, n): every singular value set to their mean (Iso-C: Marczak and others, arXiv 2502.04959). Parameters as for
-    /// <see cref="Of"/>.
-    /// </summary>
-    public static float[] IsoC(ReadOnlySpan<float> x, int m, int n, int threads, CancellationToken cancel = default)
-    {
-        var polar = Of(x, m, n, threads, cancel);
-        var mean = polar.Length == 0 ? 0 : NuclearNorm(x, polar, threads, cancel) / Math.Min(m, n);
-        fixed (float* q = polar)
-        {
-            Norms.Scale(q, mean, q, polar.Length, threads, cancel);
-        }
-
-        return polar;
-    }
 }

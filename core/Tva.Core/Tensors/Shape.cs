@@ -24,6 +24,9 @@ public sealed class Shape : IEquatable<Shape>
     /// <summary>Number of elements, the product of the dimensions.</summary>
     public long Elements { get; }
 
+    /// <summary>Rows and columns where it is taken as a matrix: the first dimension, and all others together; a single number is 1×1.</summary>
+    public (long Rows, long Columns) Sides => dims.Length == 0 ? (1, 1) : (dims[0], dims[0] == 0 ? 0 : Elements / dims[0]);
+
     /// <summary>Length of a row: the last dimension; a vector or a single number is one row.</summary>
     public long RowLength => dims.Length <= 1 ? Elements : dims[^1];
 

@@ -175,6 +175,6 @@ internal sealed unsafe class RowsCheckpoint : Checkpoint
     private sealed record Mapped(TensorInfo Shown, TensorInfo Stored, TensorInfo Base)
     {
         /// <summary>Elements of a row.</summary>
-        public long Width { get; } = Shown.Shape.Dims[0] == 0 ? 1 : Math.Max(1, Shown.Shape.Elements / Shown.Shape.Dims[0]);
+        public long Width { get; } = Math.Max(1, Shown.Shape.Sides.Columns);
     }
 }

@@ -104,7 +104,8 @@ type private Builder(request: KernelRequest, scalars: Scalars, slot: Node -> str
 
     /// A coefficient: a parameter, so that another number needs no other kernel; along rows a stream.
     let coefficient (k: Node) =
-        if k.Extent = Extent.Row then input (RowInput(scalars.Index k)) DType.F32 else parameter k
+        let index = scalars.Index k
+        if scalars.Extent index = Extent.Row then input (RowInput index) DType.F32 else parameter k
 
     let rec lower (n: Node) : int =
         match lowered.TryGetValue n.Id with

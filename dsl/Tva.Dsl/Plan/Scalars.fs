@@ -226,6 +226,8 @@ type Scalars(set: IReadOnlyList<TensorInfo>, planned: int[], slot: Node -> struc
             | Const -1.0, x' when x' <> Const 1.0 -> compute "sub" [ acc; index x ]
             | _ -> compute "add" [ acc; term (k, x) ])
 
+    /// Over what a scalar holds; coarser than its node's where that is the same for all rows of a tensor, as its row length is.
+    member _.Extent(index: int) = defs[index].Extent
     /// The scalar that is this node.
     member _.Index(n: Node) = index n
     member _.Number(v: float) = number v

@@ -54,8 +54,6 @@ let private eachMatrix ctx (call: Call) (wanted: TensorInfo -> bool) (build: Ten
             else
                 Value.Unknown Kind.Delta
 
-let private sides (t: TensorInfo) = (let rows = t.Shape.Dims[0] in struct (rows, if rows = 0L then 0L else t.Shape.Elements / rows))
-
 let private lowrank ctx (call: Call) =
     let over name i f =
         let a: Argument = call.Args[i].Value
@@ -88,7 +86,7 @@ let private lowrank ctx (call: Call) =
                 Value.Unknown Kind.Delta
             | r ->
                 // What has no higher rank stays as it is, to the last bit.
-                let narrow (m: TensorInfo) = match r with Some r -> (let struct (a, b) = sides m in float (min a b) > r) | None -> true
+                let narrow (m: TensorInfo) = match r with Some r -> (let struct (a, b) = m.Shape.Sides in float (min a b) > r) | None -> true
                 perTensor "rank" rank span (fun () -> eachMatrix ctx call narrow (fun t -> make ctx call MatrixKind.LowRank [| t.Node; rank |]) t))
     | None, Some _ ->
         over "energy" 2 (fun t energy span ->
