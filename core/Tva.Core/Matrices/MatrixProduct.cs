@@ -18,6 +18,7 @@ public static unsafe class MatrixProduct
     private const int TileColumns = 512;
     private const int Panel = 32;
     private const int Pad = 16;
+    private const int MostNarrow = 1 << 14;
 
     /// <summary>c = a·b.</summary>
     /// <param name="a">m×inner.</param>
@@ -108,7 +109,9 @@ public static unsafe class MatrixProduct
         }
 
         var across = Count(p.Columns, columns);
-        using var scratch = new Scratch(((long)rows * (Inner + Pad)) + (Inner * (rows + Pad)) + ((long)Inner * columns) + ((long)rows * columns));
+        using var scratch = new Scratch(
+            (IsNarrow(p) ? (long)p.Inner * Tile.Columns : ((long)rows * (Inner + Pad)) + (Inner * (rows + Pad)) + ((long)Inner * columns))
+            + ((long)rows * columns));
         Lots.Run(checked((int)(Count(p.Rows, rows) * across)), threads, cancel, tile =>
         {
             var (row, column) = ((int)(tile / across) * rows, (int)(tile % across) * columns);
@@ -147,6 +150,12 @@ public static unsafe class MatrixProduct
         });
     }
 
+    /// <summary>
+    /// Whether the left operand is read where it lies: its rows meet so few columns that putting them together would cost twice the product.
+    /// The whole right operand then fits the second-level cache.
+    /// </summary>
+    private static bool IsNarrow(Product p) => !p.ATransposed && p.Columns <= Tile.Columns && p.Inner <= MostNarrow;
+
     private static void Fill<V>(Product p, int row, int rows, int column, int columns, float* memory)
         where V : struct, IVec<V>
     {
@@ -154,12 +163,28 @@ public static unsafe class MatrixProduct
         var aRow = p.ATransposed ? 1 : Inner + Pad;
         var aStep = p.ATransposed ? rows + Pad : 1;
         var b = memory + (p.ATransposed ? (long)Inner * aStep : (long)rows * aRow);
-        var own = b + ((long)Inner * wide);
+        var narrow = IsNarrow(p);
+        b = narrow ? memory : b;
+        var own = b + ((long)(narrow ? p.Inner : Inner) * wide);
 
         // Where the result isn't whole vectors wide it grows in a place of its own.
         var c = wide == columns ? p.C + ((long)row * p.Columns) + column : own;
         nint cRow = wide == columns ? p.Columns : wide;
-        for (var k = 0; k < p.Inner; k += Inner)
+        if (narrow)
+        {
+            PackRight(p, 0, p.Columns, wide, 0, p.Inner, b);
+            for (var i = 0; i < rows; i += 6)
+            {
+                for (var k = 0; k < p.Inner; k += Inner)
+                {
+                    Tile.Narrow<V>(
+                        p.A + ((long)(row + i) * p.Inner) + k, p.Inner, b + ((long)k * wide), c + (i * cRow), cRow,
+                        Math.Min(6, rows - i), Math.Min(Inner, p.Inner - k), k > 0);
+                }
+            }
+        }
+
+        for (var k = 0; k < p.Inner && !narrow; k += Inner)
         {
             var inner = Math.Min(Inner, p.Inner - k);
             PackLeft(p, row, rows, k, inner, memory);

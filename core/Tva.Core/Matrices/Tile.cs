@@ -66,6 +66,57 @@ internal static unsafe class Tile
         }
     }
 
+    /// <summary>
+    /// The same for one strip of <see cref="Columns"/> columns where a lies as it lies in a large matrix: six rows at a time, for a cache keeps but
+    /// eight lines that are a power of two apart.
+    /// </summary>
+    public static void Narrow<V>(
+        float* a, nint aRow, float* b, float* c, nint cRow, int rows, int inner, bool add)
+        where V : struct, IVec<V>
+    {
+        for (var j = 0; j < Columns; j += V.Lanes)
+        {
+            var i = 0;
+            for (; i + 6 <= rows; i += 6)
+            {
+                SixByOne<V>(a + (i * aRow), aRow, b + j, c + (i * cRow) + j, cRow, inner, add);
+            }
+
+            for (; i < rows; i++)
+            {
+                One<V>(a + (i * aRow), 1, b + j, Columns, c + (i * cRow) + j, inner, add);
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void SixByOne<V>(float* a, nint aRow, float* b, float* c, nint cRow, int inner, bool add)
+        where V : struct, IVec<V>
+    {
+        V s0 = default, s1 = default, s2 = default, s3 = default, s4 = default, s5 = default;
+        var a3 = a + (3 * aRow);
+        for (var k = 0; k < inner; k++)
+        {
+            var v = Load<V>(b);
+            s0 = V.Fma(V.Const(a[0]), v, s0);
+            s1 = V.Fma(V.Const(a[aRow]), v, s1);
+            s2 = V.Fma(V.Const(a[2 * aRow]), v, s2);
+            s3 = V.Fma(V.Const(a3[0]), v, s3);
+            s4 = V.Fma(V.Const(a3[aRow]), v, s4);
+            s5 = V.Fma(V.Const(a3[2 * aRow]), v, s5);
+            a++;
+            a3++;
+            b += Columns;
+        }
+
+        Put(s0, c, add);
+        Put(s1, c + cRow, add);
+        Put(s2, c + (2 * cRow), add);
+        Put(s3, c + (3 * cRow), add);
+        Put(s4, c + (4 * cRow), add);
+        Put(s5, c + (5 * cRow), add);
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void SixByTwo<V>(
         float* a, nint aRow, nint aStep, float* b, nint bStep, float* c, nint cRow, int inner, bool add)
