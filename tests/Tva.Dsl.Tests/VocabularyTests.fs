@@ -178,7 +178,7 @@ let hostile () =
           struct ("{}", "has no model.vocab")
           struct ("{\"model\":{\"vocab\":7}}", "neither token to id nor a list")
           struct ("{\"model\":{\"vocab\":{}}}", "has no tokens")
-          struct ("{\"model\":{\"vocab\":{\"a\":99}}}", "'a' has the id 99, and the tensors over the vocabulary have 6 rows")
+          struct ("{\"model\":{\"vocab\":{\"a\":99}}}", "'a' has the id 99, and 'lm_head.weight' has 6 rows")
           struct ("{\"model\":{\"vocab\":{\"a\":-1}}}", "the id of 'a' is '-1'")
           struct ("{\"model\":{\"vocab\":{\"a\":1.5}}}", "the id of 'a' is '1.5'")
           struct ("{\"model\":{\"vocab\":{\"a\":99999999999}}}", "the id of 'a' is '99999999999'")
@@ -204,6 +204,29 @@ let ``a damaged tokenizer is a fault that says where`` (json: string) (message: 
     | other -> Assert.Fail $"{other}"
 
 [<Fact>]
+let ``an embedding may have more rows without a token than the output layer`` () =
+    use temp = new TempFolder()
+    make temp Bpe
+    let write name seed count more =
+        save (temp.File $"{name}/model.safetensors")
+            [ f32 "model.embed_tokens.weight" [ count + more; width ] (rowsOf seed (count + more)); f32 "lm_head.weight" [ count; width ] (rowsOf (seed + 1) count) ]
+    write "base" 1 5 3
+    write "tuned" 5 6 1
+    runOk temp.Path "delta(\"tuned\", model(\"base\"), vocab = \"by-token\") |> save(\"A.safetensors\")" |> ignore
+    let A = read (temp.File "A.safetensors")
+    Assert.Equal<float[]>(expected 1 5 pairs 8, A["model.embed_tokens.weight"])
+    Assert.Equal<float[]>(expected 2 6 pairs 5, A["lm_head.weight"])
+
+[<Fact>]
+let ``where no tensor has a name of embeddings those that differ in rows alone are taken for them`` () =
+    use temp = new TempFolder()
+    make temp Bpe
+    save (temp.File "base/model.safetensors") [ f32 "e" [ 7; width ] (rowsOf 1 7); f32 "w" [ 2 ] [ 1.0; 2.0 ] ]
+    save (temp.File "tuned/model.safetensors") [ f32 "e" [ 6; width ] (rowsOf 5 6); f32 "w" [ 2 ] [ 1.0; 3.0 ] ]
+    runOk temp.Path "delta(\"tuned\", model(\"base\"), vocab = \"by-token\") |> save(\"A.safetensors\")" |> ignore
+    Assert.Equal<float[]>(expected 1 5 pairs 7, (read (temp.File "A.safetensors"))["e"])
+
+[<Fact>]
 let ``an added token that the model has already is one token`` () =
     use temp = new TempFolder()
     make temp Bpe
@@ -220,7 +243,7 @@ let ``what can't be mapped is a fault`` () =
     Assert.Contains("has no tokenizer.json and no vocab.json", snd (fault ()))
     make temp Bpe
     save (temp.File "tuned/model.safetensors") [ f32 "model.embed_tokens.weight" [ 6; width ] (rowsOf 5 6); f32 "lm_head.weight" [ 5; width ] (rowsOf 5 5) ]
-    Assert.Contains("different numbers of rows (5, 6)", snd (fault ()))
+    Assert.Contains("'</s>' has the id 5, and 'lm_head.weight' has 5 rows", snd (fault ()))
     for name in [ "base"; "tuned" ] do
         save (temp.File $"{name}/model.safetensors") [ f32 "w" [ 2 ] [ 1.0; 2.0 ] ]
     Assert.Contains("no tensor that it shares with", snd (fault ()))

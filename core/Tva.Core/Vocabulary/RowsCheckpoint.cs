@@ -76,8 +76,8 @@ internal sealed unsafe class RowsCheckpoint : Checkpoint
             return other.StoredBytes(tensor);
         }
 
-        long own = map.Rows.Count(row => row >= 0), width = m.Width;
-        return width * ((own * m.Stored.DType.Size()) + (isZeroElsewhere ? 0 : (map.Rows.Count - own) * m.Base.DType.Size()));
+        long rows = m.Shown.Shape.Dims[0], own = map.Rows.Take((int)rows).Count(row => row >= 0);
+        return m.Width * ((own * m.Stored.DType.Size()) + (isZeroElsewhere ? 0 : (rows - own) * m.Base.DType.Size()));
     }
 
     /// <inheritdoc/>
