@@ -24,11 +24,11 @@ let private norm (facts: Facts) (t: TensorInfo) =
         | _ -> None
     | None -> None
 
-let private byType (tensors: TensorInfo seq) =
-    tensors
-    |> Seq.groupBy _.DType
+let private byType (c: Checkpoint) =
+    c.Tensors
+    |> Seq.groupBy (fun t -> t.DType, c.StoredType t)
     |> Seq.sortBy fst
-    |> Seq.map (fun (dtype, ts) -> dtype, Seq.length ts, ts |> Seq.sumBy _.Shape.Elements, ts |> Seq.sumBy _.Bytes)
+    |> Seq.map (fun ((_, stored), ts) -> stored, Seq.length ts, ts |> Seq.sumBy _.Shape.Elements, ts |> Seq.sumBy c.StoredBytes)
     |> List.ofSeq
 
 let private adapterOf (checkpoint: Checkpoint) =
@@ -59,6 +59,12 @@ let private adapterText (withNorms: bool) (adapter: Result<AdapterLayout, string
           for name in layout.Replaced do
               $"  in full: {Format.printable name}" ]
 
+/// How a tensor is kept, and what is read of it where that is something else.
+let private kept (c: Checkpoint) (t: TensorInfo) =
+    match c.StoredType t, t.DType.Name() with
+    | stored, read when stored = read -> stored
+    | stored, read -> $"{stored} as {read}"
+
 let private text (facts: Facts) =
     let c = facts.Checkpoint
     let withNorms = facts.Norms.IsSome
@@ -66,19 +72,19 @@ let private text (facts: Facts) =
     let header = [ "tensor"; "dtype"; "shape"; "bytes" ] @ (if withColumn then [ "norm" ] else [])
     let rows =
         [ for t in c.Tensors ->
-              [ Format.printable t.Name; t.DType.Name(); t.Shape.ToString(); string t.Bytes ]
+              [ Format.printable t.Name; kept c t; t.Shape.ToString(); string (c.StoredBytes t) ]
               @ (if withColumn then [ norm facts t |> Option.map Format.number |> Option.defaultValue "" ] else []) ]
     let table = Format.columns ([ false; false; false; true ] @ (if withColumn then [ true ] else [])) (header :: rows)
     let tensors n = if n = 1 then "1 tensor" else $"{n} tensors"
     let elements = c.Tensors |> Seq.sumBy _.Shape.Elements
-    let bytes = c.Tensors |> Seq.sumBy _.Bytes
+    let bytes = c.Tensors |> Seq.sumBy c.StoredBytes
     let totals =
         [ $"{tensors c.Tensors.Count}, {elements} elements, {bytes} bytes ({Sizes.Text bytes})"
-          match byType c.Tensors with
+          match byType c with
           | [] | [ _ ] -> ()
           | types ->
-              for dtype, n, elements, bytes in types do
-                  $"  {dtype.Name()}: {tensors n}, {elements} elements, {bytes} bytes" ]
+              for stored, n, elements, bytes in types do
+                  $"  {stored}: {tensors n}, {elements} elements, {bytes} bytes" ]
     let shards =
         match List.ofSeq c.Files with
         | [ _ ] -> []
@@ -86,7 +92,7 @@ let private text (facts: Facts) =
             $"{files.Length} files"
             :: [ for i, file in List.indexed files do
                      let own = c.Tensors |> Seq.filter (fun t -> t.File = i)
-                     $"  {Format.printable (Path.GetFileName file |> Unchecked.nonNull)}: {tensors (Seq.length own)}, {own |> Seq.sumBy _.Bytes} bytes" ]
+                     $"  {Format.printable (Path.GetFileName file |> Unchecked.nonNull)}: {tensors (Seq.length own)}, {own |> Seq.sumBy c.StoredBytes} bytes" ]
     let metadata =
         if c.Metadata.Count = 0 then []
         else
@@ -96,8 +102,9 @@ let private text (facts: Facts) =
                      $"  {Format.printable key}: {Format.printable lines[0]}"
                      for line in lines[1..] do
                          $"    {Format.printable line}" ]
+    let notes = [ for note in c.Notes -> $"note: {Format.printable note}" ]
     let adapter = facts.Adapter |> Option.map (adapterText withNorms) |> Option.defaultValue []
-    System.String.Join("\n", [ yield! table; ""; yield! totals; yield! shards; yield! adapter; yield! metadata ])
+    System.String.Join("\n", [ yield! table; ""; yield! totals; yield! shards; yield! adapter; yield! notes; yield! metadata ])
 
 let private adapterJson (json: System.Text.Json.Utf8JsonWriter) (withNorms: bool) (adapter: Result<AdapterLayout, string>) =
     json.WriteStartObject "adapter"
@@ -141,11 +148,13 @@ let private json (facts: Facts) =
             json.WriteStartObject()
             json.WriteString("name", t.Name)
             json.WriteString("dtype", t.DType.Name())
+            if c.StoredType t <> t.DType.Name() then
+                json.WriteString("stored", c.StoredType t)
             json.WriteStartArray "shape"
             for d in t.Shape.Dims do
                 json.WriteNumberValue d
             json.WriteEndArray()
-            json.WriteNumber("bytes", t.Bytes)
+            json.WriteNumber("bytes", c.StoredBytes t)
             json.WriteNumber("file", t.File)
             match norm facts t with
             | Some v ->
@@ -155,8 +164,12 @@ let private json (facts: Facts) =
             json.WriteEndObject()
         json.WriteEndArray()
         json.WriteNumber("elements", c.Tensors |> Seq.sumBy _.Shape.Elements)
-        json.WriteNumber("bytes", c.Tensors |> Seq.sumBy _.Bytes)
+        json.WriteNumber("bytes", c.Tensors |> Seq.sumBy c.StoredBytes)
         facts.Adapter |> Option.iter (adapterJson json facts.Norms.IsSome)
+        if c.Notes.Count > 0 then
+            json.WriteStartArray "notes"
+            c.Notes |> Seq.iter json.WriteStringValue
+            json.WriteEndArray()
         json.WriteStartObject "metadata"
         for KeyValue(key, value) in c.Metadata |> Seq.sortBy _.Key do
             json.WriteString(key, value)

@@ -3,16 +3,17 @@ using Tva.Core.Tensors;
 namespace Tva.Core.Checkpoints;
 
 /// <summary>
-/// A checkpoint on disk seen as one list of named tensors: a safetensors or PyTorch file, a folder of them, or an index with
+/// A checkpoint on disk seen as one list of named tensors: a safetensors, PyTorch or GGUF file, a folder of them, or an index with
 /// its shards.
 /// Opening reads headers only. Reads are positioned and safe from any thread.
 /// </summary>
 public abstract class Checkpoint : IDisposable
 {
     /// <summary>
-    /// Opens a <c>.safetensors</c> file, a PyTorch file (<c>.pt</c>, <c>.pth</c>, <c>.bin</c>), an <c>.index.json</c> with its shards, or a
-    /// folder: its index's shards where it has one, else all its safetensors files, else its one PyTorch file. Reads and checks every
-    /// header; no tensor.
+    /// Opens a <c>.safetensors</c> file, a PyTorch file (<c>.pt</c>, <c>.pth</c>, <c>.bin</c>), a <c>.gguf</c> file with all that its model was
+    /// split into, an <c>.index.json</c> with its shards, or a folder: its safetensors index's shards, else all its safetensors files, else its
+    /// PyTorch index's shards, else its <c>pytorch_model.bin</c> or one PyTorch file, else its one GGUF model. Reads and checks every header; no
+    /// tensor.
     /// </summary>
     /// <exception cref="FaultException">Nothing there, not readable, or not what the format allows.</exception>
     public static Checkpoint Open(string path) => CheckpointFinder.Open(path);
@@ -48,6 +49,9 @@ public abstract class Checkpoint : IDisposable
     /// <summary>The headers' metadata; where shards disagree the first one's.</summary>
     public abstract IReadOnlyDictionary<string, string> Metadata { get; }
 
+    /// <summary>What else a user should know of the file, a sentence each: what was left out of it, how its names differ.</summary>
+    public virtual IReadOnlyList<string> Notes => [];
+
     /// <summary>The tensor of that name, or null.</summary>
     public abstract TensorInfo? Find(string name);
 
@@ -63,6 +67,9 @@ public abstract class Checkpoint : IDisposable
 
     /// <summary>Bytes that a tensor takes in its file: fewer than what is read of it where it is kept in a narrower form.</summary>
     public virtual long StoredBytes(TensorInfo tensor) => tensor.Bytes;
+
+    /// <summary>How the tensor is kept in its file, for instance <c>Q4_K</c>: its <see cref="TensorInfo.DType"/> where nothing is changed on reading.</summary>
+    public virtual string StoredType(TensorInfo tensor) => tensor.DType.Name();
 
     /// <summary>What the tensor is called in its file, where it is shown under another name; for messages.</summary>
     public virtual string StoredName(TensorInfo tensor) => tensor.Name;

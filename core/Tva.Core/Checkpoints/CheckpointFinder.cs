@@ -10,7 +10,7 @@ internal static class CheckpointFinder
     {
         if (string.IsNullOrWhiteSpace(path) || path.Contains('\0'))
         {
-            throw new FaultException($"{Quoted.Name(path)} is not a path; name a {Extension} or PyTorch file, or a folder of them");
+            throw new FaultException($"{Quoted.Name(path)} is not a path; name a {Extension}, PyTorch or GGUF file, or a folder of them");
         }
 
         if (Broken(path) is { } link)
@@ -20,21 +20,38 @@ internal static class CheckpointFinder
 
         if (File.Exists(path))
         {
-            return path.EndsWith(IndexExtension, StringComparison.OrdinalIgnoreCase) ? ShardIndex.Open(path, path)
-                : PyTorchFormat.HasExtension(path) || (!Is(path, Extension) && PyTorchFormat.Begins(path)) ? PyTorchCheckpoint.Open(path, [path])
-                : new SafetensorsCheckpoint(path, [new SafetensorsFile(path, 0)]);
+            return Is(path, IndexExtension) ? ShardIndex.Open(path, path)
+                : GgufFormat.HasExtension(path) ? GgufCheckpoint.Open(path, path)
+                : PyTorchFormat.HasExtension(path) ? PyTorchCheckpoint.Open(path, [path])
+                : Is(path, Extension) ? new SafetensorsCheckpoint(path, [new SafetensorsFile(path, 0)])
+                : OpenByContent(path);
         }
 
         return Directory.Exists(path) ? OpenFolder(path) : throw Missing(path);
     }
 
+    // The names of the Hugging Face cache's blobs tell nothing.
+    private static Checkpoint OpenByContent(string path)
+    {
+        var start = new byte[512];
+        using (var file = new InputFile(path, $"a {Extension} file"))
+        {
+            start = start[..file.Fill(start, 0, "its start")];
+        }
+
+        return start.AsSpan().StartsWith("GGUF"u8) ? GgufCheckpoint.Open(path, path)
+            : PyTorchFormat.Begins(start) ? PyTorchCheckpoint.Open(path, [path])
+            : new SafetensorsCheckpoint(path, [new SafetensorsFile(path, 0)]);
+    }
+
+    // Where a folder has several formats, they are the same model: safetensors is what other tools take, GGUF has mostly lost precision.
     private static Checkpoint OpenFolder(string path)
     {
         var names = List(path, path);
         var files = names.Where(name => Is(name, Extension)).ToArray();
         if (Index(path, names.Where(name => Is(name, Extension + IndexExtension)).ToArray()) is { } index)
         {
-            return ShardIndex.Open(path, index);
+            return ShardIndex.Open(path, index, files.FirstOrDefault(name => name == "model" + Extension));
         }
 
         if (files.Length > 0)
@@ -42,20 +59,34 @@ internal static class CheckpointFinder
             return new SafetensorsCheckpoint(path, [.. files.Select((name, i) => new SafetensorsFile(Path.Combine(path, name), i))]);
         }
 
-        // Where a folder has both, both are the same model, and safetensors is what other tools take.
+        files = names.Where(PyTorchFormat.HasExtension).ToArray();
+        var customary = files.FirstOrDefault(name => name == "pytorch_model.bin");
         if (Index(path, names.Where(name => PyTorchFormat.Extensions.Any(e => Is(name, e + IndexExtension))).ToArray()) is { } old)
         {
-            return ShardIndex.Open(path, old);
+            return ShardIndex.Open(path, old, customary);
         }
 
-        files = names.Where(PyTorchFormat.HasExtension).ToArray();
-        return files.Length switch
+        if (customary is not null || files.Length == 1)
         {
-            1 => PyTorchCheckpoint.Open(path, [Path.Combine(path, files[0])]),
-            0 => throw new FaultException($"{path}: this folder has no {Extension} and no PyTorch file "
-                + $"({string.Join(", ", PyTorchFormat.Extensions)}); " + (names.Length == 0 ? "it is empty" : $"it has {Quoted.List(names)}")),
-            _ => throw new FaultException($"{path}: has several PyTorch files and no index: {Quoted.List(files)}; name the one you mean"),
-        };
+            return PyTorchCheckpoint.Open(path, [Path.Combine(path, customary ?? files[0])]);
+        }
+
+        if (files.Length > 0)
+        {
+            throw new FaultException($"{path}: has several PyTorch files and no index: {Quoted.List(files)}; name the one you mean");
+        }
+
+        files = names.Where(GgufFormat.HasExtension).ToArray();
+        if (files.Length == 0)
+        {
+            throw new FaultException($"{path}: this folder has no {Extension}, no PyTorch file ({string.Join(", ", PyTorchFormat.Extensions)}) and no "
+                + $"{GgufFormat.Extension}; " + (names.Length == 0 ? "it is empty" : $"it has {Quoted.List(names)}"));
+        }
+
+        var parts = GgufFormat.Parts(Path.Combine(path, files[0]));
+        return files.All(name => parts.Contains(Path.Combine(path, name)))
+            ? GgufCheckpoint.Open(path, parts[0])
+            : throw new FaultException($"{path}: has several GGUF models: {Quoted.List(files)}; name the one you mean");
     }
 
     private static string? Index(string path, string[] indexes) => indexes.Length switch
@@ -93,7 +124,7 @@ internal static class CheckpointFinder
             return new FaultException($"{path}: doesn't exist; did you mean {string.Join(" or ", near.Select(Quoted.Name))}?");
         }
 
-        var files = names.Where(name => Is(name, Extension) || PyTorchFormat.HasExtension(name)).ToArray();
+        var files = names.Where(name => Is(name, Extension) || PyTorchFormat.HasExtension(name) || GgufFormat.HasExtension(name)).ToArray();
         return new FaultException($"{path}: doesn't exist; {folder} has "
             + (files.Length > 0 ? Quoted.List(files) : names.Length > 0 ? Quoted.List(names) : "nothing in it"));
     }
@@ -116,7 +147,7 @@ internal static class CheckpointFinder
     private static int Distance(string wanted, string name)
     {
         string a = wanted.ToLowerInvariant(), b = name.ToLowerInvariant();
-        if (a == b || a + Extension == b || PyTorchFormat.Extensions.Any(e => a + e == b))
+        if (a == b || a + Extension == b || a + GgufFormat.Extension == b || PyTorchFormat.Extensions.Any(e => a + e == b))
         {
             return 0;
         }

@@ -12,9 +12,16 @@ internal static class ShardIndex
     /// <summary>Opens an index and its shards, which lie in its folder.</summary>
     /// <param name="path">What the user named, for messages.</param>
     /// <param name="index">The index file.</param>
-    public static Checkpoint Open(string path, string index)
+    /// <param name="single">A file beside it of the name that a whole model has, which others would take instead; null where there is none.</param>
+    public static Checkpoint Open(string path, string index, string? single = null)
     {
         var map = ReadMap(index);
+        if (single is not null && !map.ContainsValue(single))
+        {
+            throw new FaultException($"{path}: has both {Quoted.Name(single)} and an index of other files, {Quoted.Name(Path.GetFileName(index))}; "
+                + "name the one you mean, or remove the other");
+        }
+
         string folder = Path.GetDirectoryName(index) ?? "";
         var shards = map.Values.Distinct().Order(StringComparer.Ordinal).ToArray();
         RequireInside(index, folder, shards);

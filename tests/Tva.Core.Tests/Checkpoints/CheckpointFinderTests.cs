@@ -41,7 +41,7 @@ public sealed class CheckpointFinderTests : IDisposable
     [Fact]
     public void A_folder_without_a_checkpoint_says_what_it_has()
     {
-        Refuse(folder.Path, "has no .safetensors and no PyTorch file (.pt, .pth, .bin); it is empty");
+        Refuse(folder.Path, "has no .safetensors, no PyTorch file (.pt, .pth, .bin) and no .gguf; it is empty");
         folder.Put("config.json", [1]);
         Refuse(folder.Path, "it has 'config.json'");
     }
@@ -82,6 +82,52 @@ public sealed class CheckpointFinderTests : IDisposable
         folder.PutTensors("a.safetensors", "z");
         using var safe = Checkpoint.Open(folder.Path);
         Assert.Equal("z", Assert.Single(safe.Tensors).Name);
+    }
+
+    [Fact]
+    public void A_folder_of_all_formats_is_read_from_the_first_in_a_fixed_order()
+    {
+        // From the last to the first: each that is added wins over those before it.
+        void Opens(string tensor)
+        {
+            using var checkpoint = Checkpoint.Open(folder.Path);
+            Assert.Equal(tensor, Assert.Single(checkpoint.Tensors).Name);
+        }
+
+        folder.Put("model-q8.gguf", new GgufBytes().Tensor("gguf", 0, [1], new byte[4]).Bytes());
+        Opens("gguf");
+        PutPyTorch("training_args.bin", "args");
+        Opens("args");
+        PutPyTorch("optimizer.pt", "state");
+        Refuse(folder.Path, "has several PyTorch files and no index: 'optimizer.pt', 'training_args.bin'; name the one you mean");
+        PutPyTorch("pytorch_model.bin", "torch");
+        Opens("torch");
+        folder.Put("pytorch_model.bin.index.json", """{"weight_map":{"torch":"pytorch_model.bin"}}"""u8.ToArray());
+        Opens("torch");
+        folder.PutTensors("model.safetensors", "safe");
+        Opens("safe");
+        folder.PutTensors("other.safetensors", "shard");
+        folder.Put("model.safetensors.index.json", """{"weight_map":{"shard":"other.safetensors"}}"""u8.ToArray());
+        Refuse(folder.Path, "has both 'model.safetensors' and an index of other files, 'model.safetensors.index.json'; name the one you mean, or remove the other");
+        File.Delete(folder["model.safetensors"]);
+        Opens("shard");
+        File.Delete(folder["other.safetensors"]);
+        Refuse(folder["model.safetensors.index.json"], "its 1 shards are missing: 'other.safetensors'");
+        File.Delete(folder["model.safetensors.index.json"]);
+        PutPyTorch("a.bin", "a");
+        folder.Put("pytorch_model.bin.index.json", """{"weight_map":{"a":"a.bin"}}"""u8.ToArray());
+        Refuse(folder.Path, "has both 'pytorch_model.bin' and an index of other files, 'pytorch_model.bin.index.json'");
+    }
+
+    [Fact]
+    public void Several_GGUF_models_in_a_folder_are_refused()
+    {
+        folder.Put("m-q4.gguf", new GgufBytes().Tensor("a", 0, [1], new byte[4]).Bytes());
+        folder.Put("m-q8.gguf", new GgufBytes().Tensor("a", 0, [1], new byte[4]).Bytes());
+        Refuse(folder.Path, "has several GGUF models: 'm-q4.gguf', 'm-q8.gguf'; name the one you mean");
+        Refuse(folder["m-q4"], "did you mean 'm-q4.gguf'");
+        using var blob = Checkpoint.Open(folder.Put("blob", File.ReadAllBytes(folder["m-q4.gguf"])));
+        Assert.Equal("a", Assert.Single(blob.Tensors).Name);
     }
 
     [Fact]

@@ -27,15 +27,26 @@ public sealed class PyTorchHostileTests : IDisposable
     {
         PickleBytes P(int protocol = 2) => new(protocol);
         yield return ("os.system", P().Global("os", "system").Text("true").Raw(0x85).Op('R').Stop(),
-            "data.pkl at byte 2: asks for 'os.system', which is not a tensor and is never called; save the tensors alone");
+            "data.pkl at byte 2: asks for 'os.system', which no model needs and which is never called here");
         yield return ("os.system from the stack", P(4).ShortText("os").ShortText("system").Raw(0x93).Stop(), "data.pkl at byte 14: asks for 'os.system'");
         yield return ("builtins.eval in a key", P().Op("}(").Text("a").Global("builtins", "eval").Op('u').Stop(), "asks for 'builtins.eval'");
-        yield return ("control codes", P().Global("os\u001b[2J", "x").Stop(), @"asks for 'os\u001b[2J.x'");
-        yield return ("a storage class of another module", P().Global("evil", "FloatStorage").Stop(), "asks for 'evil.FloatStorage'");
-        yield return ("dotted name", P(4).ShortText("torch").ShortText("_utils._rebuild_tensor_v2.__globals__").Raw(0x93).Stop(), "asks for 'torch._utils._rebuild_tensor_v2.__globals__'");
+        yield return ("control codes", P().Global("os\u001b[2J", "x").Stop(), @"holds the name 'os\u001b[2J.x'; expected a dictionary of tensors");
+        yield return ("a storage class of another module", P().Global("evil", "FloatStorage").Stop(), "holds the name 'evil.FloatStorage'; expected");
+        yield return ("a storage of another module", P().Storage("FloatStorage", "0", 2, "evil").Stop(), "refers outside with a tuple of 5 instead of a storage");
+        yield return ("dotted name", P(4).ShortText("torch").ShortText("_utils._rebuild_tensor_v2.__globals__").Raw(0x93).Stop(), "holds the name 'torch._utils._rebuild_tensor_v2.__globals__'");
+        yield return ("a call of something", P().Global("torch._utils", "_rebuild").Text("x").Raw(0x85).Op('R').Stop(), "holds an object of 'torch._utils._rebuild'; expected");
+        yield return ("the like of attrgetter", P().Global("operator", "attrgetter").Stop(), "asks for 'operator.attrgetter'");
+        yield return ("exec of Python 2", P().Global("__builtin__", "execfile").Stop(), "asks for '__builtin__.execfile'");
+        yield return ("a part of a module", P().Global("os.path", "x").Stop(), "asks for 'os.path.x'");
+        yield return ("torch.hub", P().Global("torch.hub", "load").Stop(), "asks for 'torch.hub.load'");
         yield return ("INST", P().Op("(ios\nsystem\n").Stop(), "has opcode 0x69");
         yield return ("OBJ", P().Op("(o").Stop(), "has opcode 0x6f");
-        yield return ("NEWOBJ", P().Global("torch", "Size").Op(')').Raw(0x81).Stop(), "has opcode 0x81");
+        yield return ("NEWOBJ", P().Global("torch", "Size").Op(')').Raw(0x81).Stop(), "holds an object of 'torch.Size'; expected");
+        yield return ("NEWOBJ of a text", P().Text("x").Op(')').Raw(0x81).Stop(), "makes an object of the text 'x' with a tuple of 0");
+        yield return ("bytes longer than the file", P().Raw((byte)'B', 255, 255, 255, 127).Stop(), "begins 2147483647 bytes and has 1");
+        yield return ("integer longer than the file", P().Raw(0x8B, 255, 255, 255, 255).Stop(), "begins 4294967295 bytes and has 1");
+        yield return ("nothing to copy", P().Op('2').Stop(), "takes more values than there are");
+        yield return ("nothing to drop", P().Op("(0").Stop(), "takes more values than there are");
         yield return ("EXT1", P().Raw(0x82, 1).Stop(), "has opcode 0x82");
         yield return ("PERSID", P().Op("P0\n").Stop(), "has opcode 0x50");
         yield return ("buffer", P(5).Raw(0x97).Stop(), "has opcode 0x97");
@@ -54,7 +65,7 @@ public sealed class PyTorchHostileTests : IDisposable
         yield return ("invalid UTF-8", P().Text([0xFF]).Stop(), "not valid UTF-8");
         yield return ("endless name", P().Op("cos").Stop(), "has a name without an end");
         yield return ("module is a number", P(4).Int(1).ShortText("x").Raw(0x93).Stop(), "expected a module's name, found the number 1");
-        yield return ("integer of 9 bytes", P().Raw(0x8A, 9, 0, 0, 0, 0, 0, 0, 0, 0, 1).Stop(), "has an integer of 9 bytes");
+        yield return ("integer of 9 bytes", P().Raw(0x8A, 9, 0, 0, 0, 0, 0, 0, 0, 0, 1).Stop(), "holds 9 bytes; expected");
         yield return ("pop from nothing", P().Op('R').Stop(), "takes more values than there are");
         yield return ("below a mark", P().Op("N(").Raw(0x85).Stop(), "takes more values than there are");
         yield return ("no mark", P().Op("Nt").Stop(), "ends a group that was not begun");
@@ -72,6 +83,8 @@ public sealed class PyTorchHostileTests : IDisposable
         yield return ("call without a tuple", P().Global("collections", "OrderedDict").Op("]R").Stop(), "calls the name collections.OrderedDict with a list of 0");
         yield return ("call of a storage class", P().Global("torch", "FloatStorage").Op(")R").Stop(), "calls torch.FloatStorage with ()");
         yield return ("OrderedDict of something", P().Global("collections", "OrderedDict").Op("]").Raw(0x85).Op('R').Stop(), "calls collections.OrderedDict with (a list of 0)");
+        yield return ("a tensor within a tensor", P().Global("torch._tensor", "_rebuild_from_type_v2").Op('(').Global("torch._tensor", "_rebuild_from_type_v2")
+            .Global("torch", "Tensor").Op(")N").Op("tR").Stop(), "calls torch._tensor._rebuild_from_type_v2 with (");
         yield return ("attributes of a tensor", P().Tensor("FloatStorage", "0", 2, 0, [2], [1]).Op("}b").Stop(), "gives a tensor F32 [2] the attributes a dictionary of 0");
         yield return ("attributes that are a tuple", P().Op("})b").Stop(), "gives a dictionary of 0 the attributes a tuple of 0");
         yield return ("other reference", P().Text("x").Op('Q').Stop(), "refers outside with the text 'x'");
@@ -102,13 +115,11 @@ public sealed class PyTorchHostileTests : IDisposable
             .Int(0).Tuple(2).Tuple(1).Raw(0x89).Op("NtR").Stop(), "calls torch._utils._rebuild_tensor_v2 with (a storage, the number 0,");
         yield return ("list in itself", P().Op("]").Raw((byte)'q', 0).Raw((byte)'h', 0).Op('a').Stop(), "a list of 1 holds itself");
         yield return ("dictionary in its list", P().Op("}").Raw((byte)'q', 0).Text("a").Op(']').Raw((byte)'h', 0).Op("as").Stop(), "a dictionary of 1 holds itself");
-        yield return ("65 deep", P().Op(new string(']', 65)).Op(new string('a', 64)).Stop(), "nests values more than 64 deep");
+        yield return ("201 deep", P().Op(new string(']', 201)).Op(new string('a', 200)).Stop(), "nests values more than 200 deep");
         yield return ("list", P().Op("](NNe").Stop(), "holds a list of 2; expected a dictionary of tensors (a state dict)");
         yield return ("tensor", Tensor(0, [2], [1]), "holds a tensor F32 [2]; expected a dictionary of tensors");
         yield return ("text", P().Text("x").Stop(), "holds the text 'x'; expected a dictionary");
         yield return ("no tensors", P().Op("}(").Text("lr").Real(0.5).Int(3).Op("]u").Stop(), "holds a dictionary of 2 with 'lr' (the number 0.5), '3' (a list of 0); expected");
-        yield return ("tensors in a list", P().Op("}(").Text("basis").Op("](").Tensor("FloatStorage", "0", 2, 0, [2], [1]).Op("eu").Stop(),
-            "holds a dictionary of 1 with 'basis' (a list of 1), and 'basis' in it is a list of 1 with tensors, which have no names");
         yield return ("one name twice", P().Op("}(").Text("a.b").Tensor("FloatStorage", "0", 2, 0, [2], [1]).Text("a").Op("}(").Text("b")
             .Tensor("FloatStorage", "0", 2, 0, [2], [1]).Op("uu").Stop(), "has two tensors called 'a.b'");
         yield return ("two state dicts", P().Op("}(").Text("model").Op("}(").Text("b").Tensor("FloatStorage", "0", 2, 0, [2], [1]).Op('u').Text("module")
@@ -130,6 +141,12 @@ public sealed class PyTorchHostileTests : IDisposable
         Refuse(Archive().Add("x/data/0", new byte[8], size: uint.MaxValue).Bytes(), "entry 'x/data/0' lacks its zip64 field");
         Refuse(Archive().Add("x/data/1", new byte[8]).Bytes(), "its storage '0' is not in the archive");
         Refuse(Archive().Add("x/byteorder", "big"u8.ToArray()).Bytes(), "was written by a big-endian machine");
+        using (var scripted = Checkpoint.Open(folder.Put("x.pt", Archive().Add("x/data/0", new byte[8]).Add("x/code/y.py", new byte[5], method: 8).Bytes())))
+        {
+            Assert.Equal("a", Assert.Single(scripted.Tensors).Name); // what isn't asked for may be compressed
+        }
+
+        Refuse(new PyTorchArchive().Add("x/data.pkl", Good, method: 8).Bytes(), "entry 'x/data.pkl' is compressed (method 8)");
         Refuse(Archive().Add("y/data.pkl", Good).Bytes(), "holds several PyTorch files, in 'x', 'y'");
         Refuse(new PyTorchArchive().Add("a.txt", [1]).Bytes(), "is a zip archive without FOLDER/data.pkl", "it has 'a.txt'");
         Refuse(new PyTorchArchive().Add("deep/x/data.pkl", Good).Bytes(), "without FOLDER/data.pkl");
@@ -177,10 +194,10 @@ public sealed class PyTorchHostileTests : IDisposable
     {
         Refuse([], "has 0 bytes, too few for a PyTorch file");
         Refuse("version https://git-lfs.github.com/spec/v1\n"u8.ToArray(), "is a Git LFS pointer");
-        Refuse(Good, "is a pickle without a zip archive, as PyTorch before 1.6 wrote checkpoints", "save it with torch.save");
+        Refuse(Good, "is a pickle, and not one of torch.save (found 80027d58", "save its tensors with torch.save");
         var tar = new byte[1024];
         "ustar"u8.CopyTo(tar.AsSpan(257));
-        Refuse(tar, "as PyTorch before 1.6 wrote checkpoints");
+        Refuse(tar, "is a tar archive, as PyTorch before 0.1.10 wrote checkpoints");
         Refuse(new byte[100], "doesn't begin with a zip entry (found 00000000, expected 504b0304)");
         Refuse([.. "PK\x03\x04"u8, .. new byte[100]], "is a zip archive without its end; it is cut off");
     }
@@ -203,9 +220,14 @@ public sealed class PyTorchHostileTests : IDisposable
         Bomb(Repeat(new PickleBytes(), "}").Stop(), "ends with 262144 values");
         Bomb(Repeat(new PickleBytes(), "]").Stop(), "ends with 262144 values");
         Bomb(Repeat(new PickleBytes(), "(").Stop(), "open groups");
-        Bomb(Repeat(new PickleBytes().Op('N'), "\u0085").Stop(), "nests values more than 64 deep");
+        Bomb(Repeat(new PickleBytes().Op('N'), "\u0085").Stop(), "nests values more than 200 deep");
         Bomb(Repeat(Repeat(new PickleBytes(), "]"), "a").Stop(), "takes more values than there are");
-        Bomb(Repeat(new PickleBytes().Op('}'), "}NNs"), "has None as a key");
+        Bomb(Repeat(new PickleBytes().Op('}'), "}NNs").Stop(), "ends with 65537 values");
+        Bomb(Repeat(new PickleBytes().Global("x", "y"), ")\u0081").Stop(), "holds an object of 'x.y'");
+        Bomb(Repeat(new PickleBytes().Global("x", "y").Op(")R"), "Nb").Stop(), "holds an object of 'x.y'");
+        Bomb(Repeat(new PickleBytes().Global("x", "y").Op(")R"), "(Ne").Stop(), "holds an object of 'x.y'");
+        Bomb(Repeat(new PickleBytes().Op('N'), "2").Stop(), "ends with 262145 values");
+        Bomb(Repeat(new PickleBytes().Op(']'), "2a").Stop(), "holds itself");
 
         // Dictionaries of two that are the same one, forty deep: a thousand billion tensors, or none.
         foreach (bool tensors in new[] { true, false })

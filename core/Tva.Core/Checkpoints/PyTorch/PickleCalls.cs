@@ -20,10 +20,20 @@ internal static class PickleCalls
         {
             case NameKind.OrderedDict when arguments is []:
                 return new PickleDictionary();
+            case NameKind.Dictionary when arguments is [] or [PickleName]:
+                return new PickleDictionary();
+            case NameKind.Set when arguments is []:
+                return new PickleList(tuple: false);
+            case NameKind.Set when arguments is [PickleList members]:
+                return members;
             case NameKind.Size when arguments is [PickleList sizes]:
                 return sizes;
-            case NameKind.Parameter when arguments is [PickleTensor tensor, PickleBoolean, _]:
+            case NameKind.Parameter when arguments is [PickleTensor tensor, PickleBoolean, _, .. var state] && state.Length <= 1:
                 return tensor;
+            case NameKind.Subclass when arguments is [PickleName { Kind: not NameKind.Subclass } function, PickleName { Kind: NameKind.Class }, PickleList { IsTuple: true } inner, _]:
+                return Call(function, inner.Span, out problem);
+            case NameKind.OldTensor when arguments is [PickleStorage { Type: { } type } storage, PickleInteger offset, PickleList sizes, PickleList strides]:
+                return Tensor(type, storage, offset.Value, sizes, strides, out problem);
             case NameKind.Tensor when arguments is [PickleStorage { Type: { } type } storage, PickleInteger offset, PickleList sizes,
                 PickleList strides, PickleBoolean, _, .. var rest] && IsPlain(rest):
                 return Tensor(type, storage, offset.Value, sizes, strides, out problem);

@@ -7,7 +7,10 @@ public abstract class PickleContainer : PickleValue
     {
     }
 
-    /// <summary>Tensors in it and in what it holds, each time they are held; <see cref="long.MaxValue"/> stands for more.</summary>
+    /// <summary>
+    /// Tensors in it and in what it holds, each time they are held, objects that hold storages among them; <see cref="long.MaxValue"/> stands
+    /// for more.
+    /// </summary>
     public long Tensors { get; internal set; }
 
     internal abstract int Count { get; }

@@ -6,9 +6,13 @@ using System.Text.Unicode;
 namespace Tva.Core.Checkpoints;
 
 /// <summary>Comes in: a pickle's bytes. Goes out: opcodes and their arguments, one after the other, each checked to be there.</summary>
-internal ref struct PickleCursor(string path, ReadOnlySpan<byte> bytes)
+/// <param name="where">The file and what of it this is, for messages.</param>
+/// <param name="start">Where it begins there.</param>
+/// <param name="bytes">The pickle.</param>
+internal ref struct PickleCursor(string where, long start, ReadOnlySpan<byte> bytes)
 {
-    private readonly string path = path;
+    private readonly string where = where;
+    private readonly long start = start;
     private readonly ReadOnlySpan<byte> bytes = bytes;
     private int at;
     private int opcodeAt;
@@ -66,11 +70,12 @@ internal ref struct PickleCursor(string path, ReadOnlySpan<byte> bytes)
         return new PickleText(Encoding.UTF8.GetString(text));
     }
 
-    public readonly PickleInteger Long(ReadOnlySpan<byte> digits)
+    /// <summary>An integer's digits, lowest first; one of more than 64 bits is bytes.</summary>
+    public static PickleValue Long(ReadOnlySpan<byte> digits)
     {
         if (digits.Length > 8)
         {
-            Throw($"has an integer of {digits.Length} bytes; at most 8 are read");
+            return new PickleBlob(digits.Length);
         }
 
         long value = digits.Length > 0 ? (sbyte)digits[^1] : 0;
@@ -80,6 +85,29 @@ internal ref struct PickleCursor(string path, ReadOnlySpan<byte> bytes)
         }
 
         return new PickleInteger(value);
+    }
+
+    /// <summary>Bytes that are passed over.</summary>
+    public PickleBlob Blob(ulong length)
+    {
+        if (length > (ulong)(bytes.Length - at))
+        {
+            Throw($"begins {length} bytes and has {bytes.Length - at}; the file is damaged");
+        }
+
+        return new PickleBlob(Take((int)length).Length);
+    }
+
+    /// <summary>A text as Python 2 wrote it: ASCII mostly.</summary>
+    public PickleText OldText(ulong length)
+    {
+        if (length > (ulong)(bytes.Length - at))
+        {
+            Throw($"begins a text of {length} bytes and has {bytes.Length - at}; the file is damaged");
+        }
+
+        var text = Take((int)length);
+        return new PickleText(Utf8.IsValid(text) ? Encoding.UTF8.GetString(text) : Encoding.Latin1.GetString(text));
     }
 
     public string Line()
@@ -96,5 +124,5 @@ internal ref struct PickleCursor(string path, ReadOnlySpan<byte> bytes)
 
     /// <summary>A fault at the opcode's place.</summary>
     [DoesNotReturn]
-    public readonly void Throw(string what) => throw new FaultException($"{path}: data.pkl at byte {opcodeAt}: {what}");
+    public readonly void Throw(string what) => throw new FaultException($"{where} at byte {start + opcodeAt}: {what}");
 }

@@ -2,7 +2,7 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace Tva.Core.Checkpoints;
 
-/// <summary>A dictionary in the order in which its keys were first set; keys are texts or integers.</summary>
+/// <summary>A dictionary in the order in which its keys were first set; keys are mostly texts or integers.</summary>
 public sealed class PickleDictionary : PickleContainer
 {
     // Most values of a hostile file may be empty dictionaries, so an empty one is small.
@@ -12,7 +12,7 @@ public sealed class PickleDictionary : PickleContainer
     {
     }
 
-    /// <summary>Keys (<see cref="PickleText"/> or <see cref="PickleInteger"/>) with their values, in order.</summary>
+    /// <summary>Keys (<see cref="PickleText"/>, <see cref="PickleInteger"/>, sometimes others, which equal only themselves) with their values, in order.</summary>
     public IReadOnlyList<KeyValuePair<PickleValue, PickleValue>> Entries =>
         entries ?? (IReadOnlyList<KeyValuePair<PickleValue, PickleValue>>)[];
 
@@ -27,7 +27,7 @@ public sealed class PickleDictionary : PickleContainer
     public override string ToString() => $"a dictionary of {Count}";
 
     /// <summary>A key as a tensor's name shows it.</summary>
-    internal static string Name(PickleValue key) => key is PickleText text ? text.Value : $"{((PickleInteger)key).Value}";
+    internal static string Name(PickleValue key) => key is PickleText text ? text.Value : key is PickleInteger number ? $"{number.Value}" : $"{key}";
 
     internal void Set(PickleValue key, PickleValue value) => (entries ??= new(KeyComparer.Instance))[key] = value;
 
@@ -40,10 +40,11 @@ public sealed class PickleDictionary : PickleContainer
         {
             (PickleText a, PickleText b) => a.Value == b.Value,
             (PickleInteger a, PickleInteger b) => a.Value == b.Value,
-            _ => false,
+            _ => ReferenceEquals(x, y),
         };
 
         public int GetHashCode([DisallowNull] PickleValue key) =>
-            key is PickleText text ? text.Value.GetHashCode(StringComparison.Ordinal) : HashCode.Combine(((PickleInteger)key).Value);
+            key is PickleText text ? text.Value.GetHashCode(StringComparison.Ordinal)
+                : key is PickleInteger number ? HashCode.Combine(number.Value) : System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(key);
     }
 }

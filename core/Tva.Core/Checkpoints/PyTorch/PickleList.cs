@@ -1,6 +1,6 @@
 namespace Tva.Core.Checkpoints;
 
-/// <summary>A list, tuple or torch.Size.</summary>
+/// <summary>A list, tuple, set or torch.Size.</summary>
 public sealed class PickleList : PickleContainer
 {
     // No List: most values of a hostile file may be tuples of one, so they are small.

@@ -2,12 +2,24 @@ using Tva.Core.Tensors;
 
 namespace Tva.Core.Checkpoints;
 
-/// <summary>One of the few Python names that are known: what may be asked of it, never the thing itself.</summary>
+/// <summary>A Python name: of the few that are known what may be asked of it, of others the name alone; never the thing itself.</summary>
 internal sealed class PickleName : PickleValue
 {
     private static readonly Dictionary<string, PickleName> Table = new PickleName[]
     {
         new("collections.OrderedDict", NameKind.OrderedDict),
+        new("collections.defaultdict", NameKind.Dictionary),
+        new("builtins.dict", NameKind.Dictionary),
+        new("__builtin__.dict", NameKind.Dictionary),
+        new("builtins.set", NameKind.Set),
+        new("__builtin__.set", NameKind.Set),
+        new("builtins.frozenset", NameKind.Set),
+        new("__builtin__.frozenset", NameKind.Set),
+        new("torch._utils._rebuild_tensor", NameKind.OldTensor),
+        new("torch._utils._rebuild_parameter_with_state", NameKind.Parameter),
+        new("torch._tensor._rebuild_from_type_v2", NameKind.Subclass),
+        new("torch.Tensor", NameKind.Class),
+        new("torch.nn.parameter.Parameter", NameKind.Class),
         new("torch._utils._rebuild_tensor_v2", NameKind.Tensor),
         new("torch._utils._rebuild_tensor_v3", NameKind.TypedTensor),
         new("torch._utils._rebuild_parameter", NameKind.Parameter),
@@ -41,6 +53,21 @@ internal sealed class PickleName : PickleValue
         new("torch.bool", NameKind.Type, DType.Bool),
     }.ToDictionary(name => name.Name);
 
+    // Modules that reach out of the file: no model needs them, and all that ever came in a checkpoint was an attack.
+    private static readonly HashSet<string> Outside =
+    [
+        "os", "posix", "nt", "subprocess", "sys", "shutil", "socket", "importlib", "runpy", "pty", "ctypes", "pickle", "_pickle", "cPickle", "code", "codeop",
+        "webbrowser", "commands", "pip", "platform", "signal", "threading", "_thread", "asyncio", "multiprocessing", "requests", "urllib", "http", "ftplib", "smtplib",
+        "ssl", "tempfile", "glob", "io", "_io", "inspect", "types", "marshal", "bdb", "pdb", "timeit", "cProfile", "profile", "trace", "zipimport", "imp",
+        "idlelib", "distutils", "setuptools", "pkgutil", "pydoc", "venv", "ensurepip", "linecache", "sqlite3", "xmlrpc", "telnetlib", "test",
+    ];
+
+    private static readonly HashSet<string> Harmless =
+    [
+        "set", "frozenset", "dict", "list", "tuple", "slice", "range", "xrange", "complex", "bytes", "bytearray", "object", "type", "getattr", "int", "long", "float",
+        "bool", "str", "unicode", "property", "Ellipsis", "NotImplemented", "print", "len", "max", "min", "abs", "sum", "sorted", "reversed", "enumerate", "zip",
+    ];
+
     private PickleName(string name, NameKind kind, DType? type = null)
     {
         Name = name;
@@ -55,14 +82,34 @@ internal sealed class PickleName : PickleValue
     /// <summary>Element type of a storage or of the type itself; null for untyped storages.</summary>
     public DType? Type { get; }
 
-    public static PickleName? Find(string name) => Table.GetValueOrDefault(name);
+    /// <summary>The name, or null where it could only serve to reach out of the file.</summary>
+    public static PickleName? Find(string module, string name)
+    {
+        string full = $"{module}.{name}";
+        if (Table.GetValueOrDefault(full) is { } known)
+        {
+            return known;
+        }
 
-    public override string ToString() => $"the name {Name}";
+        int dot = module.IndexOf('.');
+        string root = dot < 0 ? module : module[..dot];
+        return Outside.Contains(root) || (root is "builtins" or "__builtin__" && !Harmless.Contains(name)) || root == "operator" || full.StartsWith("torch.hub", StringComparison.Ordinal)
+            ? null
+            : new PickleName(full, NameKind.Foreign);
+    }
+
+    public override string ToString() => Kind == NameKind.Foreign ? $"the name {Quoted.Name(Name)}" : $"the name {Name}";
 }
 
 internal enum NameKind : byte
 {
+    Foreign,
     OrderedDict,
+    Dictionary,
+    Set,
+    Class,
+    Subclass,
+    OldTensor,
     Tensor,
     TypedTensor,
     Parameter,

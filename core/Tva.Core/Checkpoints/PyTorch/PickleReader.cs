@@ -5,9 +5,10 @@ using System.Runtime.InteropServices;
 namespace Tva.Core.Checkpoints;
 
 /// <summary>
-/// Comes in: a pickle's bytes. Goes out: its value. A closed machine: it knows the opcodes and names that tensors, numbers, texts and
-/// their containers need, calls nothing, and refuses everything else by name and place. Memory stays below some hundred bytes for each
-/// byte of the pickle and below half a gigabyte in all.
+/// Comes in: a pickle's bytes. Goes out: its value. A closed machine: it knows the names that tensors need and the opcodes that pickles of
+/// protocol 2 and later have, and calls nothing: what another name would make of its arguments is an object that was never made. Names that
+/// only serve to reach out of the file are refused. Memory stays below some hundred bytes for each byte of the pickle and below half a
+/// gigabyte in all.
 /// </summary>
 /// <remarks>Opcodes as in CPython's Lib/pickletools.py; what PyTorch makes of them in torch/serialization.py and torch/_utils.py.</remarks>
 internal ref struct PickleReader
@@ -17,29 +18,30 @@ internal ref struct PickleReader
 
     private static readonly PickleInteger[] Small = [.. Enumerable.Range(0, 256).Select(i => new PickleInteger(i))];
 
-    private readonly Func<string, StoredEntry?> storages;
+    private readonly Func<string, long, StoredEntry?> storages;
     private readonly List<PickleValue> stack = [];
     private readonly List<int> marks = [];
     private readonly List<PickleValue> memo = [];
     private PickleCursor cursor;
     private int left;
 
-    private PickleReader(string path, ReadOnlySpan<byte> bytes, Func<string, StoredEntry?> storages)
+    private PickleReader(string where, long start, ReadOnlySpan<byte> bytes, Func<string, long, StoredEntry?> storages)
     {
-        cursor = new PickleCursor(path, bytes);
+        cursor = new PickleCursor(where, start, bytes);
         this.storages = storages;
         left = Math.Min(MaxValues, bytes.Length);
     }
 
     /// <summary>Reads a pickle.</summary>
-    /// <param name="path">The file, for messages.</param>
-    /// <param name="bytes">All of <c>data.pkl</c>.</param>
-    /// <param name="storages">The archive's entry of a storage's key, or null.</param>
-    public static PickleValue Read(string path, ReadOnlySpan<byte> bytes, Func<string, StoredEntry?> storages)
+    /// <param name="where">The file and what of it this is, for messages.</param>
+    /// <param name="start">Where it begins there.</param>
+    /// <param name="bytes">All of it.</param>
+    /// <param name="storages">Where the bytes lie of a storage of that key and so many bytes, or null.</param>
+    public static PickleValue Read(string where, long start, ReadOnlySpan<byte> bytes, Func<string, long, StoredEntry?> storages)
     {
-        var reader = new PickleReader(path, bytes, storages);
+        var reader = new PickleReader(where, start, bytes, storages);
         var root = reader.Run();
-        PickleMeasure.Of(path, root);
+        PickleMeasure.Of(where, root);
         return root;
     }
 
@@ -95,7 +97,26 @@ internal ref struct PickleReader
                 Push(new PickleInteger(BinaryPrimitives.ReadInt32LittleEndian(cursor.Take(4))));
                 break;
             case 0x8A: // LONG1
-                Push(cursor.Long(cursor.Take(cursor.U8())));
+                Push(PickleCursor.Long(cursor.Take(cursor.U8())));
+                break;
+            case 0x8B: // LONG4
+                uint digits = cursor.U32();
+                Push(digits <= 8 ? PickleCursor.Long(cursor.Take((int)digits)) : cursor.Blob(digits));
+                break;
+            case (byte)'C': // SHORT_BINBYTES
+                Push(cursor.Blob(cursor.U8()));
+                break;
+            case (byte)'B': // BINBYTES
+                Push(cursor.Blob(cursor.U32()));
+                break;
+            case 0x8E or 0x96: // BINBYTES8, BYTEARRAY8
+                Push(cursor.Blob(cursor.U64()));
+                break;
+            case (byte)'U': // SHORT_BINSTRING
+                Push(cursor.OldText(cursor.U8()));
+                break;
+            case (byte)'T': // BINSTRING
+                Push(cursor.OldText(cursor.U32()));
                 break;
             case (byte)'G': // BINFLOAT
                 Push(new PickleReal(BinaryPrimitives.ReadDoubleBigEndian(cursor.Take(8))));
@@ -112,7 +133,7 @@ internal ref struct PickleReader
             case (byte)'}': // EMPTY_DICT
                 Push(new PickleDictionary());
                 break;
-            case (byte)']': // EMPTY_LIST
+            case (byte)']' or 0x8F: // EMPTY_LIST, EMPTY_SET
                 Push(new PickleList(tuple: false));
                 break;
             case (byte)')': // EMPTY_TUPLE
@@ -121,13 +142,13 @@ internal ref struct PickleReader
             case 0x85 or 0x86 or 0x87: // TUPLE1 to TUPLE3
                 Tuple(opcode - 0x84);
                 break;
-            case (byte)'t': // TUPLE
+            case (byte)'t' or 0x91: // TUPLE, FROZENSET
                 Tuple(stack.Count - Mark());
                 break;
             case (byte)'a': // APPEND
                 Append(stack.Count - 1);
                 break;
-            case (byte)'e': // APPENDS
+            case (byte)'e' or 0x90: // APPENDS, ADDITEMS
                 Append(Mark());
                 break;
             case (byte)'s': // SETITEM
@@ -161,14 +182,46 @@ internal ref struct PickleReader
             case (byte)'R': // REDUCE
                 Reduce();
                 break;
+            case 0x81: // NEWOBJ
+                NewObject();
+                break;
+            case 0x92: // NEWOBJ_EX
+                var named = Pop();
+                NewObject();
+                (stack[^1] as PickleObject)?.Add([named]);
+                break;
+            case (byte)'0': // POP
+                Pop();
+                break;
+            case (byte)'1': // POP_MARK
+                int kept = Mark();
+                stack.RemoveRange(kept, stack.Count - kept);
+                break;
+            case (byte)'2': // DUP
+                RequireStack(stack.Count - 1);
+                Push(stack[^1]);
+                break;
+            case (byte)'l': // LIST
+                int first = Mark();
+                var list = new PickleList(tuple: false);
+                list.Add(CollectionsMarshal.AsSpan(stack)[first..]);
+                stack.RemoveRange(first, stack.Count - first);
+                Push(list);
+                break;
+            case (byte)'d': // DICT
+                int from = Mark();
+                stack.Insert(from, new PickleDictionary());
+                SetItems(from + 1);
+                Pay(1);
+                break;
             case (byte)'b': // BUILD
                 Build();
                 break;
             case (byte)'Q': // BINPERSID
-                Push(Storage());
+                Push(Outside());
                 break;
             default:
-                Throw($"has opcode 0x{opcode:x2}, which no dictionary of tensors needs; " + PickleCalls.WayOut);
+                Throw($"has opcode 0x{opcode:x2}, which no file of torch.save needs; " + PickleCalls.WayOut);
                 break;
         }
     }
@@ -186,10 +239,10 @@ internal ref struct PickleReader
 
     private readonly PickleName Name(string module, string name)
     {
-        string full = $"{module}.{name}";
-        if (PickleName.Find(full) is not { } known)
+        if (PickleName.Find(module, name) is not { } known)
         {
-            Throw($"asks for {Quoted.Name(full)}, which is not a tensor and is never called; " + PickleCalls.WayOut);
+            Throw($"asks for {Quoted.Name($"{module}.{name}")}, which no model needs and which is never called here; loading this file in Python would: "
+                + "don't, and get the model from whom you trust");
             return null;
         }
 
@@ -265,33 +318,45 @@ internal ref struct PickleReader
     private readonly void Append(int from)
     {
         RequireStack(from - 1);
-        if (stack[from - 1] is not PickleList { IsTuple: false } list)
+        var more = CollectionsMarshal.AsSpan(stack)[from..];
+        switch (stack[from - 1])
         {
-            Throw($"appends to {stack[from - 1]}; the file is damaged");
-            return;
+            case PickleList { IsTuple: false } list:
+                list.Add(more);
+                break;
+            case PickleObject made:
+                made.Add(more);
+                break;
+            default:
+                Throw($"appends to {stack[from - 1]}; the file is damaged");
+                break;
         }
 
-        list.Add(CollectionsMarshal.AsSpan(stack)[from..]);
         stack.RemoveRange(from, stack.Count - from);
     }
 
     private readonly void SetItems(int from)
     {
         RequireStack(from - 1);
-        if (stack[from - 1] is not PickleDictionary dictionary || (stack.Count - from) % 2 != 0)
+        if (stack[from - 1] is PickleObject made)
+        {
+            made.Add(CollectionsMarshal.AsSpan(stack)[from..]);
+        }
+        else if (stack[from - 1] is PickleDictionary dictionary && (stack.Count - from) % 2 == 0)
+        {
+            for (int i = from; i < stack.Count; i += 2)
+            {
+                if (stack[i] is PickleList { IsTuple: false } or PickleDictionary)
+                {
+                    Throw($"has {stack[i]} as a key, which Python can't; the file is damaged");
+                }
+
+                dictionary.Set(stack[i], stack[i + 1]);
+            }
+        }
+        else
         {
             Throw($"sets {stack.Count - from} keys and values of {stack[from - 1]}; the file is damaged");
-            return;
-        }
-
-        for (int i = from; i < stack.Count; i += 2)
-        {
-            if (stack[i] is not (PickleText or PickleInteger))
-            {
-                Throw($"has {stack[i]} as a key; keys are texts or integers; " + PickleCalls.WayOut);
-            }
-
-            dictionary.Set(stack[i], stack[i + 1]);
         }
 
         stack.RemoveRange(from, stack.Count - from);
@@ -329,9 +394,15 @@ internal ref struct PickleReader
     private void Reduce()
     {
         var (arguments, function) = (Pop(), Pop());
-        if (function is not PickleName name || arguments is not PickleList { IsTuple: true } tuple)
+        if (arguments is not PickleList { IsTuple: true } tuple || function is not (PickleName or PickleObject))
         {
             Throw($"calls {function} with {arguments}; the file is damaged");
+            return;
+        }
+
+        if (function is not PickleName { Kind: not NameKind.Foreign } name)
+        {
+            Push(new PickleObject((function as PickleName)?.Name ?? ((PickleObject)function).Name, arguments));
             return;
         }
 
@@ -345,41 +416,63 @@ internal ref struct PickleReader
         Push(result);
     }
 
+    private void NewObject()
+    {
+        var (arguments, type) = (Pop(), Pop());
+        if (arguments is not PickleList { IsTuple: true } || type is not (PickleName or PickleObject))
+        {
+            Throw($"makes an object of {type} with {arguments}; the file is damaged");
+        }
+
+        Push(type is PickleName { Kind: NameKind.OrderedDict or NameKind.Dictionary } ? new PickleDictionary()
+            : new PickleObject((type as PickleName)?.Name ?? ((PickleObject)type).Name, arguments));
+    }
+
     /// <summary>Attributes of a dictionary, such as a state dict's _metadata, are dropped.</summary>
     private void Build()
     {
         var state = Pop();
         RequireStack(stack.Count - 1);
-        if (stack[^1] is not PickleDictionary || state is not PickleDictionary)
+        if (stack[^1] is PickleObject made)
+        {
+            made.SetState(state);
+        }
+        else if (stack[^1] is not PickleDictionary || state is not PickleDictionary)
         {
             Throw($"gives {stack[^1]} the attributes {state}; " + PickleCalls.WayOut);
         }
     }
 
-    private PickleStorage Storage()
+    /// <summary>What a reference out of the pickle leads to: a storage; in old files also a module's class, beside its source.</summary>
+    private PickleValue Outside()
     {
         var value = Pop();
-        if (value is not PickleList { IsTuple: true, Span: [PickleText { Value: "storage" }, PickleName { Kind: NameKind.Storage } type,
-            PickleText key, PickleText, PickleInteger count] })
+        if (value is PickleList { IsTuple: true, Span: [PickleText { Value: "module" }, PickleName type, _, _] })
+        {
+            return type;
+        }
+
+        if (value is not PickleList { IsTuple: true, Span: [PickleText { Value: "storage" }, PickleName { Kind: NameKind.Storage } kind,
+            PickleText key, PickleText, PickleInteger { Value: var count }, .. var view] } || view is not ([] or [PickleNothing]))
         {
             Throw($"refers outside with {value} instead of a storage; " + PickleCalls.WayOut);
             return null;
         }
 
-        if (storages(key.Value) is not { } entry)
+        int size = kind.Type is { } dtype ? Tensors.DTypes.Size(dtype) : 1;
+        if (storages(key.Value, count is >= 0 and <= long.MaxValue / 8 ? count * size : -1) is not { } entry)
         {
             Throw($"its storage {Quoted.Name(key.Value)} is not in the archive; the file is damaged");
             return null;
         }
 
-        int size = type.Type is { } dtype ? Tensors.DTypes.Size(dtype) : 1;
-        if (count.Value != entry.Bytes / size || entry.Bytes % size != 0)
+        if (count != entry.Bytes / size || entry.Bytes % size != 0)
         {
-            Throw($"its storage {Quoted.Name(key.Value)} should be {count.Value} elements of {size} bytes, and its entry has {entry.Bytes} bytes; "
+            Throw($"its storage {Quoted.Name(key.Value)} should be {count} elements of {size} bytes, and its entry has {entry.Bytes} bytes; "
                 + "the file is damaged");
         }
 
-        return new PickleStorage(entry, type.Type);
+        return new PickleStorage(entry, kind.Type);
     }
 
     [DoesNotReturn]

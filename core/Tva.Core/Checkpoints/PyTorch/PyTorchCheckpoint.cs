@@ -11,6 +11,7 @@ internal sealed class PyTorchCheckpoint : Checkpoint
     private readonly List<TensorInfo> tensors = [];
     private readonly Dictionary<string, Held> byName = [];
     private readonly Lazy<string> fingerprint;
+    private string[] notes = [];
     private bool disposed;
 
     /// <summary>Shares the files with whoever else uses them; leaves them at once where the dictionaries don't fit.</summary>
@@ -29,7 +30,7 @@ internal sealed class PyTorchCheckpoint : Checkpoint
                 {
                     int other = byName[name].Info.File;
                     throw new FaultException(other == i
-                        ? $"{files[i].Path}: has two tensors called {Quoted.Name(name)}: the keys of its dictionaries are joined with '.'; rename one"
+                        ? $"{files[i].Path}: has two tensors called {Quoted.Name(name)}: the keys of its dictionaries and lists are joined with '.'; rename one"
                         : $"{path}: tensor {Quoted.Name(name)} is both in {files[other].Path} and in {files[i].Path}; "
                             + "are these two models? name the one file you mean, or take them as task vectors: family(\"FOLDER/*\", base)");
                 }
@@ -58,6 +59,9 @@ internal sealed class PyTorchCheckpoint : Checkpoint
     public override IReadOnlyDictionary<string, string> Metadata { get; } = new Dictionary<string, string>();
 
     /// <inheritdoc/>
+    public override IReadOnlyList<string> Notes => notes;
+
+    /// <inheritdoc/>
     public override string Fingerprint => fingerprint.Value;
 
     /// <summary>Opens the state dicts of whole files, which it takes over, and lets them rest.</summary>
@@ -71,7 +75,11 @@ internal sealed class PyTorchCheckpoint : Checkpoint
                 files.Add(new PyTorchFile(name));
             }
 
-            var checkpoint = new PyTorchCheckpoint(path, [.. files.Select(file => (file, StateDict.Find(file.Path, file.Root)))]);
+            var found = files.Select(file => (File: file, Part: StateDict.Find(file.Path, file.Root))).ToArray();
+            var checkpoint = new PyTorchCheckpoint(path, [.. found.Select(f => (f.File, f.Part.Value))])
+            {
+                notes = [.. found.SelectMany(f => f.Part.Notes.Select(note => found.Length == 1 ? note : $"{System.IO.Path.GetFileName(f.File.Path)} {note}"))],
+            };
             files.ForEach(file => file.Rest());
             return checkpoint;
         }

@@ -4,7 +4,7 @@ using Tva.Core.Tensors;
 namespace Tva.Core.Checkpoints;
 
 /// <summary>
-/// Comes in: the path of a PyTorch file (<c>torch.save</c> of 1.6 or newer). Goes out: its value when opened, its tensors' bytes later.
+/// Comes in: the path of a PyTorch file (<c>torch.save</c>, a zip archive since 1.6). Goes out: its value when opened, its tensors' bytes later.
 /// Nothing in it is executed. Reads are positioned and safe from any thread.
 /// </summary>
 public sealed class PyTorchFile : IDisposable
@@ -14,7 +14,8 @@ public sealed class PyTorchFile : IDisposable
     private const string PickleEntry = "/data.pkl";
 
     private readonly InputFile file;
-    private readonly StoredZip zip;
+    private readonly StoredZip? zip;
+    private readonly long dataStart;
     private readonly Lazy<byte[]> content;
     private int users = 1;
     private bool disposed;
@@ -27,16 +28,23 @@ public sealed class PyTorchFile : IDisposable
         file = new InputFile(path, "a PyTorch or .safetensors file");
         try
         {
-            PyTorchFormat.Require(file);
-            zip = new StoredZip(file);
-            string root = FindRoot();
-            if (zip.Find(root + "/byteorder") is { } order && !zip.Read(order, 16).AsSpan().SequenceEqual("little"u8))
+            if (PyTorchFormat.IsLegacy(file))
             {
-                throw new FaultException($"{path}: was written by a big-endian machine; load it there and save its tensors as safetensors");
+                (Root, dataStart) = LegacyPickles.Read(file, MaxPickleBytes);
+            }
+            else
+            {
+                var archive = zip = new StoredZip(file);
+                string root = FindRoot(archive);
+                if (archive.Find(root + "/byteorder") is { } order && !archive.Read(order, 16).AsSpan().SequenceEqual("little"u8))
+                {
+                    throw new FaultException($"{path}: was written by a big-endian machine; load it there and save its tensors as safetensors");
+                }
+
+                var pickle = archive.Read(archive.Find(root + PickleEntry)!, MaxPickleBytes);
+                Root = PickleReader.Read($"{path}: data.pkl", 0, pickle, (key, _) => archive.Find($"{root}/data/{key}"));
             }
 
-            var pickle = zip.Read(zip.Find(root + PickleEntry)!, MaxPickleBytes);
-            Root = PickleReader.Read(path, pickle, key => zip.Find($"{root}/data/{key}"));
             content = new(Hash);
         }
         catch
@@ -103,7 +111,7 @@ public sealed class PyTorchFile : IDisposable
 
     /// <summary>Where a tensor's first element lies in the file.</summary>
     internal long Offset(PickleTensor tensor) =>
-        zip.Start(tensor.Storage) + (tensor.Shape.Elements == 0 ? 0 : tensor.StorageOffset * tensor.DType.Size());
+        (zip?.Start(tensor.Storage) ?? tensor.Storage.Start) + (tensor.Shape.Elements == 0 ? 0 : tensor.StorageOffset * tensor.DType.Size());
 
     /// <summary>The same as the other; messages call the tensor by name.</summary>
     internal void Read(PickleTensor tensor, string name, long byteOffset, Span<byte> destination)
@@ -156,7 +164,7 @@ public sealed class PyTorchFile : IDisposable
         }
     }
 
-    private string FindRoot()
+    private string FindRoot(StoredZip zip)
     {
         var roots = zip.Entries.Where(entry => entry.Name.EndsWith(PickleEntry, StringComparison.Ordinal))
             .Select(entry => entry.Name[..^PickleEntry.Length]).Where(root => !root.Contains('/')).ToArray();
@@ -172,7 +180,16 @@ public sealed class PyTorchFile : IDisposable
     private byte[] Hash()
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        var head = zip.Read(zip.Find(FindRoot() + PickleEntry)!, MaxPickleBytes);
+        if (zip is null)
+        {
+            var pickles = new byte[dataStart];
+            file.Read(pickles, 0, "it for its fingerprint");
+            hash.AppendData(pickles);
+            file.AppendSamples(hash, dataStart);
+            return hash.GetHashAndReset();
+        }
+
+        var head = zip.Read(zip.Find(FindRoot(zip) + PickleEntry)!, MaxPickleBytes);
         hash.AppendData(head);
         var directory = new byte[file.Length - zip.DirectoryStart];
         file.Read(directory, zip.DirectoryStart, "the archive's directory");

@@ -1,6 +1,6 @@
 namespace Tva.Core.Checkpoints;
 
-/// <summary>Comes in: a name or a file's first bytes. Goes out: whether this is a PyTorch file, or a fault that says what it is instead.</summary>
+/// <summary>Comes in: a name or a file's first bytes. Goes out: whether this is a PyTorch file and of which form, or a fault that says what it is instead.</summary>
 internal static class PyTorchFormat
 {
     private const int TarMagicAt = 257;
@@ -11,28 +11,19 @@ internal static class PyTorchFormat
 
     public static bool HasExtension(string path) => Extensions.Any(e => path.EndsWith(e, StringComparison.OrdinalIgnoreCase));
 
-    /// <summary>Whether a file of any name begins as torch.save lets it: with the entry FOLDER/data.pkl.</summary>
-    public static bool Begins(string path)
-    {
-        using var file = new InputFile(path, "a .safetensors file");
-        var start = new byte[512];
-        var got = start.AsSpan(0, file.Fill(start, 0, "its start"));
-        if (!got.StartsWith("PK\x03\x04"u8) || got.Length < LocalBytes)
-        {
-            return false;
-        }
+    /// <summary>Whether a file's first bytes are what torch.save begins with: the zip entry FOLDER/data.pkl, or before 1.6 its magic number.</summary>
+    public static bool Begins(ReadOnlySpan<byte> start) => LegacyPickles.Begins(start)
+        || (start.StartsWith("PK\x03\x04"u8) && start.Length >= LocalBytes
+            && BitConverter.ToUInt16(start[26..]) is var name && start.Length >= LocalBytes + name && start.Slice(LocalBytes, name).EndsWith("/data.pkl"u8));
 
-        int name = BitConverter.ToUInt16(start, 26);
-        return got.Length >= LocalBytes + name && got.Slice(LocalBytes, name).EndsWith("/data.pkl"u8);
-    }
-
-    public static void Require(InputFile file)
+    /// <summary>Whether it is of the form before PyTorch 1.6, pickles one behind the other, and not a zip archive.</summary>
+    public static bool IsLegacy(InputFile file)
     {
         var start = new byte[512];
         ReadOnlySpan<byte> got = start.AsSpan(0, file.Fill(start, 0, "its start"));
-        if (got.StartsWith("PK\x03\x04"u8))
+        if (got.StartsWith("PK\x03\x04"u8) || LegacyPickles.Begins(got))
         {
-            return;
+            return got[0] != (byte)'P';
         }
 
         if (got.StartsWith("version "u8))
@@ -40,10 +31,16 @@ internal static class PyTorchFormat
             throw new FaultException($"{file.Path}: is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`");
         }
 
-        if (got is [0x80, < 6, ..] || (got.Length >= TarMagicAt + 5 && got[TarMagicAt..].StartsWith("ustar"u8)))
+        if (got.Length >= TarMagicAt + 5 && got[TarMagicAt..].StartsWith("ustar"u8))
         {
-            throw new FaultException($"{file.Path}: is a pickle without a zip archive, as PyTorch before 1.6 wrote checkpoints, and those aren't read; if it is one, and you trust whoever made it, "
-                + "load it with PyTorch 1.6 or newer and save it with torch.save, or its tensors with safetensors.torch.save_file");
+            throw new FaultException($"{file.Path}: is a tar archive, as PyTorch before 0.1.10 wrote checkpoints, and those aren't read; if it is one, and you trust "
+                + "whoever made it, load it with PyTorch and save its tensors with safetensors.torch.save_file");
+        }
+
+        if (got is [0x80, < 6, ..])
+        {
+            throw new FaultException($"{file.Path}: is a pickle, and not one of torch.save (found {Convert.ToHexStringLower(got[..Math.Min(got.Length, 15)])}, expected the "
+                + "number 1950a86a20f9469cfc6c first); if you trust whoever made it, load it in Python and save its tensors with torch.save");
         }
 
         throw new FaultException(got.Length < LocalBytes

@@ -6,8 +6,8 @@ using System.Text.Unicode;
 namespace Tva.Core.Checkpoints;
 
 /// <summary>
-/// Comes in: a file that should be a zip archive as PyTorch writes them. Goes out: its entries and where their bytes lie. Entries are
-/// stored as they are, inside the file, apart from each other; anything else is refused.
+/// Comes in: a file that should be a zip archive as PyTorch writes them. Goes out: its entries and where their bytes lie. Entries lie inside the
+/// file, apart from each other, and those that are asked for are stored as they are; anything else is refused, and nothing is ever unpacked.
 /// </summary>
 internal sealed class StoredZip
 {
@@ -61,6 +61,7 @@ internal sealed class StoredZip
             return known;
         }
 
+        RequireStored(entry.Name, entry.Flags, entry.Method);
         var name = Encoding.UTF8.GetBytes(entry.Name);
         var header = new byte[LocalBytes + name.Length];
         file.Read(header, entry.Header, $"the header of {Quoted.Name(entry.Name)}");
@@ -203,7 +204,7 @@ internal sealed class StoredZip
         }
 
         string name = Encoding.UTF8.GetString(nameBytes);
-        RequireStored(name, U16(record, 8), U16(record, 10));
+        int flags = U16(record, 8), method = U16(record, 10);
         ulong packed = U32(record, 20), bytes = U32(record, 24), header = U32(record, 42);
         if (packed == uint.MaxValue || bytes == uint.MaxValue || header == uint.MaxValue)
         {
@@ -213,12 +214,12 @@ internal sealed class StoredZip
             Take(ref header, ref wide, name);
         }
 
-        if (packed != bytes || bytes > long.MaxValue || header > long.MaxValue)
+        if ((packed != bytes && method == 0) || packed > long.MaxValue || bytes > long.MaxValue || header > long.MaxValue)
         {
             Throw($"entry {Quoted.Name(name)} should be {bytes} bytes stored in {packed} at {header}; {Cut}");
         }
 
-        if (!entries.TryAdd(name, new StoredEntry(name, nameBytes.Length, (long)header, (long)bytes)))
+        if (!entries.TryAdd(name, new StoredEntry(name, nameBytes.Length, (long)header, (long)packed) { Flags = flags, Method = method }))
         {
             Throw($"has two entries {Quoted.Name(name)}; {Cut}");
         }
@@ -293,7 +294,7 @@ internal sealed class StoredZip
 /// <param name="name">Full name.</param>
 /// <param name="nameBytes">Length of the name in the file.</param>
 /// <param name="header">Where its own header begins.</param>
-/// <param name="bytes">Length of its content.</param>
+/// <param name="bytes">Bytes that its content takes in the file.</param>
 internal sealed class StoredEntry(string name, int nameBytes, long header, long bytes)
 {
     /// <summary>Where its content begins; 0 before it was asked for.</summary>
@@ -306,6 +307,11 @@ internal sealed class StoredEntry(string name, int nameBytes, long header, long 
     public long Header => header;
 
     public long Bytes => bytes;
+
+    public int Flags { get; init; }
+
+    /// <summary>How it is packed; 0 is not at all.</summary>
+    public int Method { get; init; }
 
     /// <summary>Where the next entry, or the directory, begins.</summary>
     public long Limit { get; set; }
