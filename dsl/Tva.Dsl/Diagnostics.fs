@@ -394,7 +394,19 @@ module Diagnostics =
         make 511 span $"\"{path}\" is saved twice" None
 
     let outputForm path span =
-        make 512 span $"\"{path}\" does not end in .safetensors" (Some "outputs are single safetensors files in this build")
+        make 512 span $"\"{path}\" does not end in .safetensors" (Some "write a file.safetensors, or a folder: a path without an extension, or one that ends in /")
+
+    let shardOfFile (path: string) span =
+        make 512 span $"\"{path}\" is one file, and shards are several" (Some "name a folder, a path that does not end in .safetensors")
+
+    let notASize name (text: string) span =
+        make 512 span $"{name} = \"{text}\" is not a size" (Some "write for instance \"5GB\", \"500MB\" or \"2GiB\"")
+
+    let outputFolderInUse path (foreign: string list) span =
+        make 514 span $"\"{path}\" holds what no run has written: {Suggest.listing foreign}" (Some "a model takes a folder of its own: name a new one, or move those files elsewhere")
+
+    let folderOnDisk (path: string) span =
+        make 514 span $"\"{path}\" can't be looked into" (Some "allow this user to read it or save elsewhere")
 
     let basisForm path span =
         make 513 span $"\"{path}\" is no folder for a basis" (Some "a basis is several files: name a folder, such as \"bases/vit-ae4\"")

@@ -18,6 +18,8 @@ type Flag =
     | Strict
     | No_Cache
     | Dry_Run
+    | Resume
+    | Incremental
     | Norms
     | [<AltCommandLine("-o"); EqualsAssignmentOrSpaced>] Out of file: string
     | Force
@@ -38,6 +40,8 @@ type Flag =
             | Strict -> "treat warnings as errors"
             | No_Cache -> "neither use nor leave Gram matrices beside families"
             | Dry_Run -> "check and plan, but write nothing"
+            | Resume -> "go on with what a stopped run has left of outputs, and leave what is done if this one stops"
+            | Incremental -> "write only those tensors of outputs that are computed otherwise than what is there"
             | Norms -> "inspect: add the norm of each floating tensor"
             | Out _ -> "import: write the script to a file instead of stdout"
             | Force -> "import: write over a file that is there"
@@ -71,6 +75,8 @@ type Request =
       Strict: bool
       NoCache: bool
       DryRun: bool
+      Resume: bool
+      Incremental: bool
       Norms: bool
       Out: string option
       Force: bool
@@ -112,23 +118,9 @@ let private unknown (word: string) =
 
 /// 500MB, 128MiB, 2G or plain bytes.
 let size (text: string) : int64 =
-    let digits = text.TrimEnd().AsSpan().IndexOfAnyExcept("0123456789.")
-    let number, unit = if digits < 0 then text, "" else text.Substring(0, digits), text.Substring(digits).Trim().ToUpperInvariant()
-    let factor =
-        match unit with
-        | "" | "B" -> 1.0
-        | "KB" -> 1e3
-        | "MB" -> 1e6
-        | "GB" -> 1e9
-        | "TB" -> 1e12
-        | "K" | "KIB" -> 1024.0
-        | "M" | "MIB" -> 1048576.0
-        | "G" | "GIB" -> 1073741824.0
-        | "T" | "TIB" -> 1099511627776.0
-        | _ -> nan
-    match Double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture) with
-    | true, n when n * factor >= 1.0 && n * factor < 9e18 -> int64 (n * factor)
-    | _ -> wrong $"--memory {text}: not a size; write for instance 500MB, 128MiB or 2GiB"
+    match ByteSize.parse text with
+    | Some bytes -> bytes
+    | None -> wrong $"--memory {text}: not a size; write for instance 500MB, 128MiB or 2GiB"
 
 /// The same for the prompt.
 let trySize (text: string) : Result<int64, string> =
@@ -205,6 +197,8 @@ let private nothing =
       Strict = false
       NoCache = false
       DryRun = false
+      Resume = false
+      Incremental = false
       Norms = false
       Out = None
       Force = false
@@ -234,6 +228,8 @@ let private parseWords (argv: string[]) : Result<Request, string> =
             | Strict -> request <- { request with Strict = true }
             | No_Cache -> request <- { request with NoCache = true }
             | Dry_Run -> request <- { request with DryRun = true }
+            | Resume -> request <- { request with Resume = true }
+            | Incremental -> request <- { request with Incremental = true }
             | Norms -> request <- { request with Norms = true }
             | Out file -> request <- { request with Out = Some file }
             | Force -> request <- { request with Force = true }

@@ -22,7 +22,9 @@ let private optionsOf (request: Request) =
             { Memory = defaultArg request.Memory defaults.Memory
               Threads = defaultArg request.Threads defaults.Threads
               Strict = request.Strict
-              Cache = not request.NoCache } }
+              Cache = not request.NoCache
+              Resume = request.Resume
+              Incremental = request.Incremental } }
 
 /// What is done with a text that has no mistakes.
 type private Deed =

@@ -14,6 +14,7 @@ internal static unsafe partial class Native
     private const uint StatxBasic = 0x7ff;
     private const int AdviceWillNeed = 3;
     private const uint SyncRangeWrite = 2;
+    private const uint RenameExchange = 2;
     private const int OpenReadOnlyCloseOnExec = 0x80000;
 
     // Struct and flag values below are those of 64-bit Linux, the same on x64 and arm64.
@@ -39,6 +40,61 @@ internal static unsafe partial class Native
 
         return 0;
     });
+
+    /// <summary>Gives two folders or files each other's names in one step; false where the system can't.</summary>
+    public static bool Exchange(string a, string b)
+    {
+        var done = false;
+        Try(() =>
+        {
+            done = renameat2(AtFdCwd, a, AtFdCwd, b, RenameExchange) == 0;
+            return 0;
+        });
+        return done;
+    }
+
+    /// <summary>
+    /// Copies a range from file to file within the system, sharing blocks where the file system can; returns how many bytes it did, 0 where
+    /// it can't.
+    /// </summary>
+    public static long CopyRange(SafeFileHandle from, long at, SafeFileHandle to, long target, long bytes)
+    {
+        long done = 0;
+        Try(() =>
+        {
+            while (done < bytes)
+            {
+                long source = at + done, place = target + done;
+                var got = copy_file_range(from, &source, to, &place, (nuint)Math.Min(bytes - done, 1L << 30), 0);
+                if (got <= 0)
+                {
+                    break;
+                }
+
+                done += got;
+            }
+
+            return 0;
+        });
+        return done;
+    }
+
+    /// <summary>When a file's content or anything else about it last changed, in nanoseconds since 1970; null where unknown.</summary>
+    public static long? ChangedAt(string path)
+    {
+        long? found = null;
+        Try(() =>
+        {
+            StatxBuffer s;
+            if (statx(AtFdCwd, path, 0, StatxBasic, &s) == 0)
+            {
+                found = Math.Max((s.Changed * 1_000_000_000) + s.ChangedNanoseconds, (s.Modified * 1_000_000_000) + s.ModifiedNanoseconds);
+            }
+
+            return 0;
+        });
+        return found;
+    }
 
     /// <summary>Device and inode of what a path leads to, links followed; null where unknown.</summary>
     public static FileIdentity? Identity(string path) => Statx(AtFdCwd, path, 0);
@@ -91,6 +147,12 @@ internal static unsafe partial class Native
     [LibraryImport("libc")]
     private static partial int fsync(int file);
 
+    [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int renameat2(int fromFolder, string from, int toFolder, string to, uint flags);
+
+    [LibraryImport("libc")]
+    private static partial nint copy_file_range(SafeFileHandle from, long* at, SafeFileHandle to, long* target, nuint bytes, uint flags);
+
     [LibraryImport("libc")]
     private static partial int close(int file);
 
@@ -105,6 +167,18 @@ internal static unsafe partial class Native
 
         [FieldOffset(32)]
         public ulong Inode;
+
+        [FieldOffset(96)]
+        public long Changed;
+
+        [FieldOffset(104)]
+        public uint ChangedNanoseconds;
+
+        [FieldOffset(112)]
+        public long Modified;
+
+        [FieldOffset(120)]
+        public uint ModifiedNanoseconds;
 
         [FieldOffset(136)]
         public uint DevMajor;

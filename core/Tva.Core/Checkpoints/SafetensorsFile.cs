@@ -43,6 +43,9 @@ internal sealed class SafetensorsFile : IDisposable
 
     public string FullPath => file.FullPath;
 
+    /// <summary>Bytes before the data.</summary>
+    public int HeaderBytes => headerEnd;
+
     public IReadOnlyList<TensorInfo> Tensors { get; }
 
     public IReadOnlyDictionary<string, string> Metadata { get; }

@@ -126,7 +126,7 @@ internal static class ShardIndex
     }
 
     // The Hugging Face cache keeps snapshots/REVISION/ full of links into its own blobs/.
-    private static bool IsHome(string shard, string folder) =>
+    internal static bool IsHome(string shard, string folder) =>
         RealPath.IsIn(shard, folder)
         || (Path.GetDirectoryName(folder) is { } snapshots && Path.GetFileName(snapshots) == "snapshots"
             && RealPath.IsIn(shard, Path.Combine(Path.GetDirectoryName(snapshots)!, "blobs")));

@@ -21,7 +21,7 @@ internal sealed class Engine : IDisposable
         Reduced = new ReducedValues(plan, Shape, Reductions);
         Scalars = new ScalarTable(plan, Shape, Reduced);
         Log = new NonFiniteLog(plan);
-        ReadAhead = new ReadAhead(plan, Shape, Backwards);
+        ReadAhead = new ReadAhead(plan, Shape, Backwards, _ => true);
     }
 
     public ExecutionPlan Plan { get; }
@@ -59,7 +59,7 @@ internal sealed class Engine : IDisposable
 
     public NonFiniteLog Log { get; }
 
-    public ReadAhead ReadAhead { get; }
+    public ReadAhead ReadAhead { get; private set; }
 
     /// <summary>Where results go; none before the first block.</summary>
     public OutputFiles? Outputs { get; set; }
@@ -67,7 +67,21 @@ internal sealed class Engine : IDisposable
     /// <inheritdoc/>
     public void Dispose() => Keys.Dispose();
 
-    public StepKernel? KernelOf(int step, int tensor) => Plan.Tensors[tensor].Class is >= 0 and var c ? Kernels[step][c] : null;
+    public StepKernel? KernelOf(int step, int tensor) =>
+        Plan.Tensors[tensor].Class is >= 0 and var c && !(Leaving?.Leaves(step, tensor) ?? false) ? Kernels[step][c] : null;
+
+    /// <summary>What need not be done because outputs have it already; null: all has to be.</summary>
+    public Leaving? Leaving { get; private set; }
+
+    /// <summary>Leaves out what these outputs have already.</summary>
+    public void Leave(OutputFiles outputs)
+    {
+        if (Leaving.Of(Plan, outputs) is { } leaving)
+        {
+            Leaving = leaving;
+            ReadAhead = new ReadAhead(Plan, Shape, Backwards, tensor => !leaving.Has(tensor));
+        }
+    }
 
     /// <summary>The kernels of a matrix op's first stream by class, those of its second, and so on.</summary>
     private static IEnumerable<StepKernel?[]> ByStream(StepKernel[]?[] classes) =>
@@ -75,7 +89,7 @@ internal sealed class Engine : IDisposable
 
     /// <summary>The streams of a matrix op for a tensor, or null.</summary>
     public StepKernel[]? MatrixOf(int step, int matrix, int tensor) =>
-        Plan.Tensors[tensor].Class is >= 0 and var c && Shape.Elements[tensor] > 0 ? MatrixKernels[step][matrix][c] : null;
+        Plan.Tensors[tensor].Class is >= 0 and var c && Shape.Elements[tensor] > 0 && !(Leaving?.Leaves(step, tensor) ?? false) ? MatrixKernels[step][matrix][c] : null;
 
     /// <summary>
     /// After a step that ends in a number of the whole model the tensors come in the other direction: of a model larger than the page

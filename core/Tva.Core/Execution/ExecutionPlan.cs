@@ -190,6 +190,9 @@ public sealed record PlanOutput(string Path, IReadOnlyList<DType> DTypes, IReadO
     /// and nothing of the others; this output is the slice of that number.
     /// </summary>
     public StackPart? Stack { get; init; }
+
+    /// <summary>Null for a single file; else the output is a folder.</summary>
+    public FolderOutput? Folder { get; init; }
 }
 
 /// <summary>A slice of stacked tensors.</summary>
@@ -215,6 +218,12 @@ public sealed record RunOptions(long Memory, int Threads, bool Strict)
     /// <summary>All cores; the smaller of 2 GiB and a quarter of the memory.</summary>
     public static RunOptions Default => new(
         Math.Min(2L << 30, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4), Environment.ProcessorCount, false);
+
+    /// <summary>Go on with what a run that was stopped has left of the outputs, and leave what is done if this one stops.</summary>
+    public bool Resume { get; init; }
+
+    /// <summary>Take from outputs that are there the tensors that are computed as before, from the same inputs.</summary>
+    public bool Incremental { get; init; }
 
     /// <summary>Who takes outputs instead of files; null: nobody.</summary>
     public OutputTarget? Target { get; init; }

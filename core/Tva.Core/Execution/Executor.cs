@@ -20,12 +20,15 @@ public static class Executor
         PlanCheck.Verify(plan);
         cancellation.ThrowIfCancellationRequested();
         using var engine = new Engine(plan, options, backend ?? CpuBackend.Instance);
-        var outputs = new OutputFiles(plan, options.Target);
+        var inputs = new InputStamps(plan.Sources);
+        var outputs = new OutputFiles(plan, options, inputs);
         try
         {
             engine.Outputs = outputs;
+            engine.Leave(outputs);
             var flow = new Flow(engine);
             var (read, written) = Work(engine, flow, progress, cancellation);
+            inputs.RequireUnchanged();
             return new RunResult(outputs.Writers)
             {
                 Results = [.. plan.Results.Select(engine.Scalars.Export)],

@@ -50,6 +50,11 @@ internal sealed class Flow
         for (var t = 0; t < plan.Tensors.Count; t++)
         {
             var tensor = plan.Tensors[t];
+            if (engine.Leaving?.Has(t) == true && tensor.Class < 0)
+            {
+                continue;
+            }
+
             if (tensor.Class < 0 && tensor.Sources.FirstOrDefault(info => info is not null) is { Bytes: > 0 } first)
             {
                 Add(new Job(JobKind.Copy, 0, t, null, first.Bytes, engine.Budget.ArenaBytes / 2), first.Bytes * (tensor.Sources.Count(i => i is not null) + plan.Outputs.Count));

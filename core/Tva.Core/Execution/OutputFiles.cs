@@ -8,16 +8,27 @@ internal sealed class OutputFiles : IDisposable
 {
     private readonly List<ICheckpointWriter> writers = [];
     private readonly ExecutionPlan plan;
-    private readonly OutputTarget? target;
+    private readonly RunOptions options;
+    private readonly WriteOptions write;
+    private readonly Lazy<PlanFingerprint> fingerprints;
     private readonly int[] fileOf;
 
     // Per output and plan tensor the tensor's number in its file; -1 where it is not kept there.
     private readonly int[][] places;
 
     /// <exception cref="FaultException">A file can't be begun; those already begun are gone.</exception>
-    public OutputFiles(ExecutionPlan plan, OutputTarget? target)
+    public OutputFiles(ExecutionPlan plan, RunOptions options, InputStamps inputs)
     {
-        (this.plan, this.target) = (plan, target);
+        (this.plan, this.options) = (plan, options);
+        fingerprints = new(() => new PlanFingerprint(plan));
+        write = new WriteOptions
+        {
+            Resume = options.Resume,
+            Incremental = options.Incremental,
+            Inputs = inputs.Text,
+            ChangedSince = inputs.ChangedSince,
+            RequireInputs = inputs.RequireUnchanged,
+        };
         fileOf = new int[plan.Outputs.Count];
         places = new int[plan.Outputs.Count][];
         var stacks = new Dictionary<string, int>(StringComparer.Ordinal);
@@ -29,7 +40,7 @@ internal sealed class OutputFiles : IDisposable
                 if (output.Stack is null)
                 {
                     places[o] = [.. Enumerable.Range(0, plan.Tensors.Count)];
-                    fileOf[o] = Begin(output, [.. plan.Tensors.Select((tensor, t) => (tensor.Name, output.DTypes[t], tensor.Shape))]);
+                    fileOf[o] = Begin(o, [.. plan.Tensors.Select((tensor, t) => (tensor.Name, output.DTypes[t], tensor.Shape))]);
                     continue;
                 }
 
@@ -37,7 +48,7 @@ internal sealed class OutputFiles : IDisposable
                 if (!stacks.TryGetValue(output.Path, out fileOf[o]))
                 {
                     long parts = output.Stack.Value.Parts;
-                    fileOf[o] = stacks[output.Path] = Begin(output, [.. plan.Tensors.Select((tensor, t) => (tensor, t)).Where(x => x.tensor.Class >= 0)
+                    fileOf[o] = stacks[output.Path] = Begin(o, [.. plan.Tensors.Select((tensor, t) => (tensor, t)).Where(x => x.tensor.Class >= 0)
                         .Select(x => (x.tensor.Name, output.DTypes[x.t], new Shape([parts, .. x.tensor.Shape.Dims])))]);
                 }
             }
@@ -50,6 +61,10 @@ internal sealed class OutputFiles : IDisposable
     }
 
     public IReadOnlyList<ICheckpointWriter> Writers => writers;
+
+    /// <summary>Whether every output has the tensor already.</summary>
+    public bool Have(int tensor) =>
+        plan.Outputs.Count > 0 && Enumerable.Range(0, plan.Outputs.Count).All(o => places[o][tensor] is >= 0 and var place && writers[fileOf[o]].Has(place));
 
     /// <summary>Writes bytes of an output's tensor; returns whether the output keeps that tensor.</summary>
     public bool Write(int output, int tensor, long byteOffset, ReadOnlySpan<byte> bytes)
@@ -75,9 +90,24 @@ internal sealed class OutputFiles : IDisposable
         return [.. plan.Tensors.Select(tensor => tensor.Class >= 0 ? next++ : -1)];
     }
 
-    private int Begin(PlanOutput output, (string Name, DType DType, Shape Shape)[] tensors)
+    private int Begin(int o, (string Name, DType DType, Shape Shape)[] tensors)
     {
-        writers.Add(target?.Invoke(output.Path, tensors, output.Metadata) ?? new CheckpointWriter(output.Path, tensors, output.Metadata));
+        var output = plan.Outputs[o];
+        writers.Add(options.Target?.Invoke(output.Path, tensors, output.Metadata) ?? Make());
         return writers.Count - 1;
+
+        ICheckpointWriter Make()
+        {
+            // Slices of stacked tensors come from several outputs: nothing is told of them.
+            if (output.Stack is not null)
+            {
+                return new CheckpointWriter(output.Path, tensors, output.Metadata);
+            }
+
+            var told = write with { Plans = fingerprints.Value.Of(o) };
+            return output.Folder is { } folder
+                ? new FolderWriter(output.Path, tensors, output.Metadata, folder, told)
+                : new CheckpointWriter(output.Path, tensors, output.Metadata, told);
+        }
     }
 }

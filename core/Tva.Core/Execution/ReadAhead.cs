@@ -23,7 +23,7 @@ internal sealed class ReadAhead
     private readonly Track?[] tracks;
     private int patience = Patience;
 
-    public ReadAhead(ExecutionPlan plan, PlanShape shape, Func<int, bool> backwards)
+    public ReadAhead(ExecutionPlan plan, PlanShape shape, Func<int, bool> backwards, Func<int, bool> isRead)
     {
         this.plan = plan;
         tracks = new Track?[plan.Steps.Count];
@@ -38,7 +38,7 @@ internal sealed class ReadAhead
             var sources = plan.Steps[s].Kernels.Select((kernel, c) =>
                 (kernel?.Inputs.OfType<FileInput>() ?? []).Select(f => f.Source).Where(source => recent.Add((c, source))).Distinct().ToArray())
                 .ToArray();
-            tracks[s] = sources.Any(list => list.Length > 0) ? new Track(plan, shape, sources, backwards(s)) : null;
+            tracks[s] = sources.Any(list => list.Length > 0) ? new Track(plan, shape, sources, backwards(s), isRead) : null;
         }
     }
 
@@ -93,13 +93,13 @@ internal sealed class ReadAhead
         private int at;
         private long element;
 
-        public Track(ExecutionPlan plan, PlanShape shape, int[][] sources, bool backwards)
+        public Track(ExecutionPlan plan, PlanShape shape, int[][] sources, bool backwards, Func<int, bool> isRead)
         {
             Sources = sources;
             this.shape = shape;
             starts = new long[plan.Tensors.Count];
             sizes = new long[plan.Tensors.Count];
-            var tensors = Enumerable.Range(0, plan.Tensors.Count).Where(t => plan.Tensors[t].Class >= 0 && sources[plan.Tensors[t].Class].Length > 0);
+            var tensors = Enumerable.Range(0, plan.Tensors.Count).Where(t => plan.Tensors[t].Class >= 0 && isRead(t) && sources[plan.Tensors[t].Class].Length > 0);
             order = [.. backwards ? tensors.Reverse() : tensors];
             long position = 0;
             foreach (var t in order)

@@ -38,6 +38,9 @@ public sealed class RunResult : IDisposable
     /// <summary>How long the run took.</summary>
     public required TimeSpan Elapsed { get; init; }
 
+    /// <summary>What outputs had before, of those that can tell; in the order of the plan's.</summary>
+    public IReadOnlyList<OutputReport> Outputs => [.. writers.Select(w => w.Report).OfType<OutputReport>()];
+
     /// <summary>Waits for the disk and gives every output its final name.</summary>
     /// <exception cref="FaultException">The disk failed.</exception>
     public void Commit()

@@ -59,7 +59,7 @@ module AdapterSaving =
         | AdapterParts.Decomposed node ->
             let reference = s.Value.Set.Value.Reference
             let group = Batch.factors program reference node
-            let request = { Value = s.Value; Path = s.Folder; DType = None; Provenance = s.Expression; Stack = None }
+            let request = { Value = s.Value; Path = s.Folder; Types = Storage.Kept; Shard = None; Provenance = s.Expression; Stack = None }
             use result = work.Run({ group with Saves = [ request ] }, "decomposing")
             let origin = program.Sources[reference].Checkpoint
             let plan = group.Planned.Plan
@@ -113,6 +113,7 @@ module AdapterSaving =
         let metadata = Dictionary<string, string>()
         metadata["format"] <- "pt"
         metadata["tva.version"] <- Batch.version
+        metadata["tva.kind"] <- "lora"
         metadata["tva.expression"] <- s.Expression
         metadata["tva.inputs"] <- Batch.inputs program [ s.Value.Node ]
         let errors = AdapterWriter.Write(s.Folder, content, origin, s.DType, metadata, threads, cancellation)

@@ -6,6 +6,7 @@ open System.Collections.Generic
 open System.IO
 open System.Text
 open System.Text.Json
+open Tva.Core.Checkpoints
 open Tva.Core.Execution
 open Tva.Core.Tensors
 open Tva.Dsl.Graph
@@ -16,7 +17,9 @@ open Tva.Dsl.Typing
 type SaveRequest =
     { Value: TensorValue
       Path: string
-      DType: DType option
+      Types: Storage
+      /// None: one file. Else a folder, with the most bytes that a shard holds.
+      Shard: int64 option
       Provenance: string
       /// Where it is a slice of stacked tensors.
       Stack: StackPart option }
@@ -78,6 +81,8 @@ module Batch =
             [ for m in program.Sources[set.Reference].Checkpoint.Metadata do
                   if not (m.Key.StartsWith "tva.") then m.Key, m.Value ]
         kept
+        // Without it other libraries refuse the file.
+        @ (if kept |> List.exists (fun (key, _) -> key = "format") then [] else [ "format", "pt" ])
         @ [ "tva.version", version
             "tva.kind", kind
             "tva.expression", s.Provenance
@@ -87,12 +92,36 @@ module Batch =
         let set = s.Value.Set |> Option.get
         let own = program.Sources[set.Reference].Checkpoint
         [| for t in program.Tensors reference do
-              match s.DType |> Option.orElse set.DType with
+              match s.Types.Of(t.Name, t.Layer) |> Option.orElse set.DType with
               | Some d when t.DType.IsFloating() -> d
               | _ ->
                   match own.Find t.Name with
                   | null -> t.DType
                   | u -> u.DType |]
+
+    /// The folder of the base, where it was named as one.
+    let private baseFolder (program: Program) (s: SaveRequest) =
+        let folderOf (i: int) =
+            let path = program.Sources[program.Original i].Checkpoint.Path
+            if Directory.Exists path then Some path
+            elif path.EndsWith(".index.json", StringComparison.OrdinalIgnoreCase) then Path.GetDirectoryName path |> Option.ofObj
+            else None
+        (s.Value.Set |> Option.get).Reference :: (sourcesOf [ s.Value.Node ] |> List.filter program.Models.Contains)
+        |> List.tryPick folderOf
+
+    /// Where an output is a folder: what goes beside its tensors.
+    let private folder (program: Program) (s: SaveRequest) =
+        s.Shard |> Option.map (fun bytes ->
+            let set = s.Value.Set |> Option.get
+            let files =
+                match baseFolder program s with
+                | None -> Seq.empty
+                | Some folder ->
+                    let isModel = Context.weightOf (Context.afterwards program) s.Value = Weight.Model
+                    let dtype = match s.Types, set.DType with Storage.All d, _ | Storage.Kept, Some d -> Some d | _ -> None
+                    let layers = match program.Stacks.TryGetValue set.Reference with | true, stack -> Some stack.Layers.Length | _ -> None
+                    SideFiles.Of(folder, isModel, Option.toNullable dtype, Option.toNullable layers)
+            FolderOutput(bytes, Files = Array.ofSeq files, Card = true))
 
     let private sources (program: Program) = program.Sources |> Seq.map _.Checkpoint |> Array.ofSeq
 
@@ -138,7 +167,8 @@ module Batch =
                         Path = s.Path
                         DTypes = dtypes program reference s
                         Metadata = metadata program root s
-                        Stack = s.Stack }: OutputRequest)
+                        Stack = s.Stack
+                        Folder = folder program s }: OutputRequest)
               let request =
                   { Graph = program.Graph
                     Sources = sources program

@@ -54,8 +54,12 @@ type RunSettings =
       /// NaN or infinity in an input is a fault.
       Strict: bool
       /// Gram matrices are kept beside the families that they are of, and used again.
-      Cache: bool }
+      Cache: bool
+      /// Go on with what stopped runs have left of outputs, and leave what is done if this one stops.
+      Resume: bool
+      /// Take from outputs that are there the tensors that are computed as before.
+      Incremental: bool }
 
     static member Default =
         let o = RunOptions.Default
-        { Memory = o.Memory; Threads = o.Threads; Strict = o.Strict; Cache = true }
+        { Memory = o.Memory; Threads = o.Threads; Strict = o.Strict; Cache = true; Resume = false; Incremental = false }

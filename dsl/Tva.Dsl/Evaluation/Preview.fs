@@ -22,9 +22,10 @@ let plans (program: Program) (settings: RunSettings) : Planned list =
     let saves =
         [ for effect in program.Effects do
               match effect with
-              | Effect.Save(value, path, dtype, provenance, _) -> { Value = value; Path = path; DType = dtype; Provenance = provenance; Stack = None }
+              | Effect.Save(value, path, form, provenance, _) ->
+                  { Value = value; Path = path; Types = form.Types; Shard = form.Shard; Provenance = provenance; Stack = None }
               | Effect.Evaluate(_, value, _, _, _) ->
-                  { Value = value; Path = "temporary checkpoint for evaluate"; DType = None; Provenance = ""; Stack = None }
+                  { Value = value; Path = "temporary checkpoint for evaluate"; Types = Storage.Kept; Shard = None; Provenance = ""; Stack = None }
               | _ -> () ]
         @ (kept |> List.collect _.Saves)
     let numbers = (program.Effects |> Seq.collect (Gather.needs program) |> List.ofSeq) @ (kept |> List.collect BasisSaving.numbers)

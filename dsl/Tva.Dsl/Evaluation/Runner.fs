@@ -61,8 +61,8 @@ type Runner(program: Program, work: Work) =
         let models =
             batch
             |> List.choose (function
-                | Effect.Save(value, path, dtype, provenance, _) ->
-                    Some { Value = value; Path = path; DType = dtype; Provenance = provenance; Stack = None }
+                | Effect.Save(value, path, form, provenance, _) ->
+                    Some { Value = value; Path = path; Types = form.Types; Shard = form.Shard; Provenance = provenance; Stack = None }
                 | _ -> None)
         bases.Require(batch |> List.collect (Gather.needs program))
         bases.Require(models |> List.map _.Value.Node)
@@ -142,11 +142,17 @@ type Runner(program: Program, work: Work) =
             let decomposed = adapters |> List.map (fun s -> s, AdapterSaving.decompose program work s)
             for r in results do
                 work.During(saves, r.Commit)
+            let before = dict [ for r in results do for o in r.Outputs do o.Path, o ]
             for s in models do
-                written[struct ((bound s.Value.Node).Id, (match s.DType with Some d -> int d | None -> -1))] <- s.Path
-                work.Tell(Event.Saved(s.Path, work.SizeOf s.Path))
+                match s.Types with
+                | Storage.Kept -> written[struct ((bound s.Value.Node).Id, -1)] <- s.Path
+                | Storage.All d -> written[struct ((bound s.Value.Node).Id, int d)] <- s.Path
+                | Storage.Rules _ -> ()
+                match before.TryGetValue s.Path with
+                | true, o when o.Unchanged -> work.Tell(Event.Noted $"{Path.GetFileName s.Path} is as it would be: nothing was written")
+                | _ -> work.Tell(Event.Saved(s.Path, work.SizeOf s.Path))
                 match s.Value.Set |> Option.map (fun set -> program.Stacks.TryGetValue set.Reference) with
-                | Some(true, stack) ->
+                | Some(true, stack) when s.Shard.IsNone ->
                     work.Tell(Event.Noted $"{Path.GetFileName s.Path} has {stack.Layers.Length} layers: the config.json that goes with it needs \"num_hidden_layers\": {stack.Layers.Length}")
                 | _ -> ()
             for s in kept do
@@ -198,9 +204,9 @@ type Runner(program: Program, work: Work) =
             if not missing.IsEmpty then
                 let saves =
                     [ for value in missing ->
-                          { Value = value; Path = temporary (); DType = None; Provenance = "the model to evaluate"; Stack = None } ]
+                          { Value = value; Path = temporary (); Types = Storage.Kept; Shard = None; Provenance = "the model to evaluate"; Stack = None } ]
                 for group in Batch.plan program bases.Bind saves [] do
-                    use result = work.Run(group, (match missing with [ _ ] -> "writing the model to evaluate" | _ -> $"writing {missing.Length} models to evaluate"))
+                    use result = work.RunAnew(group, (match missing with [ _ ] -> "writing the model to evaluate" | _ -> $"writing {missing.Length} models to evaluate"))
                     work.During(saves, result.Commit)
                 for s in saves do
                     paths[nodeOf s.Value] <- s.Path

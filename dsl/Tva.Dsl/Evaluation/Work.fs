@@ -27,7 +27,8 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
                     writer |> Option.ofObj |> Option.iter (fun w -> taken[path] <- w.Bytes)
                     writer)
 
-    let options = RunOptions(settings.Memory, settings.Threads, settings.Strict, Target = target)
+    let options resume incremental =
+        RunOptions(settings.Memory, settings.Threads, settings.Strict, Target = target, Resume = resume, Incremental = incremental)
 
     let progress =
         { new IProgress<RunProgress> with
@@ -52,12 +53,24 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
             let error = sqrt (if total > 0.0 then lost / total else 0.0)
             onEvent (Event.Noted $"lowrank: {matrices} at {rank}, relative error {Formula.number error}, at most {Formula.number worst.Error} ({planned.Plan.Tensors[worst.Tensor].Name})")
 
+    /// What there was of the outputs before.
+    let tellOutputs (result: RunResult) =
+        for o in result.Outputs do
+            let name = Path.GetFileName o.Path
+            if not (isNull o.Restarted) then
+                onEvent (Event.Warned $"{name}: what a stopped run has left can't be gone on with, since {o.Restarted}; it is written anew")
+            if o.Resumed > 0 then
+                onEvent (Event.Noted $"{name}: went on after {o.Resumed} of {o.Tensors} tensors")
+            if o.Reused > 0 then
+                onEvent (Event.Noted $"{name}: {o.Reused} of {o.Tensors} tensors are as they were and were taken over")
+
     let traces = Traces program
 
     /// Size of an output that is there.
     member _.SizeOf(path: string) =
         match taken.TryGetValue path with
         | true, bytes -> bytes
+        | _ when Directory.Exists path -> Directory.GetFiles path |> Seq.sumBy (fun f -> FileInfo(f).Length)
         | _ -> FileInfo(path).Length
 
     member _.Settings = settings
@@ -81,14 +94,20 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
                 let what = saves |> List.map (fun s -> $"`{last s}` to {s.Path}") |> List.distinct
                 raise (FaultException($"{e.Message}\n  while saving {Suggest.listing what}", e))
 
-    /// Runs the plan of a group, for a purpose.
-    member this.Run(group: PlannedGroup, what: string) : RunResult =
+    member private this.Execute(group: PlannedGroup, what: string, options: RunOptions) : RunResult =
         onEvent (Event.Started what)
         let result = this.During(group.Saves, fun () -> Executor.Run(group.Planned.Plan, options, progress, cancellation))
         warn result
+        tellOutputs result
         tellMatrices group.Planned result
         onEvent (Event.Finished(result.BytesRead, result.BytesWritten, result.Elapsed))
         result
+
+    /// Runs the plan of a group, for a purpose.
+    member this.Run(group: PlannedGroup, what: string) = this.Execute(group, what, options settings.Resume settings.Incremental)
+
+    /// The same where nothing is to be left of outputs, nor taken from them.
+    member this.RunAnew(group: PlannedGroup, what: string) = this.Execute(group, what, options false false)
 
     /// A number's values with their labels: one for the model, or one per layer, floating tensor or row of one.
     member _.Read(group: PlannedGroup, result: RunResult option, number: ScalarResult) : (string * float) list =

@@ -16,7 +16,9 @@ type OutputRequest =
       DTypes: DType[]
       Metadata: (string * string) list
       /// Where it is a slice of stacked tensors.
-      Stack: StackPart option }
+      Stack: StackPart option
+      /// Where it is a folder.
+      Folder: FolderOutput option }
 
 /// What is wanted.
 type Request =
@@ -187,7 +189,7 @@ module Plan =
                    let metadata = Dictionary<string, string>()
                    for key, value in o.Metadata do
                        metadata[key] <- value
-                   PlanOutput(o.Path, [| for i in planned -> o.DTypes[i] |], metadata, Stack = Option.toNullable o.Stack) |]
+                   PlanOutput(o.Path, [| for i in planned -> o.DTypes[i] |], metadata, Stack = Option.toNullable o.Stack, Folder = Option.toObj o.Folder) |]
         let keptIn = kept |> List.map (fun k -> groups |> Array.map (fun group -> group.Resolve k))
         let isKept (m: Node) = keptIn |> List.exists (Array.exists (fun n -> n.Id = m.Id))
         let ops =

@@ -132,10 +132,32 @@ type Side = { Text: string; Node: Node }
 /// What a person should know of a value where a condition holds.
 type Caution = { Value: Node; Condition: Node; Message: string; Span: Span }
 
+/// What floating tensors of an output are stored as.
+[<RequireQualifiedAccess>]
+type Storage =
+    /// As the base is, tensor by tensor.
+    | Kept
+    | All of DType
+    /// By the first that selects a tensor; as the base where none does.
+    | Rules of (TensorScope * DType) list
+
+    /// The type for a tensor, where it is said.
+    member s.Of(name: string, layer: int) =
+        match s with
+        | Kept -> None
+        | All d -> Some d
+        | Rules rules -> rules |> List.tryFind (fun (scope, _) -> TensorScope.selects name layer scope) |> Option.map snd
+
+/// How a Model or a Delta is written.
+type SaveForm =
+    { Types: Storage
+      /// None: one file. Else a folder, with the most bytes that a shard holds.
+      Shard: int64 option }
+
 /// What a statement does when the script runs, in the order of the text.
 [<RequireQualifiedAccess>]
 type Effect =
-    | Save of value: TensorValue * path: string * dtype: DType option * expression: string * span: Span
+    | Save of value: TensorValue * path: string * form: SaveForm * expression: string * span: Span
     /// The atoms' type: F32, BF16, or I8 with a scale per row.
     | SaveBasis of basis: BasisValue * path: string * dtype: DType * expression: string * span: Span
     /// A sum of low-rank adapters as a folder, with the most rank a module may have.

@@ -3,12 +3,14 @@ module Tva.Dsl.Typing.Builtins.Output
 
 open System
 open System.IO
+open Tva.Core
 open Tva.Core.Adapters
 open Tva.Core.Bases
 open Tva.Core.Checkpoints
 open Tva.Core.Tensors
 open Tva.Dsl
 open Tva.Dsl.Graph
+open Tva.Dsl.Syntax
 open Tva.Dsl.Typing
 open Tva.Dsl.Typing.Context
 
@@ -19,7 +21,7 @@ let private atomTypes = [ "f32", DType.F32; "bf16", DType.BF16; "int8", DType.I8
 let private saveBasis ctx (call: Call) (b: BasisValue) =
     let p = ctx.Program
     if call.Args[3].IsSome then
-        report ctx (Diagnostics.notInThisBuild "shard" "outputs are single safetensors files; leave `shard` out" call.Args[3].Value.Span)
+        report ctx (Diagnostics.notInThisBuild "shard" "a basis keeps its atoms in one file; leave `shard` out" call.Args[3].Value.Span)
     match Call.text ctx call 1 "path" "", Call.choice ctx call 2 "dtype" (List.map fst atomTypes) "f32" with
     | Some path, Some dtype when not ctx.Abstract ->
         let span = call.Args[1].Value.Span
@@ -43,28 +45,103 @@ let private saveBasis ctx (call: Call) (b: BasisValue) =
     | _ -> ()
     Value.Unit
 
+/// What `dtype` says: a name, or a record of names by globs.
+let private storage ctx (call: Call) (set: TensorSet option) =
+    match call.Args[2] with
+    | Some { Value = Value.Record entries; Span = span } ->
+        let one (key, value) =
+            match key, value with
+            | _, Value.Unknown _ -> None
+            | key, Value.Text name ->
+                match DTypes.TryParse name with
+                | true, d when d.IsFloating() ->
+                    match key with
+                    | Glob g
+                    | Key g -> Some(TensorScope.Glob g.Text, d)
+                    | Else _ -> Some(Everything, d)
+                | _ ->
+                    report ctx (Diagnostics.unknownDType name span)
+                    None
+            | _, v ->
+                report ctx (Diagnostics.wrongKind "a value of `dtype`" "a Text" (describe ctx v) span None)
+                None
+        let found = entries |> List.map one
+        if found |> List.exists Option.isNone then None
+        else
+            let rest, named = found |> List.map Option.get |> List.partition (fun (scope, _) -> scope = Everything)
+            match set with
+            | Some set when not ctx.Abstract ->
+                let names = [ for t in ctx.Program.SetTensors set do if t.DType.IsFloating() then t.Name ]
+                for scope, _ in named do
+                    if not (names |> List.exists (fun n -> TensorScope.selects n -1 scope)) then
+                        report ctx (Diagnostics.scopeSelectsNothing (TensorScope.text scope) (List.truncate 4 names) span)
+            | _ -> ()
+            Some(Storage.Rules(named @ rest))
+    | _ -> Loading.dtypeOf ctx call 2 |> Option.map (function Some d -> Storage.All d | None -> Storage.Kept)
+
+/// Bytes of a shard, where `shard` is given.
+let private shardOf ctx (call: Call) =
+    match call.Args[3] with
+    | None -> Some None
+    | Some a ->
+        match Call.text ctx call 3 "shard" "" with
+        | None -> None
+        | Some text ->
+            match ByteSize.parse text with
+            | Some bytes -> Some(Some bytes)
+            | None ->
+                report ctx (Diagnostics.notASize "shard" text a.Span)
+                None
+
+/// Files that other programs write; a path that ends so is no folder.
+let private otherFiles = set [ ".pt"; ".pth"; ".bin"; ".gguf"; ".json"; ".ckpt"; ".npz"; ".npy"; ".onnx"; ".h5"; ".st"; ".zip"; ".msgpack"; ".pkl" ]
+
+/// Whether a path means a folder; None: neither that nor a file that can be written.
+let private isFolder (path: string) (full: string) =
+    let extension = (string (Path.GetExtension full)).ToLowerInvariant()
+    if path.EndsWith '/' || path.EndsWith '\\' then Some true
+    elif extension = ".safetensors" then Some false
+    elif otherFiles.Contains extension || extension <> "" && Suggest.distance extension ".safetensors" <= 3 then None
+    else Some true
+
 let private saveTensor ctx (call: Call) =
     let p = ctx.Program
-    if call.Args[3].IsSome then
-        report ctx (Diagnostics.notInThisBuild "shard" "outputs are single safetensors files; leave `shard` out" call.Args[3].Value.Span)
-    match Call.tensor ctx call 0 "x", Call.text ctx call 1 "path" "", Loading.dtypeOf ctx call 2 with
-    | Some t, Some path, Some dtype ->
+    let set = match call.Args[0] with Some { Value = Value.Tensor t } -> t.Set | _ -> None
+    match Call.tensor ctx call 0 "x", Call.text ctx call 1 "path" "", storage ctx call set, shardOf ctx call with
+    | Some t, Some path, Some types, Some shard ->
         let span = call.Args[1].Value.Span
         let source = call.Args[0].Value
         if checkWhole ctx (quote source.Text) source.Span t && not ctx.Abstract then
             let full = fullPath ctx path
+            let full = Path.TrimEndingDirectorySeparator full
             let inMemory = (p.Surroundings.InMemory path).IsSome
+            let folder = if inMemory then Some false else isFolder path full
+            let within (outer: string) (file: string) = file.StartsWith(outer + string Path.DirectorySeparatorChar)
+            let foreign () =
+                try
+                    match List.ofSeq (FolderOutput.Foreign full) with
+                    | [] -> None
+                    | names -> Some(Diagnostics.outputFolderInUse path names span)
+                with :? FaultException ->
+                    Some(Diagnostics.folderOnDisk path span)
+            let clash other = other = full || within full other || within other full
             if not (mayWrite ctx span path) then
                 ()
-            elif not inMemory && not (full.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase)) then
+            elif folder.IsNone then
                 report ctx (Diagnostics.outputForm path span)
-            elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists (fun f -> Checkpoint.IsSameFile(f, full))) then
+            elif folder = Some false && shard.IsSome then
+                report ctx (if inMemory then Diagnostics.memoryForm path "a model in shards" span else Diagnostics.shardOfFile path span)
+            elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists (fun f -> Checkpoint.IsSameFile(f, full) || folder = Some true && within full (Path.GetFullPath f))) then
                 report ctx (Diagnostics.outputIsInput path span)
-            elif p.Effects |> Seq.exists (function Effect.Save(_, other, _, _, _) -> other = full | _ -> false) then
+            elif p.Effects |> Seq.exists (function Effect.Save(_, other, _, _, _) -> clash other | _ -> false) then
                 report ctx (Diagnostics.outputTwice path span)
             else
-                p.Do(Effect.Save(t, full, dtype, p.Provenance source.Text, call.Span))
-    | None, _, _ when not call.Args[0].Value.Value.IsUnknown && call.Args[0].Value.Value.IsFamily ->
+                match (if folder = Some true then foreign () else None) with
+                | Some d -> report ctx d
+                | None ->
+                    let form = { Types = types; Shard = (if folder = Some true then Some(defaultArg shard Int64.MaxValue) else None) }
+                    p.Do(Effect.Save(t, full, form, p.Provenance source.Text, call.Span))
+    | None, _, _, _ when not call.Args[0].Value.Value.IsUnknown && call.Args[0].Value.Value.IsFamily ->
         // Call.tensor has said that a family is not a tensor.
         ()
     | _ -> ()
@@ -147,7 +224,7 @@ let all =
     [ row "save" "out"
           [ Call.required "x" Kind.Any; Call.required "path" Kind.Text; Call.optional "dtype" Kind.Text ""; Call.optional "shard" Kind.Text ""
             Call.optional "as" Kind.Text "\"checkpoint\""; Call.optional "rank" Kind.Scalar "" ]
-          "Writes x as a safetensors file; stored as the base is, tensor by tensor, unless `dtype` says otherwise. A Basis becomes a folder that `family(path, base)` reads back, its atoms stored as \"f32\", \"bf16\" or \"int8\" (a scale for each row). `as = \"lora\"` writes a LoRA, a folder as PEFT has it: a sum of low-rank adapters exactly, its ranks added up, or with `rank` the best approximation of that rank; any other Delta by a truncated SVD of each module's weight, other tensors kept whole. What each module loses is told."
+          "Writes x as a safetensors file, or into a folder: a path without an extension or one that ends in /. Tensors are stored as the base's are unless `dtype` says otherwise, a name or a record by globs: { \"*norm*\": \"f32\", else: \"bf16\" }. A folder has one file, or with `shard = \"5GB\"` as many as need be and their index, a model card, and where the base is a folder its configuration and tokenizer. A Basis becomes a folder that `family(path, base)` reads back, its atoms stored as \"f32\", \"bf16\" or \"int8\" (a scale for each row). `as = \"lora\"` writes a LoRA, a folder as PEFT has it: a sum of low-rank adapters exactly, its ranks added up, or with `rank` the best approximation of that rank; any other Delta by a truncated SVD of each module's weight, other tensors kept whole. What each module loses is told."
 
           "model(\"zoo/base.safetensors\") |> save(\"out/copy.safetensors\", dtype = \"bf16\")" Kind.Unit save
       row "evaluate" "outside" [ Call.required "x" Kind.Tensor; Call.required "command" Kind.Text ]

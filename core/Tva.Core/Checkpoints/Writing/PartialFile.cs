@@ -37,8 +37,8 @@ internal static class PartialFile
         return full;
     }
 
-    /// <summary>Creates or takes over the unfinished file, empty and locked.</summary>
-    public static SafeFileHandle Open(string path, string partial)
+    /// <summary>Creates or takes over the unfinished file, locked; empty unless what is there is to be kept.</summary>
+    public static SafeFileHandle Open(string path, string partial, bool keep = false)
     {
         try
         {
@@ -51,7 +51,11 @@ internal static class PartialFile
                 // A few attempts only: a file system whose inode numbers waver must not hold us here.
                 if (attempt == 4 || Native.Identity(file) == Native.Identity(partial))
                 {
-                    RandomAccess.SetLength(file, 0);
+                    if (!keep)
+                    {
+                        RandomAccess.SetLength(file, 0);
+                    }
+
                     return file;
                 }
 

@@ -14,6 +14,12 @@ public interface ICheckpointWriter : IDisposable
     /// <summary>Size of the whole output in bytes.</summary>
     long Bytes { get; }
 
+    /// <summary>Whether it needs none of a tensor's bytes: an earlier run has brought them. Told before the first byte.</summary>
+    bool Has(int tensor) => false;
+
+    /// <summary>What it had before, or null where that is no question.</summary>
+    OutputReport? Report => null;
+
     /// <summary>Takes bytes of a tensor (its number in the list given) from <paramref name="byteOffset"/>, relative to the tensor. Called from several threads at once.</summary>
     void Write(int tensor, long byteOffset, ReadOnlySpan<byte> source);
 

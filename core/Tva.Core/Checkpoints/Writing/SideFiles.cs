@@ -1,0 +1,110 @@
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Tva.Core.Tensors;
+
+namespace Tva.Core.Checkpoints;
+
+/// <summary>
+/// Comes in: the folder of a base. Goes out: what of it a model made from it needs to be loaded: configuration, tokenizer, generation
+/// settings; the configuration says what the new model is where that differs.
+/// </summary>
+public static class SideFiles
+{
+    private const long MaxBytes = 256L << 20;
+
+    private const string Config = "config.json";
+
+    /// <summary>What belongs to a model.</summary>
+    private static readonly string[] OfModel = [Config, "generation_config.json"];
+
+    /// <summary>What belongs to its vocabulary, which rows by token need of a task vector, too.</summary>
+    private static readonly string[] OfTokenizer =
+    [
+        "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt",
+        "merges.txt", "spiece.model", "sentencepiece.bpe.model", "chat_template.jinja", "chat_template.json", "preprocessor_config.json", "processor_config.json",
+    ];
+
+    /// <summary>The files, as they go beside the tensors.</summary>
+    /// <param name="folder">The base's folder.</param>
+    /// <param name="isModel">Whether the output is a model; a task vector that looked like one would be loaded as one.</param>
+    /// <param name="dtype">What all floating tensors are stored as, where that is said.</param>
+    /// <param name="layers">Its number of layers, where it is not the base's.</param>
+    /// <exception cref="FaultException">A file can't be read, is no JSON though it is called so, or leads out of the folder.</exception>
+    public static IReadOnlyList<SideFile> Of(string folder, bool isModel, DType? dtype, int? layers)
+    {
+        ArgumentNullException.ThrowIfNull(folder);
+        var real = RealPath.Of(folder);
+        var files = new List<SideFile>();
+        foreach (var name in isModel ? [.. OfModel, .. OfTokenizer] : OfTokenizer)
+        {
+            var path = Path.Combine(folder, name);
+            if (!CheckpointFinder.Exists(path))
+            {
+                continue;
+            }
+
+            if (!ShardIndex.IsHome(RealPath.Of(path), real))
+            {
+                throw new FaultException($"{path}: leads out of its folder, to {RealPath.Of(path)}; put the file itself there");
+            }
+
+            var content = Read(path);
+            files.Add(new SideFile(name, name == Config && (dtype is not null || layers is not null) ? Changed(path, content, dtype, layers) : content));
+        }
+
+        return files;
+    }
+
+    private static byte[] Read(string path)
+    {
+        try
+        {
+            var length = new FileInfo(path).Length;
+            return length <= MaxBytes ? File.ReadAllBytes(path)
+                : throw new FaultException($"{path}: has {Sizes.Text(length)}, more than the {Sizes.Text(MaxBytes)} that are copied beside a model; is it what its name says?");
+        }
+        catch (Exception e) when (FileFaults.Handles(e))
+        {
+            throw FileFaults.Reading(path, "can't read it", e);
+        }
+    }
+
+    private static byte[] Changed(string path, byte[] content, DType? dtype, int? layers)
+    {
+        try
+        {
+            if (JsonNode.Parse(content) is not JsonObject config)
+            {
+                throw new FaultException($"{path}: is no JSON object; is it what its name says?");
+            }
+
+            if (layers is { } count && config.ContainsKey("num_hidden_layers"))
+            {
+                config["num_hidden_layers"] = count;
+            }
+
+            // Loaders that are told "auto" take the type from here; newer files call it dtype.
+            foreach (var key in (string[])["torch_dtype", "dtype"])
+            {
+                if (dtype is { } type && Torch(type) is { } name && config.ContainsKey(key))
+                {
+                    config[key] = name;
+                }
+            }
+
+            var options = new JsonSerializerOptions { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+            return Encoding.UTF8.GetBytes(config.ToJsonString(options) + "\n");
+        }
+        catch (Exception e) when (e is JsonException or ArgumentException or InvalidOperationException)
+        {
+            throw new FaultException($"{path}: is not valid JSON; it is damaged, copy or download it again", e);
+        }
+    }
+
+    private static string? Torch(DType type) => type switch
+    {
+        DType.F64 => "float64", DType.F32 => "float32", DType.F16 => "float16", DType.BF16 => "bfloat16", _ => null,
+    };
+}
