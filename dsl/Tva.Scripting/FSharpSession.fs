@@ -126,7 +126,7 @@ type FSharpSession(evaluator: Evaluator, folder: string) =
         share stop
         let input = $"input{inputs.Count + 1}.fsx"
         inputs[input] <- text
-        /// What has been done and defined counts, also where the rest went wrong.
+        /// What has been done counts, also where the rest went wrong.
         let give () =
             for said, rests in session.Done do
                 if session.StillSays rests then

@@ -242,16 +242,20 @@ type Session internal (evaluator: Evaluator, folder: string) =
 /// An expression of TVA: a Model, a Delta, a Family, a Basis, a Scalar, a Table... Nothing is computed before it is asked for.
 and [<Sealed; AllowNullLiteral(false)>] Expression internal (session: Session, program: Program, value: Value, text: string, rests: Rests) =
 
-    /// Whether nothing stands outside brackets and quotes that binds less tightly than a member.
-    let isAtom (text: string) =
+    /// Whether nothing stands outside brackets and quotes but parts of names and these.
+    let isMadeOf (others: string) (text: string) =
         let mutable depth, quoted, atom = 0, false, true
         for c in text do
             if c = '"' then quoted <- not quoted
             elif not quoted then
                 if c = '(' || c = '[' || c = '{' then depth <- depth + 1
                 elif c = ')' || c = ']' || c = '}' then depth <- depth - 1
-                elif depth = 0 && not (Char.IsLetterOrDigit c || c = '_' || c = '.') then atom <- false
+                elif depth = 0 && not (Char.IsLetterOrDigit c || c = '_' || others.Contains c) then atom <- false
         atom
+
+    /// Whether it binds as tightly as a member; as a product.
+    let isAtom = isMadeOf "."
+    let isProduct = isMadeOf ".*/ "
 
     /// Whether a text that is no atom may bind less tightly than `+`: `x |> f(a)`, `x < y`.
     let isLoose (text: string) = text.AsSpan().ContainsAny("|<>=") || [ " and "; " or "; "not "; ".." ] |> List.exists text.Contains
@@ -262,7 +266,7 @@ and [<Sealed; AllowNullLiteral(false)>] Expression internal (session: Session, p
     let binary op (symbol: string) (a: objnull) (b: objnull) (session: Session) : Expression =
         let bracketed (o: Operand) =
             match o with
-            | Operand.Value(v, t, false, rests) when op <> Add || isLoose t -> Operand.Value(v, $"({t})", true, rests)
+            | Operand.Value(v, t, false, rests) when op <> Add && not (op = Subtract && isProduct t) || isLoose t -> Operand.Value(v, $"({t})", true, rests)
             | o -> o
         // `a + b - c` needs no brackets, `a - (b + c)` does.
         let left =

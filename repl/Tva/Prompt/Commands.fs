@@ -156,8 +156,8 @@ let private fsharp (s: Session) (text: string) =
         s.Language <- Language.FSharp
         // Nobody waits for it before the first text is there.
         s.FSharp.Value.Prepare()
-        let renamed = String.Join("", [ for name, other in s.FSharp.Value.Renamed -> $", `{name}` is `{other}`" ])
-        s.Host.Say $"F# with the session's names{renamed}; `tva` is the session. An empty line or ;; ends a block, :tva or Ctrl-D goes back"
+        let renamed = String.Join("", [ for name, other in s.FSharp.Value.Renamed -> $" ({name} is {other})" ])
+        s.Host.Say $"F# with the session's names{renamed}; an empty line or ;; ends a block, :tva goes back"
     true
 
 let private tva (s: Session) (_: string) =

@@ -122,14 +122,15 @@ let isOpen (text: string) : struct (bool * int) =
             | _ -> ()
     let lastLine = text.Substring(text.LastIndexOf '\n' + 1)
     let indent = lastLine.Length - lastLine.TrimStart().Length
+    let last = found |> List.tryFindBack (fun p -> p.Kind <> TokenClass.Comment)
+    // `[<Struct>]` stands before what it is said of.
+    let isAttribute = match last with Some p -> text[p.From] = ']' && p.From > 0 && text[p.From - 1] = '>' | None -> false
     let waits =
-        match found |> List.tryFindBack (fun p -> p.Kind <> TokenClass.Comment) with
+        match last with
         | Some p when p.Kind = TokenClass.Keyword -> wordsMore.Contains(text.Substring(p.From, p.Till - p.From))
-        // `[<Struct>]` stands before what it is said of, and `_.Name` and `;;` end.
         | Some p when p.Kind = TokenClass.Symbol && isOperator text[p.From] -> true
-        | Some p when text[p.From] = ']' && p.From > 0 && text[p.From - 1] = '>' -> true
         | _ -> false
     let ended = text.TrimEnd().EndsWith ";;"
-    let unfinished = found |> List.exists _.IsOpen || (not wrong && depth > 0) || waits
+    let unfinished = found |> List.exists _.IsOpen || (not wrong && depth > 0) || waits || isAttribute
     let inBlock = text.Contains '\n' && not (String.IsNullOrWhiteSpace lastLine) && (indent > 0 || lastLine.StartsWith '|')
     struct (not ended && (unfinished || inBlock), indent / 4 + (if waits || depth > 0 && not inBlock then 1 else 0))
