@@ -41,6 +41,9 @@ internal unsafe interface IVec<V>
 
     static abstract V Floor(V a);
 
+    /// <summary>To the nearest integer, ties to even.</summary>
+    static abstract V Round(V a);
+
     /// <summary>The smaller; NaN where either is, −0 below +0.</summary>
     static abstract V Min(V a, V b);
 

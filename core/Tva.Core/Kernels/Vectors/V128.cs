@@ -56,6 +56,9 @@ internal readonly unsafe struct V128(Vector128<float> v) : IVec<V128>
     public static V128 Floor(V128 a) => new(Vector128.Floor(a.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V128 Round(V128 a) => new(Vector128.Round(a.v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V128 Min(V128 a, V128 b) => new(Vector128.Min(a.v, b.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -56,6 +56,9 @@ internal readonly unsafe struct V256(Vector256<float> v) : IVec<V256>
     public static V256 Floor(V256 a) => new(Vector256.Floor(a.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V256 Round(V256 a) => new(Vector256.Round(a.v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V256 Min(V256 a, V256 b) => new(Vector256.Min(a.v, b.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

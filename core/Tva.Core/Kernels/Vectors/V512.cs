@@ -57,6 +57,9 @@ internal readonly unsafe struct V512(Vector512<float> v) : IVec<V512>
     public static V512 Floor(V512 a) => new(Vector512.Floor(a.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V512 Round(V512 a) => new(Vector512.Round(a.v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V512 Min(V512 a, V512 b) => new(Vector512.Min(a.v, b.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
