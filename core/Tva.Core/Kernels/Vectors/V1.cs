@@ -79,6 +79,8 @@ internal readonly unsafe struct V1(float v) : IVec<V1>
 
     public static V1 FromInt(V1 a) => new(a.Int);
 
+    public static (V1 Low, V1 High) Interleave(V1 a, V1 b) => (a, b);
+
     public static V1 Load32(byte* source) => new(*(float*)source);
 
     public static V1 Load16(byte* source) => Bits(*(ushort*)source);
