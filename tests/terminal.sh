@@ -69,6 +69,25 @@ expect 'computing: '
 keys C-c;                                       expect '^tva: cancelled'
 line '20 + 3';                                  expect '^23$'
 line ':type A';                                 expect '^Delta: 54 tensors'
+# F#: the session's names go there and back, texts over several lines, a loop without an end, an exception.
+line ':fs';                                     expect '^F#>'
+line '40 + 2';                                  expect '^val it: int = 42$'
+line 'let c = 0.5 * A - A';                     expect '^val c: Expression = Delta: 0.5 \* A - A$'
+line 'c';                                       expect 'expression  0.5 \* A - A'
+keys -l 'tva.Mod'; keys Tab;                    expect '^F#> tva.Model$'
+keys C-c
+line 'let f x =';                               expect '^\.\.>     $'
+line 'x * 21';                                  expect '^\.\.>     $'
+line '';                                        expect '^val f: x: int -> int$'
+line 'f (f 2 - 83) + nope';                     expect '^<F#>:1:16: error FS0039'
+line 'while true do ()'
+sleep 1
+keys C-c;                                       expect '^F#> while true do ()$'
+line 'f 10 + 1';                                expect '^val it: int = 211$'
+line 'let g () : int = failwith "thrown"'
+line 'g ()';                                    expect 'the F# threw Exception: thrown$'
+keys C-d;                                       expect '^tva> $'
+line 'norm(c)';                                 expect '^0\.49'
 keys C-d;                                       expect '^left with 0$'
 grep -q '^norm(A)$' "$state/tva/history" || { echo "the history was not kept"; failed=1; }
 [ "$(stat -c %a "$state/tva/history" 2> /dev/null || stat -f %Lp "$state/tva/history")" = 600 ] || { echo "the history can be read by others"; failed=1; }

@@ -390,6 +390,15 @@ type Evaluator(options: EvaluatorOptions) =
     /// Takes back the texts that have been checked and not yet run.
     member _.Forget() = undoWaiting ()
 
+    /// Opens what has changed on disk again.
+    member internal _.Refresh() =
+        if options.Session then
+            refresh ()
+
+    /// Takes a text as one that has been run: somebody has done the same otherwise.
+    member internal _.Accept(folder: string, name: string, text: string) =
+        accepted.Add { Name = name; Folder = Path.GetFullPath folder; Text = text }
+
     /// Does these effects and nothing that waits to be run.
     member internal _.Do(effects: Effect list, onEvent: Event -> unit, cancellation: CancellationToken) : Outcome =
         let struct (program, _, recall) = state

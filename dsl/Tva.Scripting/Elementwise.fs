@@ -156,7 +156,7 @@ type Translator(definitions: Definitions, place: range -> Place) =
                     | Some f ->
                         match f tape (place range) (args |> List.map (number range)) with
                         | Some n -> Number n
-                        | None -> refuse range $"`{nameOf v}` of reals has no elementwise counterpart" (Some "write `x - y * truncate (x / y)`")
+                        | None -> refuse range $"`{nameOf v}` has no elementwise counterpart with these arguments" known
                     | None -> refuse range $"`{nameOf v}` has no elementwise counterpart" known
 
     /// The meaning of an expression; `targets` are those of the `match` it stands in.

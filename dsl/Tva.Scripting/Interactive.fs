@@ -22,6 +22,7 @@ type Interactive(references: string list) =
     /// F# Interactive speaks when what it ran has ended.
     let echoed = new Printing.Keeper(1_000_000, Running.ends)
     let mutable abandoned = false
+    let mutable output: TextWriter | null = null
 
     let create () =
         let arguments =
@@ -50,7 +51,9 @@ type Interactive(references: string list) =
         if abandoned then
             session <- lazy create ()
             abandoned <- false
-        Running.run stop (fun () -> abandoned <- true) (fun () -> Printing.into printed (fun () -> work session.Value))
+        Running.run stop (fun () -> abandoned <- true) (fun () -> 
+            let writer: TextWriter = match output with null -> printed | w -> w
+            Printing.into writer (fun () -> work session.Value))
 
     /// Evaluates an expression and goes on with its value, both under `stop`. `file` is how diagnostics and stack traces call the text.
     member this.Expression(text: string, file: string, stop: CancellationToken, goOn: Answer -> 'a) : 'a =
@@ -67,6 +70,21 @@ type Interactive(references: string list) =
     /// Gives a value a name.
     member this.Bind(name: string, value: obj) =
         this.Run(CancellationToken.None, fun s -> s.AddBoundValue(name, value))
+
+    /// What stands under each name that was given or defined, as it is now.
+    member _.Values() : (string * objnull) list =
+        if abandoned || not session.IsValueCreated then []
+        else [ for v in session.Value.GetBoundValues() -> v.Name, v.Value.ReflectionValue ]
+
+    /// Names that go on a beginning: `List.ma`.
+    member _.Complete(beginning: string) : string list =
+        if abandoned || not session.IsValueCreated then []
+        else session.Value.GetCompletions beginning |> Seq.distinct |> List.ofSeq
+
+    /// Who hears what the F# prints; else it is kept.
+    member _.Output
+        with get () = output
+        and set value = output <- value
 
     /// Whether the last stop had to leave the session, and with it its names, behind.
     member _.IsAbandoned = abandoned

@@ -3,6 +3,7 @@ module internal Tva.Scripting.Operators
 
 open System
 open System.Collections.Generic
+open Tva.Core.Ops
 open Tva.Dsl.Typing
 
 /// What a value is in F#; kernels compute all of them as float32.
@@ -55,11 +56,15 @@ type Place = (struct (int * int))
 /// A function of numbers; None where these numbers are not what it takes.
 type Operator = Tape -> Place -> Num list -> Num option
 
-let private op name sort : Operator = fun t at args -> Some(t.Apply(name, args, sort, at))
+/// Some names take more than the op does: `Math.Round(x, 2)`.
+let private fits name (args: Num list) = OpTable.Get(OpTable.IndexOf name).Arity = args.Length
+
+let private op name sort : Operator = fun t at args -> if fits name args then Some(t.Apply(name, args, sort, at)) else None
 let private real name = op name Real
 let private truth name = op name Truth
 
-let private like name : Operator = fun t at args -> Some(t.Apply(name, args, (if args |> List.forall (fun a -> a.Sort = Whole) then Whole else Real), at))
+let private like name : Operator =
+    fun t at args -> op name (if args |> List.forall (fun a -> a.Sort = Whole) then Whole else Real) t at args
 
 /// Towards zero.
 let private truncate (t: Tape) at (x: Num) sort =
@@ -74,15 +79,6 @@ let private divide: Operator =
     fun t at args ->
         let quotient = t.Apply("div", args, Real, at)
         if args |> List.forall (fun a -> a.Sort = Whole) then Some(truncate t at quotient Whole) else Some quotient
-
-/// Only of whole numbers: of reals it is exact in F#, and this is not.
-let private remainder: Operator =
-    fun t at args ->
-        match args with
-        | [ a; b ] when a.Sort = Whole && b.Sort = Whole ->
-            let quotient = truncate t at (t.Apply("div", [ a; b ], Real, at)) Whole
-            Some(t.Apply("sub", [ a; t.Apply("mul", [ b; quotient ], Whole, at) ], Whole, at))
-        | _ -> None
 
 let private toReal: Operator = fun _ _ args -> match args with [ x ] -> Some { x with Sort = Real } | _ -> None
 
@@ -99,7 +95,8 @@ let private negate: Operator =
         | [ x ] when (t.ConstantOf x).IsSome -> Some(t.Constant(-(t.ConstantOf x).Value, x.Sort))
         | _ -> like "neg" t at args
 
-let private over name (value: float) : Operator = fun t at args -> Some(t.Apply("div", [ t.Apply(name, args, Real, at); t.Constant(value, Real) ], Real, at))
+let private over name (value: float) : Operator =
+    fun t at args -> real name t at args |> Option.map (fun n -> t.Apply("div", [ n; t.Constant(value, Real) ], Real, at))
 let private constant v : Operator = fun t _ _ -> Some(t.Constant(v, Real))
 
 let private shared: (string * Operator) list =
@@ -113,7 +110,7 @@ let private shared: (string * Operator) list =
 /// Of FSharp.Core's Operators, by F# name.
 let private operators: (string * Operator) list =
     shared
-    @ [ "(+)", like "add"; "(-)", like "sub"; "(*)", like "mul"; "(/)", divide; "(%)", remainder; "(~-)", negate
+    @ [ "(+)", like "add"; "(-)", like "sub"; "(*)", like "mul"; "(/)", divide; "(%)", like "rem"; "round", like "round"; "(~-)", negate
         "(~+)", (fun _ _ args -> List.tryHead args); "( ** )", real "pow"; "(**)", real "pow"; "pown", like "pow"
         "(=)", truth "eq"; "(<>)", truth "ne"; "(<)", truth "lt"; "(<=)", truth "le"; "(>)", truth "gt"; "(>=)", truth "ge"
         "``not``", truth "not"; "not", truth "not"
@@ -123,7 +120,7 @@ let private operators: (string * Operator) list =
 /// Of System.Math, MathF, Single and Double, in lower case.
 let private library: (string * Operator) list =
     (shared |> List.filter (fun (name, _) -> name <> "ceil"))
-    @ [ "ceiling", snd (List.find (fst >> (=) "ceil") shared); "pow", real "pow"; "clamp", like "clamp"
+    @ [ "ceiling", snd (List.find (fst >> (=) "ceil") shared); "pow", real "pow"; "round", like "round"; "clamp", like "clamp"
         "fusedmultiplyadd", real "fma"; "isnan", (fun t at args -> match args with [ x ] -> Some(t.Apply("ne", [ x; x ], Truth, at)) | _ -> None)
         "isinfinity", (fun t at args -> match args with [ x ] -> Some(t.Apply("eq", [ t.Apply("abs", [ x ], Real, at); t.Constant(infinity, Real) ], Truth, at)) | _ -> None) ]
 
@@ -144,4 +141,4 @@ let find (fullName: string) : Operator option =
         | _ -> None
 
 /// For help lines.
-let names = "arithmetic, comparisons, &&, ||, not, if, let, match on constants, pipes, ** and pown, abs, sign, sqrt, exp, log, sin, cos, tan, acos, tanh, floor, ceil, truncate, min, max, float32, float, int, their namesakes in Math and MathF, and functions made of them"
+let names = "arithmetic, comparisons, &&, ||, not, if, let, match on constants, pipes, ** and pown, abs, sign, sqrt, exp, log, sin, cos, tan, acos, tanh, floor, ceil, truncate, round, %, min, max, float32, float, int, their namesakes in Math and MathF, and functions made of them"

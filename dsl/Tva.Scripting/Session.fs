@@ -15,12 +15,17 @@ open Tva.Dsl.Typing
 type TvaException(message: string, diagnostics: Diagnostic list) =
     inherit Exception(message)
     member _.Diagnostics = diagnostics
+    /// The operation as it would be written in TVA, where it is known.
+    member val Operation = "" with get, set
+
+/// The names that a text rests on, with what they stood for when it was written.
+type internal Rests = Map<string, Value>
 
 /// What an operation is made of, for its text and its tree.
 [<RequireQualifiedAccess>]
 type internal Operand =
     /// A value of the session, how it is written, and whether that needs brackets beside an operator.
-    | Value of Value * text: string * isAtom: bool
+    | Value of Value * text: string * isAtom: bool * rests: Rests
     | Tree of ExprNode * text: string
 
 /// The expressions of one evaluator. Not thread-safe.
@@ -45,11 +50,41 @@ type Session internal (evaluator: Evaluator, folder: string) =
     /// Hears of passes and of what is saved.
     member val OnEvent = noEvent with get, set
 
+    /// What has been done (files saved), as TVA, with the names that it rests on.
+    member val internal Done = ResizeArray<string * Rests>()
+
     member internal _.Program = fst evaluator.State
     member internal _.Checker = snd evaluator.State
 
+    /// Work of the language's within a person's F#: it heeds the wish to stop itself, and is not ended halfway.
+    member private this.Own(work: unit -> 'a) : 'a =
+        this.Cancellation.ThrowIfCancellationRequested()
+        Running.ends ()
+        try
+            work ()
+        finally
+            Running.begins ()
+
+    /// The session's names among the words of a text.
+    member private this.NamesIn(text: string) : Rests =
+        let known = this.Checker.Names
+        let tokens, _ = Lexer.tokenize { Number = -1; Name = ""; Folder = folder; Text = text }
+        (Map.empty, tokens)
+        ||> Array.fold (fun (all: Rests) t ->
+            match known.TryFind t.Text with
+            | Some v when t.Kind = TokenKind.Name -> all.Add(t.Text, v)
+            | _ -> all)
+
+    /// Whether a text still says in TVA what it said when it was written.
+    member internal this.StillSays(rests: Rests) =
+        let known = this.Checker.Names
+        rests |> Map.forall (fun name v -> match known.TryFind name with Some now -> obj.ReferenceEquals(now, v) | None -> false)
+
     /// Checks an operation, given as the parts of its text and how its tree is made of the operands' trees, and does what it does.
     member internal this.Perform(parts: Choice<string, Operand> list, build: SourceText -> Expr list -> Expr) : Expression =
+        this.Own(fun () -> this.Checked(parts, build))
+
+    member private this.Checked(parts: Choice<string, Operand> list, build: SourceText -> Expr list -> Expr) : Expression =
         let program, checker = this.Program, this.Checker
         let text = StringBuilder()
         let spans = ResizeArray<struct (int * int)>()
@@ -58,12 +93,12 @@ type Session internal (evaluator: Evaluator, folder: string) =
             match part with
             | Choice1Of2 s -> text.Append s |> ignore
             | Choice2Of2 o ->
-                let written = match o with Operand.Value(_, t, _) | Operand.Tree(_, t) -> t
+                let written = match o with Operand.Value(_, t, _, _) | Operand.Tree(_, t) -> t
                 let written = if text.Length + written.Length > longest then "(...)" else written
                 spans.Add(struct (text.Length, text.Length + written.Length))
                 text.Append written |> ignore
         let source = program.AddText("<F#>", folder, text.ToString())
-        let names = operands |> List.mapi (fun i o -> match o with Operand.Value(v, _, _) -> Some($"operand {i}", v) | _ -> None)
+        let names = operands |> List.mapi (fun i o -> match o with Operand.Value(v, _, _, _) -> Some($"operand {i}", v) | _ -> None)
         let trees =
             operands
             |> List.mapi (fun i o ->
@@ -77,17 +112,25 @@ type Session internal (evaluator: Evaluator, folder: string) =
                 let value = Stack.run (fun () -> checker.Evaluate(folder, List.choose id names, build source trees))
                 let found = program.Diagnostics |> Seq.skip known |> List.ofSeq
                 if value.IsUnknown || found |> List.exists (fun d -> d.Severity = Severity.Error) then
-                    raise (TvaException((Render.diagnostics (List.ofSeq program.Texts) false found).TrimEnd(), found))
+                    raise (TvaException((Render.diagnostics (List.ofSeq program.Texts) false found).TrimEnd(), found, Operation = source.Text))
                 value
             with _ ->
                 undo ()
                 reraise ()
+        let rests =
+            (Map.empty, parts)
+            ||> List.fold (fun (all: Rests) part ->
+                match part with
+                | Choice1Of2 text -> (all, this.NamesIn text) ||> Map.fold (fun all name v -> all.Add(name, v))
+                | Choice2Of2(Operand.Value(_, _, _, rests)) -> (all, rests) ||> Map.fold (fun all name v -> all.Add(name, v))
+                | Choice2Of2(Operand.Tree _) -> all)
         // What the operation does, it does now.
         let effects = program.Effects |> Seq.skip done' |> List.ofSeq
         if not effects.IsEmpty then
             program.Effects.RemoveRange(done', effects.Length)
             this.Do effects
-        Expression(this, program, value, source.Text)
+            this.Done.Add((source.Text, rests))
+        Expression(this, program, value, source.Text, rests)
 
     member internal this.Do(effects: Effect list) =
         match evaluator.Do(effects, this.OnEvent.Invoke, this.Cancellation) with
@@ -95,7 +138,9 @@ type Session internal (evaluator: Evaluator, folder: string) =
         | Outcome.AssertionFailed message -> raise (TvaException(message, []))
 
     /// What a value shows, computed where it has to be.
-    member internal this.Show(value: Value) : Shown =
+    member internal this.Show(value: Value) : Shown = this.Own(fun () -> this.Computed value)
+
+    member private this.Computed(value: Value) : Shown =
         let mutable shown = Shown.Text ""
         let hear (e: Event) =
             match e with
@@ -106,7 +151,7 @@ type Session internal (evaluator: Evaluator, folder: string) =
         | Outcome.AssertionFailed message -> raise (TvaException(message, []))
 
     /// A value of the session as an expression, under its name.
-    member internal this.Wrap(name: string, value: Value) = Expression(this, this.Program, value, name)
+    member internal this.Wrap(name: string, value: Value) = Expression(this, this.Program, value, name, Map.ofList [ name, value ])
 
     /// A TVA expression, in sight of the session's names: `tva.Eval "base + 0.3 * sum(tasks)"`.
     member this.Eval(text: string) : Expression =
@@ -166,10 +211,16 @@ type Session internal (evaluator: Evaluator, folder: string) =
                 let operands = items |> Seq.cast<objnull> |> Seq.map this.Operand |> List.ofSeq
                 let value o =
                     match o with
-                    | Operand.Value(v, _, _) -> v
+                    | Operand.Value(v, _, _, _) -> v
                     | Operand.Tree(node, _) -> this.Checker.Evaluate(folder, [], ({ Node = node; Span = Span.None }: Expr))
-                let text = String.Join(", ", operands |> List.map (function Operand.Value(_, t, _) | Operand.Tree(_, t) -> t))
-                Operand.Value(Value.List(operands |> List.map value), $"[{text}]", true)
+                let text = String.Join(", ", operands |> List.map (function Operand.Value(_, t, _, _) | Operand.Tree(_, t) -> t))
+                let rests =
+                    (Map.empty, operands)
+                    ||> List.fold (fun (all: Rests) o ->
+                        match o with
+                        | Operand.Value(_, _, _, rests) -> (all, rests) ||> Map.fold (fun all name v -> all.Add(name, v))
+                        | Operand.Tree _ -> all)
+                Operand.Value(Value.List(operands |> List.map value), $"[{text}]", true, rests)
             | _ ->
                 let node, text =
                     try
@@ -189,26 +240,39 @@ type Session internal (evaluator: Evaluator, folder: string) =
         member _.Dispose() = (evaluator :> IDisposable).Dispose()
 
 /// An expression of TVA: a Model, a Delta, a Family, a Basis, a Scalar, a Table... Nothing is computed before it is asked for.
-and [<Sealed; AllowNullLiteral(false)>] Expression internal (session: Session, program: Program, value: Value, text: string) =
+and [<Sealed; AllowNullLiteral(false)>] Expression internal (session: Session, program: Program, value: Value, text: string, rests: Rests) =
 
-    /// Whether nothing stands outside brackets and quotes that binds less tightly than a member.
-    let isAtom (text: string) =
+    /// Whether nothing stands outside brackets and quotes but parts of names and these.
+    let isMadeOf (others: string) (text: string) =
         let mutable depth, quoted, atom = 0, false, true
         for c in text do
             if c = '"' then quoted <- not quoted
             elif not quoted then
                 if c = '(' || c = '[' || c = '{' then depth <- depth + 1
                 elif c = ')' || c = ']' || c = '}' then depth <- depth - 1
-                elif depth = 0 && not (Char.IsLetterOrDigit c || c = '_' || c = '.') then atom <- false
+                elif depth = 0 && not (Char.IsLetterOrDigit c || c = '_' || others.Contains c) then atom <- false
         atom
+
+    /// Whether it binds as tightly as a member; as a product.
+    let isAtom = isMadeOf "."
+    let isProduct = isMadeOf ".*/ "
+
+    /// Whether a text that is no atom may bind less tightly than `+`: `x |> f(a)`, `x < y`.
+    let isLoose (text: string) = text.AsSpan().ContainsAny("|<>=") || [ " and "; " or "; "not "; ".." ] |> List.exists text.Contains
+
+    /// Brackets around what is no atom.
+    let asAtom (o: Operand) = match o with Operand.Value(v, t, false, rests) -> Operand.Value(v, $"({t})", true, rests) | o -> o
 
     let binary op (symbol: string) (a: objnull) (b: objnull) (session: Session) : Expression =
         let bracketed (o: Operand) =
             match o with
-            | Operand.Value(v, t, false) when op <> Add -> Operand.Value(v, $"({t})", true)
+            | Operand.Value(v, t, false, rests) when op <> Add && not (op = Subtract && isProduct t) || isLoose t -> Operand.Value(v, $"({t})", true, rests)
             | o -> o
         // `a + b - c` needs no brackets, `a - (b + c)` does.
-        let left = match op with Subtract -> session.Operand a | _ -> bracketed (session.Operand a)
+        let left =
+            match op, session.Operand a with
+            | Subtract, (Operand.Value(_, t, false, _) as o) when not (isLoose t) -> o
+            | _, o -> bracketed o
         let parts = [ Choice2Of2 left; Choice1Of2 $" {symbol} "; Choice2Of2(bracketed (session.Operand b)) ]
         let build (source: SourceText) (trees: Expr list) : Expr =
             { Node = ExprNode.Binary(op, trees[0], trees[1]); Span = { Source = source.Number; Start = 0; End = source.Text.Length } }
@@ -218,6 +282,8 @@ and [<Sealed; AllowNullLiteral(false)>] Expression internal (session: Session, p
     member _.Text = text
     member _.Session = session
     member internal _.Value = value
+    /// Its text says in TVA, now, what it is.
+    member internal _.StillSays = obj.ReferenceEquals(program, session.Program) && session.StillSays rests
 
     /// Model, Delta, Family, Basis, Scalar, Table, ...
     member _.Kind = Kind.text (Context.kindOf (Context.afterwards program) value)
@@ -227,12 +293,12 @@ and [<Sealed; AllowNullLiteral(false)>] Expression internal (session: Session, p
             raise (TvaException($"`{text}` is of another session", []))
         if not (obj.ReferenceEquals(program, session.Program)) then
             raise (TvaException($"`{text}` is of before files changed on disk; make it again", []))
-        Operand.Value(value, text, isAtom text)
+        Operand.Value(value, text, isAtom text, rests)
 
     member internal this.Binary(op, symbol, a: objnull, b: objnull) = binary op symbol a b session
 
     member internal this.Unary(op, symbol: string) : Expression =
-        let operand = match this.Operand session with Operand.Value(v, t, false) -> Operand.Value(v, $"({t})", true) | o -> o
+        let operand = asAtom (this.Operand session)
         let build (source: SourceText) (trees: Expr list) : Expr =
             { Node = ExprNode.Unary(op, trees[0]); Span = { Source = source.Number; Start = 0; End = source.Text.Length } }
         session.Perform([ Choice1Of2 symbol; Choice2Of2 operand ], build)
@@ -262,14 +328,14 @@ and [<Sealed; AllowNullLiteral(false)>] Expression internal (session: Session, p
             let whole = { Source = source.Number; Start = 0; End = source.Text.Length }
             { Node = ExprNode.Member(trees[0], { Text = name; Span = whole }); Span = whole }
         let shown = if Words.isName name then name else $"\"{name}\""
-        let operand = match this.Operand session with Operand.Value(v, t, false) -> Operand.Value(v, $"({t})", true) | o -> o
+        let operand = asAtom (this.Operand session)
         session.Perform([ Choice2Of2 operand; Choice1Of2("." + shown) ], build)
 
     /// It at the tensors whose names match, zero elsewhere.
     member this.Where(glob: string) : Expression =
         let build (source: SourceText) (trees: Expr list) : Expr =
             { Node = ExprNode.Index(trees[0], trees[1]); Span = { Source = source.Number; Start = 0; End = source.Text.Length } }
-        let operand = match this.Operand session with Operand.Value(v, t, false) -> Operand.Value(v, $"({t})", true) | o -> o
+        let operand = asAtom (this.Operand session)
         session.Perform([ Choice2Of2 operand; Choice1Of2 "["; Choice2Of2(session.Operand glob); Choice1Of2 "]" ], build)
 
     /// `tasks["digits"]` is a member; `A["*.attn.*"]` is A at these tensors.

@@ -69,6 +69,11 @@ type Report(host: Host, asJson: bool, ?asDocument: bool) =
         | Some _ -> json JsonPart.Result text
         | None -> result (if text.EndsWith '\n' then text else text + "\n")
 
+    /// What a program prints while it runs, as it comes.
+    member _.Printed(text: string) =
+        progress.Clear()
+        result text
+
     member _.Event(e: Event) =
         saved <- saved || e.IsSaved
         if asJson then

@@ -86,6 +86,38 @@ let ``functions compute what .NET computes`` () =
                     let expected = reference x[j] (float 0.01f)
                     Assert.True(abs (values[j] - expected) <= 2e-5 * max 0.01 (abs expected), $"{code} at {x[j]}: {values[j]}, not {expected}")
 
+/// To the bit: where a result could be near and wrong.
+[<Theory>]
+[<InlineData("fun x -> round x")>]
+[<InlineData("fun x -> MathF.Round x")>]
+[<InlineData("fun x -> x % 0.3f")>]
+[<InlineData("fun x -> x % -1e10f")>]
+[<InlineData("fun x -> 7.5f % x")>]
+[<InlineData("fun x -> truncate x")>]
+[<InlineData("fun x -> ceil x")>]
+let ``rounding and remainders are .NET's`` (code: string) =
+    let reference: float32 -> float32 =
+        match code with
+        | "fun x -> round x" | "fun x -> MathF.Round x" -> MathF.Round
+        | "fun x -> x % 0.3f" -> fun x -> x % 0.3f
+        | "fun x -> x % -1e10f" -> fun x -> x % -1e10f
+        | "fun x -> 7.5f % x" -> fun x -> 7.5f % x
+        | "fun x -> truncate x" -> MathF.Truncate
+        | _ -> MathF.Ceiling
+    let random = Random 5
+    let values =
+        [| yield! [ 0.0f; -0.0f; 0.5f; -0.5f; 1.5f; 2.5f; -2.5f; 0.49999997f; -0.49999997f; 8388607.5f; 8388609.0f; 16777217.0f; 1e10f; -3e38f; nanf; infinityf; -infinityf; 1e-45f ]
+           for _ in 1..4000 -> BitConverter.Int32BitsToSingle(random.Next(Int32.MinValue, Int32.MaxValue)) |]
+    let checkpoint = new Tva.Core.Checkpoints.MemoryCheckpoint("m", [ Tva.Core.Checkpoints.MemoryTensor.Of<float32>("w", ReadOnlyMemory values, int64 values.Length) ])
+    use evaluator = new Evaluator(options.WithVariable checkpoint)
+    let text = $"def f(x: Delta): Delta = fs \"{code}\"\npoint(f(raw(m))) |> save(\"memory:out\", dtype = \"f32\")"
+    let result = evaluator.RunAsync(text).Result
+    Assert.True(result.Succeeded, result.Check.Messages)
+    let found = result.Models["out"].ToArray<float32> "w"
+    for x, y in Array.zip values found do
+        let expected = reference x
+        Assert.True((Single.IsNaN expected && Single.IsNaN y) || BitConverter.SingleToInt32Bits expected = BitConverter.SingleToInt32Bits y, $"{code} at {x}: {y}, not {expected}")
+
 [<Fact>]
 let ``on numbers it is a number, with a truth a truth`` () =
     let text =

@@ -40,7 +40,7 @@ type SessionTests(fixture: Fixture) =
         Assert.Contains("val it: float = 0.6", good "lambda * 2.0")
         Assert.Contains("[1.0; 2.0; 3.0]", good "w @ [ 3.0 ]")
         Assert.Contains("\"x!\"", good "name + \"!\"")
-        Assert.Contains("Model: base + 0.3 * A", good "baseModel + lambda * A")
+        Assert.Contains("Model: base + 0.3 * A", good "string (baseModel + lambda * A)")
         Assert.Contains("base", good "tva.Evaluator.Accepted.Head.Text")
         Assert.Contains(("base", "baseModel"), session.Renamed)
 
@@ -63,8 +63,10 @@ type SessionTests(fixture: Fixture) =
         Assert.False o.Succeeded
         let f = o.Findings |> List.find _.IsError
         Assert.Equal(("FS0039", 2, 3, 2, 10), (f.Code, f.Line, f.Column, f.EndLine, f.EndColumn))
-        let o = eval session "(failwith \"no\" : int)"
+        let o = eval session "let late () = 1\n\n(failwith \"no\" : int)"
         Assert.Equal("no", o.Thrown.Value.Message)
+        Assert.Equal(3, snd o.ThrownAt.Value)
+        Assert.Contains("late", (session.Input(fst o.ThrownAt.Value)).Value)
         let o = eval session "baseModel * baseModel"
         Assert.True(o.Thrown.IsSome, $"%A{o}")
         Assert.Contains("TVA0405", o.Thrown.Value.Message)
@@ -80,3 +82,81 @@ type SessionTests(fixture: Fixture) =
         Assert.True(stopped.Since() < TimeSpan.FromSeconds 5.)
         Assert.False session.HasLostNames
         Assert.Contains("43", good "kept + 1")
+
+    /// What TVA says of an expression now.
+    member private _.Tva(text: string) : string =
+        let shown = ResizeArray<Shown>()
+        Assert.Empty(fixture.Evaluator.Check("<prompt>", examples, $"print({text})"))
+        fixture.Evaluator.Run((fun e -> match e with Event.Shown(_, items) -> shown.AddRange items | _ -> ()), CancellationToken.None) |> ignore
+        $"%A{List.ofSeq shown}"
+
+    [<Fact>]
+    member this.``what F# defines is TVA's too, where TVA has such values``() =
+        let o = eval session "let half = 0.5 * A\nlet three = 3\nlet weights = [ for i in 1..3 -> 1.0 / float i ]\nlet rates = {| low = 0.1; high = 0.9 |}\nlet f x = x + 1\nlet when' = DateTime.Now\nlet endless = Seq.initInfinite id"
+        Assert.True(o.Succeeded, $"%A{o}")
+        Assert.Equal<string list>([ "half"; "rates"; "three"; "weights" ], List.sort o.Returned)
+        let norm = Tva.Dsl.Tests.Scripts.number examples (heading + "norm(0.5 * A)")
+        Assert.Equal(norm, session.Session.Eval("norm(half)").Number, 1e-9)
+        Assert.Equal("[Number 3.0]", this.Tva "three")
+        Assert.Equal("[Number 0.5]", this.Tva "rates.high - 0.4")
+        // A number stays what F# has it as; an expression goes by its name from then on.
+        Assert.Contains("val it: int = 4", good "f three")
+        Assert.Equal("half - B", eval session "half - B" |> _.Value.Value.Text)
+
+    [<Fact>]
+    member this.``what TVA would not take stays in F#``() =
+        let o = eval session "let half' = 0.5 * baseModel\nlet partly = 0.5 * baseModel"
+        Assert.True(o.Succeeded, $"%A{o}")
+        Assert.Empty o.Returned
+        Assert.Contains("`partly` stays in F#", List.exactlyOne o.Notes)
+        Assert.Contains("Model", good "string (partly + 0.5 * baseModel)")
+
+    [<Fact>]
+    member this.``a text whose names mean something else by now is not TVA's``() =
+        good "let old = A\nlet keep () = old - B" |> ignore
+        Assert.Empty(fixture.Evaluator.Check("<prompt>", examples, "old = 2 * B"))
+        fixture.Evaluator.Run(ignore, CancellationToken.None) |> ignore
+        Assert.Empty(fixture.Evaluator.Check("<prompt>", examples, "A = tasks.shapes"))
+        fixture.Evaluator.Run(ignore, CancellationToken.None) |> ignore
+        let o = eval session "let stale = keep ()"
+        Assert.Empty o.Returned
+        Assert.Contains("`stale` stays in F#: `A - B` says something else in TVA by now", o.Notes)
+        Assert.Empty(fixture.Evaluator.Check("<prompt>", examples, "A = tasks.digits"))
+        fixture.Evaluator.Run(ignore, CancellationToken.None) |> ignore
+
+    [<Fact>]
+    member this.``functions of TVA and definitions of its F# are there``() =
+        Assert.Empty(fixture.Evaluator.Check("<prompt>", examples, "def gentle(x: Delta, k: Scalar, d: Scalar = 0.5): Delta = k * trim(x, d)\nfs \"\"\"let twice x = 2.0 * x\"\"\""))
+        fixture.Evaluator.Run(ignore, CancellationToken.None) |> ignore
+        Assert.Contains("val it: float = 5.0", good "twice 2.5")
+        Assert.Equal("gentle(A, 0.25)", eval session "gentle A 0.25" |> _.Value.Value.Text)
+
+    [<Fact>]
+    member _.``what F# saves is among what has been done``() =
+        let path = IO.Path.Combine(IO.Path.GetTempPath(), $"tva-{Guid.NewGuid()}.safetensors")
+        try
+            good $"baseModel + 0.5 * A |> save @\"{path}\"" |> ignore
+            Assert.True(IO.File.Exists path)
+            Assert.Contains("save(base + 0.5 * A, ", fixture.Evaluator.Accepted |> List.map _.Text |> List.last)
+        finally
+            IO.File.Delete path
+
+    [<Fact>]
+    member _.``output may be heard as it comes``() =
+        use heard = new IO.StringWriter()
+        session.Output <- heard
+        try
+            Assert.DoesNotContain("now", good "printfn \"now\"")
+            Assert.Equal("now\n", heard.ToString())
+        finally
+            session.Output <- null
+
+    [<Fact>]
+    member _.``what TVA computes for F# is stopped in good order``() =
+        use stop = new CancellationTokenSource()
+        let stopped = stopWhenRunning stop
+        let text = $"{stopped.Mark}\nwhile true do (norm (A + 0.1 * B)).Number |> ignore"
+        Assert.ThrowsAny<OperationCanceledException>(fun () -> session.Eval(text, stop.Token) |> ignore) |> ignore
+        Assert.True(stopped.Since() < TimeSpan.FromSeconds 5.)
+        Assert.False session.HasLostNames
+        Assert.StartsWith("0.98", (good "printf \"%f\" (norm A).Number"))

@@ -17,7 +17,8 @@ let private services: EditorServices =
               End = at
               Candidates = [ for t in all do if t.StartsWith word then { Text = t; Kind = CandidateKind.Name; Detail = "" } ] }
       Describe = fun _ _ -> [ "described" ]
-      IsOpen = Classify.isOpen }
+      IsOpen = Classify.isOpen
+      Classify = Classify.classify }
 
 /// The terminal's characters, decoded; `keys` stand between.
 let private feed (text: string) =
@@ -145,7 +146,7 @@ let ``garbage never throws and is bounded`` () =
         let text = String(Array.init 300 (fun _ -> char (random.Next(0, (if random.Next 2 = 0 then 128 else 0xFFFF)))))
         let e, _ = after [ "a"; "b" ] text
         Assert.InRange(e.Buffer.Cursor, 0, e.Buffer.Text.Length)
-        Picture.draw true 40 10 "> " ". " e |> ignore
+        Picture.draw true Classify.classify 40 10 "> " ". " e |> ignore
     let e = Editor.start [||]
     let e, _ = Editor.step services e (Input.Paste(String('(', Editor.MaxText + 1)))
     Assert.Equal("", e.Buffer.Text)
@@ -155,14 +156,14 @@ let ``garbage never throws and is bounded`` () =
 let ``an enormous text is drawn without delay`` () =
     let e, _ = Editor.step services (Editor.start [||]) (Input.Paste(String.Join("\n", Seq.replicate 200_000 "x = 1 + (2")))
     let watch = Diagnostics.Stopwatch.StartNew()
-    let p = Picture.draw true 80 24 "> " ". " e
+    let p = Picture.draw true Classify.classify 80 24 "> " ". " e
     Assert.InRange(p.Rows.Length, 1, 24)
     Assert.InRange(p.Row, 0, p.Rows.Length - 1)
     TestContext.Current.TestOutputHelper |> Option.ofObj |> Option.iter (fun o -> o.WriteLine $"{watch.Elapsed.TotalMilliseconds:F1} ms")
 
 let private picture width keys =
     let e, _ = after [] keys
-    Picture.draw false width 24 "> " ". " e
+    Picture.draw false Classify.classify width 24 "> " ". " e
 
 [<Fact>]
 let ``rows are wrapped, the cursor is where the text is`` () =
@@ -180,7 +181,7 @@ let ``rows are wrapped, the cursor is where the text is`` () =
     Assert.Equal((1, 2), (p.Row, p.Column))
     // Control characters are shown, not sent.
     let e, _ = Editor.step services (Editor.start [||]) (Input.Paste "a\u001b[2Jb\u0007")
-    Assert.DoesNotContain(Picture.draw false 40 10 "> " ". " e |> _.Rows, fun (r: string) -> r.Contains '\u001b' || r.Contains '\u0007')
+    Assert.DoesNotContain(Picture.draw false Classify.classify 40 10 "> " ". " e |> _.Rows, fun (r: string) -> r.Contains '\u001b' || r.Contains '\u0007')
 
 // The history's file
 

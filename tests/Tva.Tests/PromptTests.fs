@@ -179,11 +179,10 @@ let ``time tells bytes, and what is known reads none`` () =
 
 [<Fact>]
 let ``what is set is told`` () =
-    let seen = see [ Typed ":set memory 1GiB\r"; Typed ":set memory lots\r"; Typed ":set\r"; Typed ":device\r"; Typed ":fs\r"; Typed ":pin 1\r" ]
+    let seen = see [ Typed ":set memory 1GiB\r"; Typed ":set memory lots\r"; Typed ":set\r"; Typed ":device\r"; Typed ":pin 1\r" ]
     contains "memory 1 GiB\n" seen
     contains "lots: not a size" seen
     contains "cpu: " seen
-    contains "tva: a prompt of F#'s own is not in this build" seen
     contains "nothing to pin" seen
 
 [<Fact>]
@@ -230,6 +229,121 @@ let ``the session is saved as a script that runs, from any folder`` () =
     contains "saved deep/down.tva" seen
     let ran = Command.runIn (temp.File "zoo") "" [ "run"; "../deep/down.tva" ]
     Assert.Equal({ Status = 0; Out = "loaded\n" + norm; Error = "" }, ran)
+
+// F#
+
+[<Fact>]
+let ``F# is a prompt of its own, with the session's names`` () =
+    let seen =
+        see
+            [ Typed zoo
+              Typed "def gentle(x: Delta, k: Scalar): Delta = k * x\r"
+              Typed ":fs\r"
+              Typed "let m = baseModel + 0.5 * A - 0.5 * gentle A 1.0\r"
+              Typed "norm (baseModel + 0.5 * A - baseModel)\r"
+              Typed "m\r"
+              Typed "let f x =\rx * 2\r\rf 21\r"
+              Typed "let w = [ 1.0; 0.5 ]\r"
+              Typed "1 +\rnope;;\r"
+              Typed "baseModel * baseModel\r"
+              Typed "let g () : int =\rfailwith \"no\"\r\rg ()\r"
+              Typed "printfn \"there\"\r"
+              Typed ":tva\r"
+              Typed "w\r"
+              Typed "norm(m - base)\r"
+              Typed ":fs 40 + 2\r"
+              Typed ":fs\r:fs\r"
+              Typed "1 + 1\r" ]
+    Assert.Equal(0, seen.Status)
+    contains "(base is baseModel)" seen
+    contains "val m: Expression = Model: base + 0.5 * A - 0.5 * gentle(A, 1)\n" seen
+    contains "baseModel)\n0.4908495\n" seen
+    contains "F#> m\nModel\n  tensors     54\n" seen
+    contains "F#> let f x =\n..>     x * 2\n..>\nval f: x: int -> int\n" seen
+    contains "F#> f 21\nval it: int = 42\n" seen
+    contains "<F#>:2:5: error FS0039: The value or constructor 'nope' is not defined" seen
+    contains "  2 |     nope;;\n    |     ^^^^\n" seen
+    contains "<F#>:1:1: error TVA0405: `*` of tensors takes Deltas" seen
+    contains "<F#>:2:5: error TVA0351: the F# threw Exception: no\n  2 |     failwith \"no\"\n" seen
+    contains "F#> printfn \"there\"\nthere\n" seen
+    contains "tva> w\n[1, 0.5]\n" seen
+    contains "tva> norm(m - base)\n0\n" seen
+    contains "tva> :fs 40 + 2\nval it: int = 42\n" seen
+    contains "tva> 1 + 1\n2\n" seen
+
+[<Fact>]
+let ``F# that loops for ever is stopped by Ctrl-C, and Ctrl-D goes back`` () =
+    use temp = new TempFolder()
+    let seen =
+        AtPrompt.runWith false (Some(temp.File "history")) examples 100 40
+            [ Typed "k = 3\r"
+              Typed ":fs\r"
+              Typed "let kept = k + 1.0\r"
+              InterruptAfter(TimeSpan.FromSeconds 2.0)
+              Typed "while true do ()\r"
+              Typed "kept + 1.0\r"
+              Press(Key.Ctrl 'd')
+              Typed "kept\r"
+              Press(Key.Ctrl 'd')
+              Typed "nothing\r" ]
+    contains "F#> while true do ()\ntva: cancelled: nothing was saved\n" seen
+    contains "val it: float = 5.0\n" seen
+    contains "tva> kept\n4\n" seen
+    Assert.DoesNotContain("nothing\n", seen.Text)
+    Assert.Equal<string[]>([| "let kept = k + 1.0"; "while true do ()"; "kept + 1.0" |], File.ReadAllLines(temp.File "history-fsharp"))
+    Assert.Equal<string[]>([| "k = 3"; ":fs"; "kept" |], File.ReadAllLines(temp.File "history"))
+
+[<Fact>]
+let ``a session with F# in it is saved as a script that does the same`` () =
+    use temp = new TempFolder()
+    File.Copy(Repository.path "examples/zoo/base.safetensors", temp.File "base.safetensors")
+    File.Copy(Repository.path "examples/zoo/tasks/digits.safetensors", temp.File "digits.safetensors")
+    let seen =
+        AtPrompt.run temp.Path
+            [ Typed "base = model(\"base.safetensors\")\r"
+              Typed ":fs\r"
+              Typed "let a = tva.Model \"digits.safetensors\" - baseModel\r"
+              Typed "baseModel + 0.25 * a |> save \"out.safetensors\"\r"
+              Typed "norm (0.5 * a)\r"
+              Typed ":save s.tva\r" ]
+    contains "saved s.tva" seen
+    let bytes = File.ReadAllBytes(temp.File "out.safetensors")
+    File.Delete(temp.File "out.safetensors")
+    let ran = Command.runIn temp.Path "" [ "run"; "s.tva" ]
+    Assert.Equal((0, "0.4908495\n"), (ran.Status, ran.Out))
+    Assert.Equal<byte[]>(bytes, File.ReadAllBytes(temp.File "out.safetensors"))
+
+[<Theory>]
+[<InlineData("1 + 1", false, 0)>]
+[<InlineData("let f x =", true, 1)>]
+[<InlineData("let f x =\n    x + 1", true, 1)>]
+[<InlineData("let f x =\n    x + 1\nf 3", false, 0)>]
+[<InlineData("let f x =\n    x + 1;;", false, 1)>]
+[<InlineData("match 1 with\n| 1 -> 2", true, 0)>]
+[<InlineData("[ 1; 2", true, 1)>]
+[<InlineData("f (fun x ->", true, 1)>]
+[<InlineData("\"\"\"a", true, 0)>]
+[<InlineData("\"(\"", false, 0)>]
+[<InlineData("'('", false, 0)>]
+[<InlineData("a |>", true, 1)>]
+[<InlineData("(* ( (* *)", true, 0)>]
+[<InlineData("// (", false, 0)>]
+[<InlineData("x)", false, 0)>]
+[<InlineData("[<Struct>]", true, 0)>]
+[<InlineData("let f (x: 'a) = x", false, 0)>]
+[<InlineData("if a then", true, 1)>]
+let ``F# asks for another line while it is incomplete`` (text: string) (isOpen: bool) (depth: int) =
+    let struct (asks, steps) = FSharpText.isOpen text
+    Assert.Equal(isOpen, asks)
+    if asks then Assert.Equal(depth, steps)
+
+[<Fact>]
+let ``F# is coloured by what its words are`` () =
+    let classes (text: string) = [ for c in FSharpText.classify text -> text.Substring(c.Start, c.End - c.Start), $"{c.Class}" ]
+    Assert.Equal<(string * string) list>(
+        [ "let", "Keyword"; "x", "Name"; "=", "Symbol"; "1e-3f", "Number"; "+", "Symbol"; "\"a \\\" b\"", "Text"; "// c", "Comment" ],
+        classes "let x = 1e-3f + \"a \\\" b\" // c")
+    Assert.Equal<(string * string) list>([ "1", "Number"; "..", "Symbol"; "'a'", "Text"; "'t", "Type"; "x'", "Name" ], classes "1..'a' 't x'")
 
 [<Fact>]
 let ``the README's prompt is what is seen`` () =

@@ -76,6 +76,16 @@ internal static unsafe class Conversion
         V.Store32(V.Select(V.Bits(0xffff), low, RoundBF16(odd)), destination);
     }
 
+    /// <summary>The same in float32, in the elements' own order.</summary>
+    [MethodImpl(Inline)]
+    public static void StorePairF32<V>(V even, V odd, byte* destination)
+        where V : struct, IVec<V>
+    {
+        var (low, high) = V.Interleave(OneNaN(even), OneNaN(odd));
+        V.Store32(low, destination);
+        V.Store32(high, destination + (V.Lanes * sizeof(float)));
+    }
+
     [MethodImpl(Inline)]
     public static void StoreF16<V>(V x, byte* destination)
         where V : struct, IVec<V> => V.Store16(Encode(x, 16, 10, 15, 0x7c00, 0x7e00), destination);

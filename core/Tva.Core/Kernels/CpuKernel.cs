@@ -15,7 +15,10 @@ public static class CpuKernel
 
     // A dictionary of references per width and form: one keyed by value tuples would itself be compiled at every start.
     private static readonly Dictionary<KernelProgram, DynamicMethod>[] Compiled =
-        [new(new SameCode()), new(new SameCode()), new(new SameCode()), new(new SameCode()), new(new SameCode()), new(new SameCode())];
+    [
+        new(new SameCode()), new(new SameCode()), new(new SameCode()), new(new SameCode()), new(new SameCode()), new(new SameCode()),
+        new(new SameCode()), new(new SameCode()), new(new SameCode()),
+    ];
 
     /// <summary>Bits in the vectors that kernels use here: 512, 256 or 128.</summary>
     public static int Width { get; } = Vector512.IsHardwareAccelerated ? 512 : Vector256.IsHardwareAccelerated ? 256 : 128;
@@ -31,16 +34,22 @@ public static class CpuKernel
     {
         var width = forceWidth ?? Width;
         var pairs = Emitter.Pairs(program);
-        if (CodeSize.Of(program) * (pairs ? 2 : 1) <= CodeSize.Limit)
+        var size = CodeSize.Of(program);
+        if (Emitter.PairsWhole(program) && size * 2 <= CodeSize.Limit)
         {
-            return Compile(program, width, pairs);
+            return Compile(program, width, true, true);
+        }
+
+        if (size * (pairs ? 2 : 1) <= CodeSize.Limit)
+        {
+            return Compile(program, width, pairs, false);
         }
 
         var parts = Split.Into(program, CodeSize.Limit / (pairs ? 2 : 1));
-        return new Segments(program, parts, [.. parts.Select(part => Compile(part.Program, width, pairs))]).Run;
+        return new Segments(program, parts, [.. parts.Select(part => Compile(part.Program, width, pairs, false))]).Run;
     }
 
-    private static KernelBody Compile(KernelProgram program, int width, bool paired)
+    private static KernelBody Compile(KernelProgram program, int width, bool paired, bool ordered)
     {
         var (vector, lanes, form) = width switch
         {
@@ -49,7 +58,7 @@ public static class CpuKernel
             128 => (typeof(V128), 4, 0),
             _ => throw new ArgumentOutOfRangeException(nameof(width), width, "Vectors have 512, 256 or 128 bits."),
         };
-        var cache = Compiled[paired ? form + 3 : form];
+        var cache = Compiled[form + (ordered ? 6 : paired ? 3 : 0)];
         lock (cache)
         {
             if (!cache.TryGetValue(program, out var method))
@@ -60,7 +69,7 @@ public static class CpuKernel
                     cache.Clear();
                 }
 
-                method = new Emitter(program, vector, lanes, paired).Emit();
+                method = new Emitter(program, vector, lanes, paired, ordered).Emit();
                 cache.Add(program, method);
             }
 

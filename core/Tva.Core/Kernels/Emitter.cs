@@ -40,6 +40,9 @@ internal sealed class Emitter
     /// </summary>
     private readonly bool paired;
 
+    /// <summary>F32 outputs of pairs are in the elements' order: they are the program's, and not what segments pass on.</summary>
+    private readonly bool ordered;
+
     private readonly ILGenerator il;
     private readonly DynamicMethod method;
     private readonly LocalBuilder[,] values;
@@ -52,12 +55,12 @@ internal sealed class Emitter
     private readonly LocalBuilder at;
     private readonly LocalBuilder end;
 
-    public Emitter(KernelProgram program, Type vector, int lanes, bool paired)
+    public Emitter(KernelProgram program, Type vector, int lanes, bool paired, bool ordered)
     {
         this.program = program;
         this.vector = vector;
         this.lanes = lanes;
-        this.paired = paired;
+        (this.paired, this.ordered) = (paired, ordered);
         copies = paired ? 2 : 1;
         method = new DynamicMethod(
             "kernel", typeof(int), [typeof(float[]), typeof(byte**), typeof(byte**), typeof(float*), typeof(nint)],
@@ -78,6 +81,20 @@ internal sealed class Emitter
 
     /// <summary>Whether a program may be compiled in pairs.</summary>
     public static bool Pairs(KernelProgram program) => Only(DType.BF16, program.Inputs) && Only(DType.BF16, program.Outputs);
+
+    /// <summary>Whether a program that is not split may be: what goes to reductions is float32.</summary>
+    public static bool PairsWhole(KernelProgram program)
+    {
+        foreach (var type in program.Outputs)
+        {
+            if (type is not (DType.BF16 or DType.F32))
+            {
+                return false;
+            }
+        }
+
+        return program.Inputs.Count > 0 && Only(DType.BF16, program.Inputs);
+    }
 
     public DynamicMethod Emit()
     {
@@ -202,6 +219,15 @@ internal sealed class Emitter
                 il.Emit(OpCodes.Ldloc, values[i.A, 1]);
                 Address(outputs[i.Index], DType.BF16, 0);
                 Call(typeof(Conversion), nameof(Conversion.StorePairBF16));
+                continue;
+            }
+
+            if (i.Code == Code.Store && paired && ordered)
+            {
+                il.Emit(OpCodes.Ldloc, values[i.A, 0]);
+                il.Emit(OpCodes.Ldloc, values[i.A, 1]);
+                Address(outputs[i.Index], DType.F32, 0);
+                Call(typeof(Conversion), nameof(Conversion.StorePairF32));
                 continue;
             }
 

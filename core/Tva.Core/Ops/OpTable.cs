@@ -14,7 +14,7 @@ public static class OpTable
         (Exp.Info, typeof(Exp)), (Log.Info, typeof(Log)), (Sin.Info, typeof(Sin)), (Cos.Info, typeof(Cos)),
         (Acos.Info, typeof(Acos)), (Tanh.Info, typeof(Tanh)), (Floor.Info, typeof(Floor)),
         (Min.Info, typeof(Min)), (Max.Info, typeof(Max)), (Clamp.Info, typeof(Clamp)), (Where.Info, typeof(Where)),
-        (BFloat16.Info, typeof(BFloat16)),
+        (BFloat16.Info, typeof(BFloat16)), (Round.Info, typeof(Round)), (Remainder.Info, typeof(Remainder)),
     ];
 
     private static readonly OpInfo[] Infos = new OpInfo[Rows.Length];

@@ -201,6 +201,9 @@ type Checker(program: Program, settings: Map<string, string>) =
     /// What is in sight, for completion.
     member _.Names = names
 
+    /// The F# that texts have defined.
+    member _.FSharpDefinitions = expressions.FSharpDefinitions
+
     /// What a text is that is one expression; nothing where it is none. It is not done: its effects are the caller's to take back.
     member _.ValueOf(source: SourceText) : Value option =
         match Parser.parse source with

@@ -120,6 +120,7 @@ type Expressions(program: Program) =
 
     /// `fs """..."""` as a statement.
     member _.Define(code: Ident, span: Span) = fsharp.Define(code.Text, span)
+    member _.FSharpDefinitions = fsharp.Definitions
 
     member private _.Name(ctx, name, span) =
         match ctx.Names.TryFind name with

@@ -12,6 +12,7 @@ type FSharpPieces(program: Program) =
     /// More values than anybody weighs, and few enough to hold.
     let mostValues = 100_000
     let defined = ResizeArray<Span>()
+    let codes = ResizeArray<FSharpCode>()
     let report d = program.Report d
     let unknown = Value.Unknown Kind.Any
 
@@ -78,6 +79,9 @@ type FSharpPieces(program: Program) =
         | FSharpValue.Record entries -> 1 + List.sumBy (snd >> size) entries
         | _ -> 1
 
+    /// What has been defined, in order.
+    member _.Definitions = List.ofSeq codes
+
     /// `fs """..."""` as a statement.
     member _.Define(code: string, span: Span) =
         let piece = codeAt span code
@@ -86,6 +90,8 @@ type FSharpPieces(program: Program) =
         | Some mistakes ->
             tell span mistakes
             defined.Add span
+            if mistakes |> List.forall _.IsWarning then
+                codes.Add piece
         | None -> ()
 
     /// `fs "..."` as a value.

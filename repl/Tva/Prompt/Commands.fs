@@ -18,6 +18,7 @@ type Takes =
     | Function
     | Path of extensions: string list
     | Setting
+    | FSharp
 
 type Command =
     { Name: string
@@ -147,9 +148,20 @@ let private device (s: Session) (_: string) =
     say s $"cpu: {vectors}, {settings.Threads} threads, memory {Tensors.Sizes.Text settings.Memory}{pins}"
     true
 
-/// The one place where the F# prompt comes in: it is given the session and comes back from it.
-let private fsharp (s: Session) (_: string) =
-    s.Host.Say "tva: a prompt of F#'s own is not in this build; `fs \"...\"` works in any line"
+/// Goes over to F#, and back where that is the language already; with a text, does that one and stays.
+let private fsharp (s: Session) (text: string) =
+    if text <> "" then s.FSharp.Value.Run text
+    elif s.Language = Language.FSharp then s.Language <- Language.Tva
+    else
+        s.Language <- Language.FSharp
+        // Nobody waits for it before the first text is there.
+        s.FSharp.Value.Prepare()
+        let renamed = String.Join("", [ for name, other in s.FSharp.Value.Renamed -> $" ({name} is {other})" ])
+        s.Host.Say $"F# with the session's names{renamed}; an empty line or ;; ends a block, :tva goes back"
+    true
+
+let private tva (s: Session) (_: string) =
+    s.Language <- Language.Tva
     true
 
 let private pin (s: Session) (text: string) =
@@ -189,7 +201,7 @@ let private keys =
       "Ctrl-K, Ctrl-U, Ctrl-W, Ctrl-Y", "cut to the line's end, to its begin, a word; put back"
       "Ctrl-Z", "takes the last change back"
       "Ctrl-C", "stops what is running; clears the line"
-      "Ctrl-D", "leaves" ]
+      "Ctrl-D", "leaves F#; leaves" ]
 
 let rec private help (s: Session) (name: string) =
     if name <> "" then ops s name
@@ -226,7 +238,8 @@ and all () : Command list =
           (withArgument "save" "a path for the script" (fun s path -> Saving.save s path; true))
       row "set" "[memory SIZE]" Takes.Setting "bound on memory, number of threads; alone, tells them" set
       row "device" "" Takes.Nothing "where things are computed" device
-      row "fs" "" Takes.Nothing "F# with the session's names" fsharp
+      row "fs" "[F#]" Takes.FSharp "F# with the session's names, from here on or for one text" fsharp
+      row "tva" "" Takes.Nothing "back from F#" tva
       row "quit" "" Takes.Nothing "leaves" (fun _ _ -> false) ]
 
 /// The command's name and what follows it.
@@ -268,6 +281,7 @@ let complete (s: Session) (text: string) (offset: int) : Completion =
         let written = text.Substring(from, offset - from)
         let shifted (c: Completion) = { c with Start = c.Start + from; End = c.End + from }
         match all () |> List.tryFind (fun c -> c.Name = name) with
+        | Some { Takes = Takes.FSharp } -> if s.FSharp.IsValueCreated then shifted (s.FSharp.Value.Complete(text.Substring from, offset - from)) else Completion.None
         | Some { Takes = Takes.Expression } -> shifted (s.Service.Complete(s.Host.Folder, text.Substring from, offset - from))
         | Some { Takes = Takes.Function } ->
             let found = Help.entries.Value |> List.filter (fun e -> e.Name.StartsWith(written.Trim()))

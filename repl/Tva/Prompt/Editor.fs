@@ -44,7 +44,8 @@ type EditorServices =
     { Complete: string -> int -> Completion
       Describe: string -> int -> string list
       /// Whether the text asks for another line, and how deep it is indented there.
-      IsOpen: string -> struct (bool * int) }
+      IsOpen: string -> struct (bool * int)
+      Classify: string -> Classified[] }
 
 [<RequireQualifiedAccess>]
 type Action =

@@ -52,9 +52,9 @@ module Picture =
         struct (first, last)
 
     /// The text under its prompts, wrapped at the width.
-    let private text (color: bool) (width: int) (height: int) (prompt: string) (more: string) (b: TextBuffer) : Picture =
+    let private text (color: bool) (classify: string -> Classified[]) (width: int) (height: int) (prompt: string) (more: string) (b: TextBuffer) : Picture =
         let struct (first, last) = window height b
-        let classes = if color && b.Text.Length <= mostColored then Classify.classify b.Text else [||]
+        let classes = if color && b.Text.Length <= mostColored then classify b.Text else [||]
         let mutable at = 0
         let rows = ResizeArray<string>()
         let row = StringBuilder()
@@ -134,10 +134,10 @@ module Picture =
           if all.Length > most then
               paint color "90" $"  {from + 1} to {from + page.Length} of {all.Length}" ]
 
-    let draw (color: bool) (width: int) (height: int) (prompt: string) (more: string) (e: Editor) : Picture =
+    let draw (color: bool) (classify: string -> Classified[]) (width: int) (height: int) (prompt: string) (more: string) (e: Editor) : Picture =
         let width = max (Render.width prompt + 2) width
         let prompt = match e.Mode with Mode.Searching _ -> "  find " | _ -> prompt
-        let body = text color width height prompt more e.Buffer
+        let body = text color classify width height prompt more e.Buffer
         // As many rows as fit, around the cursor.
         let room = max 1 (height - 1)
         let skip = max 0 (min (body.Row - room / 2) (body.Rows.Length - room))

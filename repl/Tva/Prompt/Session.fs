@@ -17,10 +17,30 @@ type Ended =
     | Failed
     | Cancelled
 
+/// The language that texts at the prompt are in.
+[<RequireQualifiedAccess>]
+type Language =
+    | Tva
+    | FSharp
+
+/// F# at the prompt; here without a word of its compiler, which is loaded when it is first wanted.
+type IFSharpPrompt =
+    inherit IDisposable
+    /// Loads the compiler on the side.
+    abstract Prepare: unit -> unit
+    /// Does a text and shows what it gives.
+    abstract Run: text: string -> unit
+    /// Completions in a text at an offset; waits for nothing.
+    abstract Complete: text: string * at: int -> Completion
+    /// Names of the session that F# has otherwise.
+    abstract Renamed: (string * string) list
+
 type Session(host: Host, console: PromptConsole, terminal: ITerminal, options: EvaluatorOptions) =
     let evaluator = lazy (new Evaluator({ options with Session = true }))
     let service = lazy (LanguageService evaluator.Value)
     let preparing = Thread((fun () -> try evaluator.Force() |> ignore with _ -> ()), IsBackground = true)
+
+    let mutable preparesFSharp = false
 
     /// A question waits for its answer: then Ctrl-C is one.
     let mutable asking = false
@@ -52,6 +72,15 @@ type Session(host: Host, console: PromptConsole, terminal: ITerminal, options: E
 
     /// Makes the evaluator on the side; once the first prompt is there, so that nothing delays that.
     member _.Prepare() = preparing.Start()
+
+    /// Makes F#'s side.
+    member val FSharp: Lazy<IFSharpPrompt> = lazy (invalidOp "there is no F# here") with get, set
+    member val Language = Language.Tva with get, set
+    /// Loads the F# compiler on the side, once.
+    member this.PrepareFSharp() =
+        if not preparesFSharp then
+            preparesFSharp <- true
+            Thread((fun () -> try this.FSharp.Value.Prepare() with _ -> ()), IsBackground = true).Start()
 
     member _.Host = host
     member _.Terminal = terminal
@@ -136,7 +165,9 @@ type Session(host: Host, console: PromptConsole, terminal: ITerminal, options: E
                     Ended.Failed)
 
     interface IDisposable with
-        member _.Dispose() =
+        member this.Dispose() =
+            if this.FSharp.IsValueCreated then
+                this.FSharp.Value.Dispose()
             if preparing.ThreadState.HasFlag ThreadState.Unstarted |> not then
                 preparing.Join()
             if evaluator.IsValueCreated then

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Tva.Core.Kernels;
 using Tva.Core.Ops;
 using Tva.Core.Tensors;
@@ -10,7 +11,7 @@ public class OpTests
     private static readonly string[] Names =
     [
         "add", "sub", "mul", "div", "neg", "fma", "pow", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not", "abs", "sign",
-        "sqrt", "exp", "log", "sin", "cos", "acos", "tanh", "floor", "min", "max", "clamp", "where", "bf16",
+        "sqrt", "exp", "log", "sin", "cos", "acos", "tanh", "floor", "min", "max", "clamp", "where", "bf16", "round", "rem",
     ];
 
     public static TheoryData<string> Ops => [.. Names];
@@ -117,6 +118,8 @@ public class OpTests
         "acos" => Math.Acos(a),
         "tanh" => Math.Tanh(a),
         "floor" => Math.Floor(a),
+        "round" => Rounded(a),
+        "rem" => Left(a, b),
         "min" => double.IsNaN(a) || double.IsNaN(b) ? double.NaN : double.MinNumber(a, b),
         "max" => double.IsNaN(a) || double.IsNaN(b) ? double.NaN : double.MaxNumber(a, b),
         "clamp" => double.IsNaN(a + b + c) && (double.IsNaN(a) || double.IsNaN(b) || double.IsNaN(c))
@@ -126,6 +129,26 @@ public class OpTests
         "bf16" => Truncated((float)a),
         _ => throw new ArgumentOutOfRangeException(nameof(name), name, null),
     };
+
+    /// <summary>The nearer of the two integers around x, the even one in the middle.</summary>
+    private static double Rounded(double x)
+    {
+        var low = Math.Floor(x);
+        var upwards = x - low > 0.5 || (x - low == 0.5 && Math.Floor(low / 2) * 2 != low);
+        return double.IsFinite(x) ? Math.CopySign(upwards ? low + 1 : low, x) : x;
+    }
+
+    /// <summary>In whole numbers: both as multiples of the smallest float there is.</summary>
+    private static double Left(double a, double b)
+    {
+        if (double.IsNaN(a) || double.IsNaN(b) || double.IsInfinity(a) || b == 0)
+        {
+            return double.NaN;
+        }
+
+        return double.IsInfinity(b) ? a : Math.CopySign((double)BigInteger.Remainder(Steps(a), Steps(b)) * Math.ScaleB(1, -149), a);
+        static BigInteger Steps(double x) => new BigInteger(Math.ScaleB(Math.Abs(x), 149));
+    }
 
     /// <summary>The nearer of the two bfloat16 around x, the even one in the middle.</summary>
     private static double Truncated(float x)

@@ -41,6 +41,9 @@ internal unsafe interface IVec<V>
 
     static abstract V Floor(V a);
 
+    /// <summary>To the nearest integer, ties to even.</summary>
+    static abstract V Round(V a);
+
     /// <summary>The smaller; NaN where either is, −0 below +0.</summary>
     static abstract V Min(V a, V b);
 
@@ -54,6 +57,9 @@ internal unsafe interface IVec<V>
     static abstract V Equal(V a, V b);
 
     static abstract V Select(V mask, V a, V b);
+
+    /// <summary>Element by element one of a and one of b: the first half of these, and the second.</summary>
+    static abstract (V Low, V High) Interleave(V a, V b);
 
     /// <summary>x where a &lt; b, else y: as one, since 512-bit comparisons give no vectors, and making one of them costs an instruction.</summary>
     static abstract V IfLess(V a, V b, V x, V y);

@@ -37,6 +37,8 @@ internal readonly unsafe struct V1(float v) : IVec<V1>
 
     public static V1 Floor(V1 a) => new(MathF.Floor(a.Value));
 
+    public static V1 Round(V1 a) => new(MathF.Round(a.Value, MidpointRounding.ToEven));
+
     public static V1 Min(V1 a, V1 b) => new(MathF.Min(a.Value, b.Value));
 
     public static V1 Max(V1 a, V1 b) => new(MathF.Max(a.Value, b.Value));
@@ -76,6 +78,8 @@ internal readonly unsafe struct V1(float v) : IVec<V1>
     public static V1 ShiftRightSigned(V1 a, int bits) => Bits(a.Int >> bits);
 
     public static V1 FromInt(V1 a) => new(a.Int);
+
+    public static (V1 Low, V1 High) Interleave(V1 a, V1 b) => (a, b);
 
     public static V1 Load32(byte* source) => new(*(float*)source);
 

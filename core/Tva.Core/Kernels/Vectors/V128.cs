@@ -1,5 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
 
 namespace Tva.Core.Kernels.Vectors;
 
@@ -7,6 +9,9 @@ namespace Tva.Core.Kernels.Vectors;
 internal readonly unsafe struct V128(Vector128<float> v) : IVec<V128>
 {
     private readonly Vector128<float> v = v;
+
+    /// <summary>Its lanes.</summary>
+    public Vector128<float> Whole => v;
 
     public static int Lanes => 4;
 
@@ -54,6 +59,9 @@ internal readonly unsafe struct V128(Vector128<float> v) : IVec<V128>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V128 Floor(V128 a) => new(Vector128.Floor(a.v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V128 Round(V128 a) => new(Vector128.Round(a.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V128 Min(V128 a, V128 b) => new(Vector128.Min(a.v, b.v));
@@ -114,6 +122,22 @@ internal readonly unsafe struct V128(Vector128<float> v) : IVec<V128>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V128 FromInt(V128 a) => new(Vector128.ConvertToSingle(a.v.AsInt32()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (V128 Low, V128 High) Interleave(V128 a, V128 b)
+    {
+        if (Sse.IsSupported)
+        {
+            return (new(Sse.UnpackLow(a.v, b.v)), new(Sse.UnpackHigh(a.v, b.v)));
+        }
+
+        if (AdvSimd.Arm64.IsSupported)
+        {
+            return (new(AdvSimd.Arm64.ZipLow(a.v, b.v)), new(AdvSimd.Arm64.ZipHigh(a.v, b.v)));
+        }
+
+        return (new(Vector128.Create(a.v[0], b.v[0], a.v[1], b.v[1])), new(Vector128.Create(a.v[2], b.v[2], a.v[3], b.v[3])));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V128 Load32(byte* source) => new(Vector128.Load((float*)source));

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Tva.Core.Kernels.Vectors;
 
@@ -7,6 +8,9 @@ namespace Tva.Core.Kernels.Vectors;
 internal readonly unsafe struct V256(Vector256<float> v) : IVec<V256>
 {
     private readonly Vector256<float> v = v;
+
+    /// <summary>Its lanes.</summary>
+    public Vector256<float> Whole => v;
 
     public static int Lanes => 8;
 
@@ -54,6 +58,9 @@ internal readonly unsafe struct V256(Vector256<float> v) : IVec<V256>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V256 Floor(V256 a) => new(Vector256.Floor(a.v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V256 Round(V256 a) => new(Vector256.Round(a.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V256 Min(V256 a, V256 b) => new(Vector256.Min(a.v, b.v));
@@ -114,6 +121,20 @@ internal readonly unsafe struct V256(Vector256<float> v) : IVec<V256>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V256 FromInt(V256 a) => new(Vector256.ConvertToSingle(a.v.AsInt32()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (V256 Low, V256 High) Interleave(V256 a, V256 b)
+    {
+        if (Avx.IsSupported)
+        {
+            var (low, high) = (Avx.UnpackLow(a.v, b.v), Avx.UnpackHigh(a.v, b.v));
+            return (new(Avx.Permute2x128(low, high, 0x20)), new(Avx.Permute2x128(low, high, 0x31)));
+        }
+
+        var (first, second) = (V128.Interleave(new(a.v.GetLower()), new(b.v.GetLower())), V128.Interleave(new(a.v.GetUpper()), new(b.v.GetUpper())));
+        return (Of(first), Of(second));
+        static V256 Of((V128 Low, V128 High) halves) => new(Vector256.Create(halves.Low.Whole, halves.High.Whole));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V256 Load32(byte* source) => new(Vector256.Load((float*)source));

@@ -57,6 +57,9 @@ internal readonly unsafe struct V512(Vector512<float> v) : IVec<V512>
     public static V512 Floor(V512 a) => new(Vector512.Floor(a.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V512 Round(V512 a) => new(Vector512.Round(a.v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V512 Min(V512 a, V512 b) => new(Vector512.Min(a.v, b.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -115,6 +118,20 @@ internal readonly unsafe struct V512(Vector512<float> v) : IVec<V512>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V512 FromInt(V512 a) => new(Vector512.ConvertToSingle(a.v.AsInt32()));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static (V512 Low, V512 High) Interleave(V512 a, V512 b)
+    {
+        if (Avx512F.IsSupported)
+        {
+            var low = Vector512.Create(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            return (new(Avx512F.PermuteVar16x32x2(a.v, low, b.v)), new(Avx512F.PermuteVar16x32x2(a.v, low + Vector512.Create(8), b.v)));
+        }
+
+        var (first, second) = (V256.Interleave(new(a.v.GetLower()), new(b.v.GetLower())), V256.Interleave(new(a.v.GetUpper()), new(b.v.GetUpper())));
+        return (Of(first), Of(second));
+        static V512 Of((V256 Low, V256 High) halves) => new(Vector512.Create(halves.Low.Whole, halves.High.Whole));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V512 Load32(byte* source) => new(Vector512.Load((float*)source));

@@ -83,6 +83,7 @@ let private example (op: OpInfo) =
     let zoo = "delta(\"zoo/tasks/digits.safetensors\", model(\"zoo/base.safetensors\"))"
     match op.Arity with
     | 1 -> $"norm({op.Name}({zoo}))"
+    | 2 -> $"norm({op.Name}({zoo}, 0.01))"
     | _ -> $"norm({op.Name}({zoo}, -0.01, 0.01))"
 
 let all : Builtin list =
