@@ -340,7 +340,22 @@ module Diagnostics =
         make 413 span $"{what} is a member of {n} families" (Some $"say which one is meant: `{func}(tasks, ...).name`")
 
     let differentBases (a: string) (baseOfA: string) (b: string) (baseOfB: string) span =
-        make 414 span $"`{a}` is a task vector over {baseOfA}, `{b}` over {baseOfB}" (Some "the members of a basis are differences from one base")
+        make 414 span $"`{a}` is a task vector over {baseOfA}, `{b}` over {baseOfB}" (Some "task vectors that go together are differences from one base")
+
+    let noBase (name: string) span =
+        make 420 span $"nothing is known that `{name}` is a task vector over" (Some "take it from a family, or as `model(...) - base`: its model has to be run")
+
+    let gammaLength (given: int) (members: string list) span =
+        make 421 span $"`gamma` has {given} numbers for {members.Length} task vectors" (Some $"one for each, in this order: {Suggest.listing members}")
+
+    let gammaZero span =
+        make 422 span "all of `gamma` is 0: the new task has nothing of the known ones" (Some "the theorem asks for some γ other than 0")
+
+    let alphaLength (given: int) (pairs: string list) span =
+        make 423 span $"`alpha` has {given} numbers for {pairs.Length} pairs" (Some $"one for all of them, or one for each, in this order: {Suggest.listing pairs}")
+
+    let keptAndForgotten (name: string) span =
+        make 424 span $"`{name}` is to be forgotten and kept" (Some "leave it out of `keep`")
 
     let optionOfMethod (option: string) (method: string) span =
         make 416 span $"`{option}` does not go with method \"{method}\"" (Some "steps, lr, weight_decay, tau, anneal_every, anneal_factor and softmax are of \"ae\" and \"ae-linear\", merge of \"cluster\"")

@@ -77,6 +77,12 @@ let private cells (t: ResultTable) =
 let private table (t: ResultTable) =
     cells t @ (if t.Summary.IsEmpty then [] else columns [ false; true ] [ for name, value in t.Summary -> [ printable name; number value ] ])
 
+/// Words and numbers under their heads; a column that holds nothing but numbers is set to the right.
+let private findings (f: Findings) =
+    let text cell = match cell with Cell.Word w -> printable w | Cell.Figure v -> number v | Cell.Blank -> ""
+    let isFigures i = f.Rows |> List.forall (fun row -> not (List.item i row).IsWord)
+    columns (f.Columns |> List.mapi (fun i _ -> isFigures i)) (List.map printable f.Columns :: [ for row in f.Rows -> List.map text row ])
+
 let private card (title: string) facts =
     printable title
     :: (match facts with
@@ -96,11 +102,13 @@ let rec private inl shown =
         else
             None
     | Shown.Table _
+    | Shown.Findings _
     | Shown.Card _ -> None
 
 let rec private lines shown =
     match shown with
     | Shown.Table t -> table t
+    | Shown.Findings f -> findings f
     | Shown.Card(title, facts) -> card title facts
     | Shown.List items when (inl shown).IsNone -> items |> List.collect lines
     | _ -> [ (inl shown).Value ]

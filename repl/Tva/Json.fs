@@ -59,6 +59,24 @@ let rec private shown (json: Utf8JsonWriter) item =
                 json.WritePropertyName(name: string)
                 number json value
             json.WriteEndObject()
+    | Shown.Findings f ->
+        json.WriteString("kind", "findings")
+        json.WriteStartArray "columns"
+        for c in f.Columns do
+            json.WriteStringValue c
+        json.WriteEndArray()
+        json.WriteStartArray "rows"
+        for row in f.Rows do
+            json.WriteStartObject()
+            for column, cell in List.zip f.Columns row do
+                match cell with
+                | Cell.Word w -> json.WriteString(column, w)
+                | Cell.Figure v ->
+                    json.WritePropertyName column
+                    number json v
+                | Cell.Blank -> ()
+            json.WriteEndObject()
+        json.WriteEndArray()
     | Shown.Card(title, facts) ->
         json.WriteString("kind", "card")
         json.WriteString("title", title)

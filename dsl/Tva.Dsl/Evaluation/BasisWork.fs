@@ -14,30 +14,47 @@ open Tva.Dsl.Typing
 type BasisWork(program: Program, work: Work, table: int -> FromTable -> float option) =
     /// Dot products known so far, by node with late numbers bound; files are taken not to change while a program lives.
     let known = Dictionary<int, (string * float) list>()
+    /// What rules have told so far.
+    let ruled = Dictionary<int, float>()
 
-    let late i =
+    let rec late i =
         match program.Late[i] with
         | OfTable(t, from) -> table t from |> Option.map Const
+        | OfOutputs(t, name, other, otherName) ->
+            match program.Printed.TryGetValue t, program.Printed.TryGetValue other with
+            | (true, a), (true, b) -> Some(Const(Outputs.likeness name a otherName b))
+            | _ -> None
+        | OfRule r ->
+            match ruled.TryGetValue r with
+            | true, v -> Some(Const v)
+            | _ ->
+                let rule = program.Rules[r]
+                let known = rule.Needs |> List.choose (fun n -> match (simple n).Op with Const v -> Some v | _ -> None)
+                if known.Length < rule.Needs.Length then None
+                else
+                    ruled[r] <- rule.Value known
+                    Some(Const ruled[r])
         | OfBasis(b, number) ->
             match program.Solved.TryGetValue b with
             | true, s -> Some(s.Number number)
             | _ -> None
 
-    let bind (node: Node) = Passes.bind program.Graph late node |> work.Traces.Bind
-    let simple (node: Node) = Passes.simplify program.Graph (bind node)
+    and bind (node: Node) = Passes.bind program.Graph late node |> work.Traces.Bind
+    and simple (node: Node) = Passes.simplify program.Graph (bind node)
 
     let dotsOf (b: int) = program.Bases[b].Gram |> List.concat
 
     /// The bases whose numbers these nodes wait for.
-    let waitingFor (nodes: Node list) =
+    let rec waitingFor (nodes: Node list) =
         reachable nodes
-        |> Seq.choose (fun n ->
+        |> Seq.collect (fun n ->
             match n.Op with
             | Late(i, _) when i >= 0 ->
                 match program.Late[i] with
-                | OfBasis(b, _) when not (program.Solved.ContainsKey b) -> Some b
-                | _ -> None
-            | _ -> None)
+                | OfBasis(b, _) when not (program.Solved.ContainsKey b) -> [ b ]
+                | OfRule r when not (ruled.ContainsKey r) -> waitingFor program.Rules[r].Needs
+                | _ -> []
+            | _ -> [])
         |> Seq.distinct
         |> List.ofSeq
 
@@ -142,10 +159,26 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
         let gramOf = matrices b
         whole d before.Atoms (before.Groups |> List.map (fun g -> BasisGrowing.merge isMember g (gramOf g.Label)))
 
+    /// Dot products by group, and nothing else.
+    let solveMeasured (b: int) (d: BasisDefinition) =
+        let gramOf = matrices b
+        let tasks = d.Names.Length
+        let none = Array.create tasks nan
+        let report = BasisReport(none, none, none, none, none, nan, nan, nan)
+        let groups =
+            Solving.groupsOf program d |> List.map (fun label ->
+                let gram = gramOf label
+                let bad = [| for t in 0 .. tasks - 1 do if not (Double.IsFinite gram[t, t]) then t |]
+                if bad.Length > 0 then
+                    raise (fault d label (BasisNonFiniteException bad))
+                { Label = label; Gram = gram; Weights = Array2D.zeroCreate 0 0; Coefficients = Array2D.zeroCreate 0 0; Report = report })
+        Solving.solved program d 0 groups report
+
     let solve (b: int) =
         let d = program.Bases[b]
         program.Solved[b] <-
             match d.Origin with
+            | BasisOrigin.Measured -> solveMeasured b d
             | BasisOrigin.Tasks -> solveTasks b d
             | BasisOrigin.Growth(previous, _)
             | BasisOrigin.Extension previous -> solveGrown b d previous

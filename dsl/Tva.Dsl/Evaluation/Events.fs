@@ -21,6 +21,8 @@ type Shown =
     | Number of float
     | Truth of bool
     | Table of ResultTable
+    /// Words and numbers.
+    | Findings of Findings
     /// A Model, Delta or Family: title and facts in order.
     | Card of title: string * facts: (string * string) list
     | List of Shown list

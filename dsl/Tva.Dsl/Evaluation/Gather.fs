@@ -22,6 +22,7 @@ let rec numbers (program: Program) (value: Value) : Node list =
     | Value.Table(Cells(_, rows)) -> rows |> List.collect snd
     | Value.Table(Summed(_, rows, summary)) -> (rows |> List.collect snd) @ (summary |> List.map snd)
     | Value.Table(PerTensor(_, columns)) -> columns |> List.map snd
+    | Value.Table(Found f) -> f.Needs
     | Value.Basis b -> [ worst program b ]
     | _ -> []
 
@@ -131,6 +132,8 @@ let rec show (program: Program) ctx (lookup: Node -> float[]) (labels: Node -> s
         let values = columns |> List.map (fun (_, n) -> lookup n)
         Shown.Table(ResultTable.Of(columns |> List.map fst, names |> List.mapi (fun i name -> name, values |> List.map (fun v -> v[i]))))
     | Value.Table(Printed table) -> Shown.Table(ResultTable.Of([ "value" ], tables table |> List.map (fun (name, v) -> name, [ v ])))
+    | Value.Table(Found f) -> Shown.Findings(f.Tell lookup labels)
+    | Value.Edit e -> Shown.Card("Edit", [ "goal", Builtins.Advice.goalText e.Goal; "task vectors", String.Join(", ", e.Members |> List.map fst) ])
     | Value.Tensor t -> card program ctx t
     | Value.Family ms -> familyCard ms
     | Value.Basis b -> basisCard program ctx b (one (worst program b))

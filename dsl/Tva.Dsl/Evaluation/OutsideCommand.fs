@@ -13,7 +13,7 @@ let private quoted (path: string) =
 
 let private tail (text: string) = if text.Length > 300 then "..." + text.Substring(text.Length - 300) else text
 
-/// The numbers of the object, in its order.
+/// The numbers of the object, in its order; those of a list have its name with their place, as in `digits[3]`, lists in lists `digits[3][0]`.
 let parse (command: string) (output: string) =
     let fail what = raise (FaultException $"`{command}` should print one JSON object of numbers on its standard output: {what}")
     if String.IsNullOrWhiteSpace output then fail "it printed nothing"
@@ -24,12 +24,15 @@ let parse (command: string) (output: string) =
             fail $"logs belong on its standard error; it printed: {tail (output.Trim())}"
     use document = document
     if document.RootElement.ValueKind <> JsonValueKind.Object then fail $"it printed {tail (output.Trim())}"
-    [ for p in document.RootElement.EnumerateObject() ->
-          match p.Value.ValueKind with
-          | JsonValueKind.Number -> p.Name, p.Value.GetDouble()
-          | JsonValueKind.True -> p.Name, 1.0
-          | JsonValueKind.False -> p.Name, 0.0
-          | _ -> fail $"`{p.Name}` is {p.Value.GetRawText() |> tail}" ]
+    let rec numbers (name: string) (value: JsonElement) : (string * float) list =
+        match value.ValueKind with
+        | JsonValueKind.Number -> [ name, value.GetDouble() ]
+        | JsonValueKind.True -> [ name, 1.0 ]
+        | JsonValueKind.False -> [ name, 0.0 ]
+        | JsonValueKind.Array -> [ for i, item in Seq.indexed (value.EnumerateArray()) do yield! numbers $"{name}[{i}]" item ]
+        | _ -> fail $"`{name}` is {value.GetRawText() |> tail}"
+    [ for p in document.RootElement.EnumerateObject() do
+          yield! numbers p.Name p.Value ]
 
 /// Whether the command takes all models at once.
 let takesAll (command: string) = command.Contains "{models}"

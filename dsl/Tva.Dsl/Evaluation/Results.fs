@@ -33,7 +33,8 @@ type NumberTable internal (table: ResultTable) =
 type ShownValues internal (expression: string option, values: obj list) =
     /// The expression's text; empty for `print`.
     member _.Expression: string = defaultArg expression ""
-    /// A double, a bool, a string, a NumberTable, a dictionary of facts about a Model, Delta or Family, or a list of these.
+    /// A double, a bool, a string, a NumberTable, a dictionary of facts about a Model, Delta or Family, or a list of these; findings are an
+    /// array of dictionaries, one for each row, from column to string or double.
     member _.Values: IReadOnlyList<obj> = values
 
 /// What was found in a text, and what its names are.
@@ -57,6 +58,9 @@ type EvaluationResult internal (check: CheckResult, outcome: Outcome option, eve
         | Shown.Number v -> v :> obj
         | Shown.Truth b -> b :> obj
         | Shown.Table t -> NumberTable t :> obj
+        | Shown.Findings f ->
+            let cell c = match c with Cell.Word w -> w :> obj | Cell.Figure v -> v :> obj | Cell.Blank -> "" :> obj
+            [| for row in f.Rows -> Dictionary(dict (List.zip f.Columns (row |> List.map cell))) :> obj |] :> obj
         | Shown.Card(title, facts) -> Dictionary(dict (("kind", title) :: facts)) :> obj
         | Shown.List items -> (items |> List.map value |> List.toArray) :> obj
 

@@ -230,12 +230,14 @@ type Runner(program: Program, work: Work) =
                 File.Delete path
 
     /// Whether a node waits for what a command has still to print.
-    let waitsForAny (node: Node) =
+    let rec waitsForAny (node: Node) =
         reachable [ bound node ] |> Seq.exists (fun n ->
             match n.Op with
             | Late(i, _) when i >= 0 ->
                 match program.Late[i] with
-                | OfTable _ -> true
+                | OfTable _
+                | OfOutputs _ -> true
+                | OfRule r -> program.Rules[r].Needs |> List.exists waitsForAny
                 | OfBasis(b, _) ->
                     reachable (program.Bases[b].Gram |> List.concat |> List.map bases.Bind)
                     |> Seq.exists (fun n -> match n.Op with Late(i, _) when i >= 0 -> program.Late[i].IsOfTable | _ -> false)

@@ -41,6 +41,8 @@ let rec value (program: Program) (v: Value) : string =
     | Value.Table(Cells(columns, rows) | Summed(columns, rows, _)) -> $"Table of {rows.Length} by {columns.Length}"
     | Value.Table(PerTensor(set, columns)) -> $"Table by tensor: {Suggest.listing (columns |> List.map fst)}"
     | Value.Table(Printed _) -> "Table that a command prints"
+    | Value.Table(Found _) -> "Table of findings"
+    | Value.Edit e -> $"Edit: {Builtins.Advice.goalText e.Goal} {Suggest.listing (e.Members |> List.map fst)}"
     | Value.Scope s -> $"Scope: {TensorScope.text s}"
     | Value.Function c -> Trees.signature c.Definition
     | Value.Unit -> "nothing"
@@ -63,6 +65,7 @@ let members (program: Program) (v: Value) : (string * string) list =
         match program.Printed.TryGetValue table with
         | true, cells -> cells |> List.map (fun (name, v) -> name, Gather.plain v)
         | _ -> []
+    | Value.Table(Found f) -> f.Numbers |> List.map (fun (name, _) -> name, "Scalar")
     | Value.Table(Summed(columns, rows, summary)) ->
         [ for name, _ in summary -> name, "Scalar"
           for name, _ in rows -> name, "row"

@@ -46,6 +46,12 @@ let memberOf (ctx: Context) (value: Value) (name: string) (text: string) span : 
         | None, None ->
             report (Diagnostics.unknownMember name text ((rows |> List.map fst) @ columns) span)
             Value.Unknown Kind.Scalar
+    | Value.Table(Found f) ->
+        match f.Numbers |> List.tryFind (fun (label, _) -> label = name) with
+        | Some(_, n) -> Value.Scalar n
+        | None ->
+            report (Diagnostics.unknownMember name text (f.Numbers |> List.map fst) span)
+            Value.Unknown Kind.Scalar
     | Value.Unknown(Kind.Family | Kind.Basis) -> Value.Tensor(program.PlaceholderTensor 0.0)
     | Value.Unknown Kind.Table -> Value.Scalar(program.PlaceholderNumber())
     | Value.Unknown _ -> Value.Unknown Kind.Any

@@ -134,6 +134,7 @@ module Context =
         | Value.Record _ -> Kind.Record
         | Value.Table _ -> Kind.Table
         | Value.Scope _ -> Kind.Scope
+        | Value.Edit _ -> Kind.Edit
         | Value.Function _ -> Kind.Function
         | Value.Unit -> Kind.Unit
         | Value.Unknown k -> k

@@ -30,6 +30,8 @@ type BasisOrigin =
     | Stored of path: string
     /// One atom for each cluster of a basis by clusters, merged otherwise than by a weighted sum; sources are the tasks, then these atoms.
     | Merged of clusters: int
+    /// No atoms: only the dot products of its tasks are asked for.
+    | Measured
 
 /// A basis over one group: the whole model, a layer or a tensor. Matrices count the mean as the last atom, where there is one.
 type BasisGroup =
@@ -62,6 +64,10 @@ type SolvedBasis =
       Report: BasisReport
       /// The value of a number, one for each tensor where the groups differ.
       Number: BasisNumber -> Op }
+
+/// A number that follows from others: what it needs, and how. The rule throws a fault where the numbers allow none.
+[<ReferenceEquality>]
+type Rule = { Needs: Node list; Value: float list -> float }
 
 /// A stack of layers: the tensors of a checkpoint of its own, which follows from others by renaming.
 type StackDefinition =
@@ -107,6 +113,7 @@ type Program(permissions: Permissions) =
     let seen = HashSet<struct (string * Span * string)>()
     let effects = List<Effect>()
     let late = List<LateNumber>()
+    let rules = List<Rule>()
     let compatible = Dictionary<struct (int * int), bool>()
     let texts = List<SourceText>()
     let remembered = Dictionary<string, string>()
@@ -239,6 +246,20 @@ type Program(permissions: Permissions) =
                 | BasisNumber.Coefficient _ -> bases[basis].By
                 | _ -> Extent.All
             p.MakeLate(OfBasis(basis, number), extent)
+
+    /// The rules, by number.
+    member _.Rules = rules
+
+    /// A number that follows from others: itself where they are known, else one that the run tells.
+    member p.Follow(needs: Node list, value: float list -> float) =
+        let known = needs |> List.choose (fun n -> match n.Op with Const v -> Some v | _ -> None)
+        if known.Length = needs.Length then graph.Const(value known)
+        else
+            rules.Add { Needs = needs; Value = value }
+            p.MakeLate(OfRule(rules.Count - 1), Extent.All)
+
+    /// How alike two models answer, by the tables that a command prints of their outputs.
+    member p.Likeness(table: int, name: string, other: int, otherName: string) = p.MakeLate(OfOutputs(table, name, other, otherName), Extent.All)
 
     /// The bases, by number: how each follows from what it is made of.
     member _.Bases = bases

@@ -51,6 +51,8 @@ let solved (program: Program) (d: BasisDefinition) (atoms: int) (groups: BasisGr
         | BasisNumber.Loss -> Const report.Loss
         | BasisNumber.Bound -> Const report.Bound
         | BasisNumber.Worst -> Const report.Worst
+        | BasisNumber.Dot(i, j) -> Const(groups |> List.sumBy (fun g -> g.Gram[i, j]))
+        | BasisNumber.DotOf(g, i, j) -> Const groups[g].Gram[i, j]
     { Atoms = atoms
       Groups = groups
       Report = report

@@ -23,6 +23,8 @@ type Kind =
     | Record
     | Table
     | Scope
+    /// What is meant to be done with task vectors: add, forget, carry over.
+    | Edit
     | Function
     | Unit
     | Any
@@ -41,6 +43,14 @@ type TensorValue =
       /// None only for the parameters of a `def` being checked on its own.
       Set: TensorSet option }
 
+/// A table of words and numbers that follows from numbers of a run, and the numbers in it that have names.
+[<ReferenceEquality>]
+type FindingsValue =
+    { Needs: Node list
+      /// From the values of a number, and their labels, to what is found.
+      Tell: (Node -> float[]) -> (Node -> string list) -> Findings
+      Numbers: (string * Node) list }
+
 /// Where a table's numbers come from.
 type TableValue =
     /// Rows of numbers (extent All), under column titles.
@@ -51,6 +61,7 @@ type TableValue =
     | PerTensor of set: TensorSet * columns: (string * Node) list
     /// What an `evaluate` will print; its number in the program.
     | Printed of int
+    | Found of FindingsValue
 
 /// A range with its ends included.
 type RangeValue = { First: float; Last: float; By: float }
@@ -63,6 +74,21 @@ type BasisValue =
       Atoms: TensorValue list
       /// What every member has in full besides its share of the atoms (PCA's mean).
       Mean: TensorValue option }
+
+/// What an edit is for.
+[<RequireQualifiedAccess>]
+type Goal =
+    /// All members at once, the first with coefficient 1.
+    | Add
+    /// The first member is to go, the others are to stay.
+    | Forget
+    /// A task that lies to the members' tasks as these numbers say.
+    | Ood of gamma: float list
+
+/// Task vectors and what is meant to be done with them; coefficients are `advise`'s and `advised`'s matter.
+type EditValue =
+    { Goal: Goal
+      Members: (string * TensorValue) list }
 
 [<RequireQualifiedAccess>]
 type Value =
@@ -79,6 +105,7 @@ type Value =
     | Record of (RecordKey * Value) list
     | Table of TableValue
     | Scope of TensorScope
+    | Edit of EditValue
     | Function of Closure
     | Unit
     /// Not known: a parameter while a `def` is checked on its own (then its kind), or the result of a reported mistake (Any).
@@ -120,11 +147,18 @@ type BasisNumber =
     | Loss
     | Bound
     | Worst
+    /// The dot product of two tasks, and its part in one group.
+    | Dot of first: int * second: int
+    | DotOf of group: int * first: int * second: int
 
 /// What only a run can tell.
 type LateNumber =
     | OfTable of table: int * from: FromTable
     | OfBasis of basis: int * number: BasisNumber
+    /// How alike two models answer, from the tables that a command prints of their outputs (α̂ of arXiv 2504.10957).
+    | OfOutputs of table: int * name: string * other: int * otherName: string
+    /// What follows from other numbers by a rule of the program.
+    | OfRule of int
 
 /// One side of a failed assertion's report.
 type Side = { Text: string; Node: Node }
@@ -180,6 +214,7 @@ module Kind =
         | Kind.Tensor -> "a Model or a Delta"
         | Kind.Any -> "a value"
         | Kind.Unit -> "nothing"
+        | Kind.Edit -> "an edit (`add`, `forget`, `ood`)"
         | k -> $"a {text k}"
 
     let all =

@@ -122,6 +122,6 @@ let rec lines (color: bool) (width: int) (isNamed: bool) (items: Shown list) : s
     | [ Shown.Table t ] -> join (table color width isNamed t)
     | [ Shown.Card(title, facts) ] -> join (card color width title facts)
     | [ Shown.Text title; Shown.Table t ] when isNamed -> join (paint color "1" title :: table color width isNamed t)
-    | [ Shown.List parts ] when parts |> List.exists (function Shown.Card _ | Shown.Table _ -> true | _ -> false) ->
+    | [ Shown.List parts ] when parts |> List.exists (function Shown.Card _ | Shown.Table _ | Shown.Findings _ -> true | _ -> false) ->
         parts |> List.map (fun p -> lines color width isNamed [ p ]) |> String.concat ""
     | items -> Format.items items

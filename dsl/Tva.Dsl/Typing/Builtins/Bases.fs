@@ -12,7 +12,7 @@ open Tva.Dsl.Typing
 open Tva.Dsl.Typing.Context
 open Tva.Dsl.Typing.Builtins.BasisArguments
 
-type private Members = (string * TensorValue) list
+type Members = (string * TensorValue) list
 
 let private zero ctx = number ctx 0.0
 
@@ -45,11 +45,11 @@ let value (ctx: Context) span (number: int) (count: int) (hasMean: bool) : Basis
     { Number = number; Members = members; Atoms = atoms; Mean = mean }
 
 /// The dot products of the sources, each pair once.
-let private gram ctx span by (sources: TensorValue list) =
+let gram ctx span by (sources: TensorValue list) =
     sources |> List.mapi (fun i x -> sources |> List.skip i |> List.map (fun y -> Reductions.dot ctx span by x.Node y.Node))
 
 /// Models that are taken away: what a task vector is measured from.
-let private basesOf (ctx: Context) (t: TensorValue) =
+let basesOf (ctx: Context) (t: TensorValue) =
     match simplify ctx t.Node with
     | { Op = Linear } as sum ->
         [ for k, x in pairs sum do
@@ -59,7 +59,7 @@ let private basesOf (ctx: Context) (t: TensorValue) =
     | _ -> []
 
 /// Whether the members are task vectors over one base, said where not.
-let private checkMembers (ctx: Context) (call: Call) (members: Members) =
+let checkMembers (ctx: Context) (call: Call) (members: Members) =
     let span = call.Args[0].Value.Span
     let what = $"`{call.Function}`"
     let deltas = members |> List.forall (fun (_, t) -> wantDelta ctx what span t)
@@ -95,7 +95,7 @@ let private target (ctx: Context) (call: Call) : (Members * string option) optio
         None
 
 /// Adds the definition, unless there is one that says the same, and gives its number.
-let private define (ctx: Context) (d: BasisDefinition) =
+let define (ctx: Context) (d: BasisDefinition) =
     let same (e: BasisDefinition) =
         e.Names = d.Names && e.Options.Equals d.Options && e.By = d.By && e.Origin = d.Origin
         && e.Sources.Length = d.Sources.Length

@@ -199,16 +199,20 @@ let private save ctx (call: Call) =
         | _ -> saveTensor ctx call
     | None, _ -> Value.Unit
 
+/// Reports a command that may not be started, or that has no place for a checkpoint's path.
+let checkCommand ctx (call: Call) (command: string) span =
+    if not ctx.Program.Permissions.Run then
+        report ctx (Diagnostics.needsPermission "running a command" "--allow-run" call.Span)
+    if command.Contains "{model}" && command.Contains "{models}" then
+        report ctx (Diagnostics.cannotCompute "the command has both `{model}` and `{models}`" span (Some "`{model}` is one path and starts the command for each model, `{models}` all of them at once"))
+    elif not (command.Contains "{model}" || command.Contains "{models}") && not ctx.Abstract then
+        report ctx (Diagnostics.cannotCompute "the command has no `{model}`, the place of the checkpoint's path" span None)
+
 let private evaluate ctx (call: Call) =
     let p = ctx.Program
     match Call.tensor ctx call 0 "x", Call.text ctx call 1 "command" "" with
     | Some t, Some command ->
-        if not p.Permissions.Run then
-            report ctx (Diagnostics.needsPermission "running a command" "--allow-run" call.Span)
-        if command.Contains "{model}" && command.Contains "{models}" then
-            report ctx (Diagnostics.cannotCompute "the command has both `{model}` and `{models}`" call.Args[1].Value.Span (Some "`{model}` is one path and starts the command for each model, `{models}` all of them at once"))
-        elif not (command.Contains "{model}" || command.Contains "{models}") && not ctx.Abstract then
-            report ctx (Diagnostics.cannotCompute "the command has no `{model}`, the place of the checkpoint's path" call.Args[1].Value.Span None)
+        checkCommand ctx call command call.Args[1].Value.Span
         let source = call.Args[0].Value
         if ctx.Abstract || not (checkWhole ctx (quote source.Text) source.Span t) then Value.Unknown Kind.Table
         else

@@ -4,7 +4,7 @@ module Tva.Dsl.Typing.Builtins.Table
 open Tva.Dsl.Typing
 
 let all: Builtin list =
-    Loading.all @ Elementwise.all @ Members.all @ Reductions.all @ Scopes.all @ Stacks.all @ Matrices.all @ Checks.all @ Tables.all @ Iteration.all @ Bases.all @ Output.all
+    Loading.all @ Elementwise.all @ Members.all @ Reductions.all @ Scopes.all @ Stacks.all @ Matrices.all @ Checks.all @ Tables.all @ Iteration.all @ Bases.all @ Advice.all @ Output.all
 
 let private byName = lazy (all |> List.map (fun b -> b.Name, b) |> dict)
 
@@ -18,6 +18,6 @@ let absent =
     let merges = "this merge is part of the language, but this build does not have it yet"
     let advice = "advice on coefficients is part of the language, but this build has none"
     dict
-        [ for name in [ "advise"; "advised"; "conflicts"; "ood"; "forget" ] -> name, advice
+        [ for name in [ "conflicts" ] -> name, advice
           for name in
               [ "prune_rows" ] -> name, merges ]

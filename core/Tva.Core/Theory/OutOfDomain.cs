@@ -1,0 +1,139 @@
+namespace Tva.Core.Theory;
+
+/// <summary>
+/// How the target lies to known tasks comes in; coefficients that carry over to it go out, or the proof that none do
+/// (arXiv 2504.10957, Theorem 3).
+/// </summary>
+/// <remarks>
+/// The target's pattern is μ' = Σ γᵢμᵢ + κμ⊥ with orthonormal μᵢ. Asked for are λ and a c in (0, 1) with (B) Σ λᵢγᵢ ≥ 1 + c and
+/// Σ λᵢγᵢ² ≥ 1 + c, and (C) |λᵢ|·β ≤ c; (A), some γᵢ ≠ 0, follows from (B). What is feasible for one c stays so for a greater
+/// one, λ growing with 1 + c, so that c → 1 decides; of all pairs the one with the least ‖λ‖ is given.
+/// </remarks>
+public sealed class OutOfDomain
+{
+    /// <summary>c below 1 by no more than this counts as 1, which the theorem leaves out.</summary>
+    private const double Margin = 1e-9;
+
+    private OutOfDomain(double c, double[]? lambda, double[]? low, double[]? high, double first, double second, double most) =>
+        (C, Lambda, Low, High, First, Second, Most) = (c, lambda, low, high, first, second, most);
+
+    /// <summary>The c that the rest is about: as given, else the one of the least ‖λ‖, else 1.</summary>
+    public double C { get; }
+
+    /// <summary>The solution of least norm; null where there is none.</summary>
+    public double[]? Lambda { get; }
+
+    /// <summary>By task the least λᵢ in the feasible region at <see cref="C"/>; null where it is empty.</summary>
+    public double[]? Low { get; }
+
+    /// <summary>By task the greatest λᵢ in the feasible region at <see cref="C"/>; null where it is empty.</summary>
+    public double[]? High { get; }
+
+    /// <summary>
+    /// Where there is no solution, y₁ ≥ 0 with <see cref="Second"/> such that no λ of (C) makes y₁·Σλγ + y₂·Σλγ² reach
+    /// (y₁ + y₂)(1 + c); y₁ + y₂ = 1.
+    /// </summary>
+    public double First { get; }
+
+    /// <summary>y₂.</summary>
+    public double Second { get; }
+
+    /// <summary>The most that the weighted sum reaches: (c/β)·Σ|y₁γᵢ + y₂γᵢ²|, below 1 + c.</summary>
+    public double Most { get; }
+
+    /// <summary>Finds λ.</summary>
+    /// <param name="gamma">γ, one for each task, finite.</param>
+    /// <param name="beta">β, above 0.</param>
+    /// <param name="c">c in (0, 1); null leaves it open.</param>
+    public static OutOfDomain Solve(double[] gamma, double beta, double? c = null)
+    {
+        if (c is { } given)
+        {
+            return At(gamma, beta, given);
+        }
+
+        if (Norm(gamma, beta, 1 - Margin) is double.PositiveInfinity)
+        {
+            return At(gamma, beta, 1);
+        }
+
+        var (empty, low, high) = (0.0, 1 - Margin, 1 - Margin);
+        for (var step = 0; step < 50; step++)
+        {
+            var middle = (empty + low) / 2;
+            if (double.IsPositiveInfinity(Norm(gamma, beta, middle)))
+            {
+                empty = middle;
+            }
+            else
+            {
+                low = middle;
+            }
+        }
+
+        // The least norm is convex in c.
+        for (var step = 0; step < 80; step++)
+        {
+            var (a, b) = (low + ((high - low) / 3), high - ((high - low) / 3));
+            if (Norm(gamma, beta, a) <= Norm(gamma, beta, b))
+            {
+                high = b;
+            }
+            else
+            {
+                low = a;
+            }
+        }
+
+        return At(gamma, beta, high);
+    }
+
+    private static double Norm(double[] gamma, double beta, double c) =>
+        Inequalities(gamma, beta, c).Solution is { } x ? Math.Sqrt(x.Sum(v => v * v)) : double.PositiveInfinity;
+
+    /// <summary>In units of the box, λ = (c/β)·x: two sums, then x ≥ −1 and −x ≥ −1.</summary>
+    private static LeastDistance Inequalities(double[] gamma, double beta, double c)
+    {
+        var n = gamma.Length;
+        var g = new double[2 + (2 * n), n];
+        var h = new double[2 + (2 * n)];
+        (h[0], h[1]) = ((1 + c) * beta / c, (1 + c) * beta / c);
+        for (var i = 0; i < n; i++)
+        {
+            (g[0, i], g[1, i]) = (gamma[i], gamma[i] * gamma[i]);
+            (g[2 + i, i], h[2 + i]) = (1, -1);
+            (g[2 + n + i, i], h[2 + n + i]) = (-1, -1);
+        }
+
+        return LeastDistance.Solve(g, h);
+    }
+
+    private static OutOfDomain At(double[] gamma, double beta, double c)
+    {
+        var box = c / beta;
+        var found = Inequalities(gamma, beta, c);
+        if (found.Solution is not { } x)
+        {
+            var both = found.Multipliers[0] + found.Multipliers[1];
+            var first = both > 0 ? found.Multipliers[0] / both : 1;
+            var most = box * gamma.Sum(v => Math.Abs((first * v) + ((1 - first) * v * v)));
+            return new(c, null, null, null, first, 1 - first, most);
+        }
+
+        var rows = new double[2, gamma.Length];
+        for (var i = 0; i < gamma.Length; i++)
+        {
+            (rows[0, i], rows[1, i]) = (gamma[i], gamma[i] * gamma[i]);
+        }
+
+        var ends = LinearProgramme.Ranges(rows, [(1 + c) / box, (1 + c) / box]);
+        return new(
+            c,
+            Array.ConvertAll(x, v => box * v),
+            Array.ConvertAll(ends.Low, v => box * v),
+            Array.ConvertAll(ends.High, v => box * v),
+            0,
+            0,
+            double.NaN);
+    }
+}
