@@ -4,4 +4,4 @@ namespace Tva.Core;
 /// A file, a disk or its content is wrong (exit status 1): the message names the file and, where there is one, the tensor,
 /// and says the way out. Anything else that escapes the core is an internal error.
 /// </summary>
-public sealed class FaultException(string message, Exception? inner = null) : Exception(message, inner);
+public class FaultException(string message, Exception? inner = null) : Exception(message, inner);

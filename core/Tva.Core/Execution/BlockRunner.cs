@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using Tva.Core.Devices;
 using Tva.Core.Tensors;
 
 namespace Tva.Core.Execution;
@@ -13,8 +14,11 @@ internal sealed unsafe class BlockRunner : IDisposable
     private readonly Engine engine;
     private readonly Flow flow;
     private readonly int worker;
-    private readonly Block arena;
+    private readonly Block? own;
+    private readonly IBlockLane? lane;
+    private readonly byte* arena;
     private readonly KernelCall call;
+    private readonly DevicePass? device;
     private readonly MatrixRunner matrices;
     private double[] results = [];
     private long written;
@@ -25,8 +29,11 @@ internal sealed unsafe class BlockRunner : IDisposable
         this.engine = engine;
         this.flow = flow;
         this.worker = worker;
-        arena = new Block(engine.Budget.ArenaBytes);
+        lane = engine.Device?.Open(engine.Budget.ArenaBytes);
+        own = lane is null ? new Block(engine.Budget.ArenaBytes) : null;
+        arena = lane is null ? own!.Pointer : lane.Staging;
         call = new KernelCall(engine, flow, arena);
+        device = lane is null ? null : new DevicePass(engine, call, lane, worker);
         matrices = new MatrixRunner(engine, flow, call);
     }
 
@@ -66,7 +73,8 @@ internal sealed unsafe class BlockRunner : IDisposable
     public void Dispose()
     {
         call.Dispose();
-        arena.Dispose();
+        own?.Dispose();
+        lane?.Dispose();
     }
 
     /// <summary>A block of the step's pass, or of another round of a selection, for which the rest was done the first time.</summary>
@@ -82,6 +90,7 @@ internal sealed unsafe class BlockRunner : IDisposable
 
         call.Arrange(kernel, job.Tensor, job.Unit);
         var before = (Bytes: call.BytesRead, Time: Stopwatch.GetTimestamp());
+        var onDevice = device?.Takes(kernel, job.Tensor) == true;
         call.Read(job.Tensor, claim.Start, claim.Count);
         engine.ReadAhead.Observe(call.BytesRead - before.Bytes, Stopwatch.GetElapsedTime(before.Time));
         var slots = kernel.Reductions.Slots.Length;
@@ -90,7 +99,12 @@ internal sealed unsafe class BlockRunner : IDisposable
             results = new double[job.Unit / PlanShape.Cell * slots];
         }
 
-        for (long at = 0; kernel.Body is not null && at < claim.Count; at += PlanShape.Cell)
+        if (onDevice)
+        {
+            device!.Run(claim, results, slots);
+        }
+
+        for (long at = 0; !onDevice && kernel.Body is not null && at < claim.Count; at += PlanShape.Cell)
         {
             var n = (int)Math.Min(PlanShape.Cell, claim.Count - at);
             Compute(claim, at, n);
@@ -123,6 +137,30 @@ internal sealed unsafe class BlockRunner : IDisposable
         if (full)
         {
             Write(kernel, job.Tensor, claim.Start, claim.Count);
+            if (onDevice)
+            {
+                LogFlagged(claim);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Cells in which a device met NaN or infinity are computed once more here, to tell whose they are; what is written has gone by then.
+    /// </summary>
+    private void LogFlagged(Claim claim)
+    {
+        for (var cell = 0; cell < device!.Flags.Length; cell++)
+        {
+            var at = (long)cell * PlanShape.Cell;
+            for (long from = at; device.Flags[cell] && from < Math.Min(at + PlanShape.Cell, claim.Count); from += claim.Job.Kernel.CallElements)
+            {
+                var count = (int)Math.Min(claim.Job.Kernel.CallElements, claim.Count - from);
+                var scratch = claim.Job.Kernel.ScratchElements == PlanShape.Cell ? from - at : 0;
+                if (call.Run(claim.Job.Step, claim.Job.Tensor, claim.Start + from, from, scratch, count))
+                {
+                    LogNonFinite(claim.Job, from, count);
+                }
+            }
         }
     }
 
@@ -215,7 +253,15 @@ internal sealed unsafe class BlockRunner : IDisposable
         var n = (int)Math.Min(PlanShape.Cell, engine.Shape.Elements[job.Tensor] - start);
         call.Arrange(job.Kernel, job.Tensor, PlanShape.Cell);
         call.Read(job.Tensor, start, n);
-        call.Run(job.Step, job.Tensor, start, 0, 0, n);
+        if (device?.Takes(job.Kernel, job.Tensor) == true)
+        {
+            device.Fetch(job, start, n, job.Kernel.Feed(group.Index).A);
+        }
+        else
+        {
+            call.Run(job.Step, job.Tensor, start, 0, 0, n);
+        }
+
         group.EndLocate(start, call.Stream(job.Kernel.Feed(group.Index).A), n);
     }
 
@@ -274,8 +320,8 @@ internal sealed unsafe class BlockRunner : IDisposable
     {
         var tensor = engine.Plan.Tensors[claim.Job.Tensor];
         var first = -1;
-        var bytes = arena.Span(0, (int)claim.Count);
-        var other = arena.Span(engine.Budget.ArenaBytes / 2, (int)claim.Count);
+        var bytes = new Span<byte>(arena, (int)claim.Count);
+        var other = new Span<byte>(arena + (engine.Budget.ArenaBytes / 2), (int)claim.Count);
         for (var s = 0; s < tensor.Sources.Count; s++)
         {
             if (tensor.Sources[s] is not { } info)

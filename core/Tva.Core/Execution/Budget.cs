@@ -1,3 +1,4 @@
+using Tva.Core.Devices;
 using Tva.Core.Tensors;
 
 namespace Tva.Core.Execution;
@@ -10,7 +11,8 @@ namespace Tva.Core.Execution;
 /// <param name="Pieces">Sampled pieces of a tensor; wider extents take four times as many.</param>
 /// <param name="Window">Blocks of a tensor whose results may wait for those of the blocks before.</param>
 /// <param name="MatrixBytes">What matrix ops may take while they work.</param>
-internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int ChunkBytes, int Pieces, int Window, long MatrixBytes)
+/// <param name="Target">Bytes of a block there should be.</param>
+internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int ChunkBytes, int Pieces, int Window, long MatrixBytes, long Target)
 {
     /// <summary>
     /// Block buffers of a worker. Measured with five bf16 inputs in the page cache, 1 to 4 MiB take a tenth less time than 512 KiB and a
@@ -24,6 +26,9 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
     /// </summary>
     public const int Stagger = 192;
 
+    // Two blocks in flight is the least for copies and computing to overlap; more than eight only take memory.
+    private const int FewestLanes = 2;
+    private const int MostLanes = 8;
     private const long SmallMemory = 64 << 20;
     private const int LargeChunk = 256 << 10;
     private const int SmallChunk = PlanShape.Cell * sizeof(int);
@@ -32,17 +37,21 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
     /// <param name="shape">Its tensors.</param>
     /// <param name="kernels">By step and class, then those that feed matrices, one list of classes after another.</param>
     /// <param name="options">How much there is.</param>
+    /// <param name="device">What takes blocks; null: the workers do.</param>
     /// <exception cref="FaultException">Not even one worker fits.</exception>
-    public static Budget Of(ExecutionPlan plan, PlanShape shape, StepKernel?[][] kernels, RunOptions options)
+    /// <exception cref="DeviceFaultException">The device's memory can't hold the smallest blocks.</exception>
+    public static Budget Of(ExecutionPlan plan, PlanShape shape, StepKernel?[][] kernels, RunOptions options, IBlockDevice? device = null)
     {
         var selections = plan.Steps.Sum(s => s.Reductions.Count(ReducedValues.IsSelection));
         var pieces = options.Memory >= SmallMemory ? 64 : 16;
         long least = SmallestArena(plan, kernels);
-        long ideal = Math.Max(least, IdealArena(plan, kernels));
-        var blockResults = BlockResults(plan, kernels);
-        var matrices = MatrixBudget.Of(plan, shape);
         var blocks = Math.Max(1, shape.Cells.Sum(c => (long)c));
-        var workers = (int)Math.Clamp(options.Threads, 1, blocks);
+        var threads = device is null ? options.Threads : Math.Clamp(options.Threads, FewestLanes, MostLanes);
+        var workers = (int)Math.Clamp(threads, 1, blocks);
+        var target = device is null ? BlockTarget : DeviceBudget.Target(kernels, device, workers, options.Memory);
+        long ideal = Math.Max(least, IdealArena(plan, kernels, target));
+        var blockResults = BlockResults(plan, kernels, target);
+        var matrices = MatrixBudget.Of(plan, shape);
         while (true)
         {
             var window = WindowOf(blockResults, workers, options.Memory);
@@ -55,7 +64,7 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
                 var keys = selections > 0 ? rest / 2 : 0;
                 var arena = Math.Min(ideal, least + ((rest - keys) / workers));
                 return new Budget(
-                    workers, arena, keys, keys >= 4L * workers * selections * LargeChunk ? LargeChunk : SmallChunk, pieces, window, matrices.Largest + beside);
+                    workers, arena, keys, keys >= 4L * workers * selections * LargeChunk ? LargeChunk : SmallChunk, pieces, window, matrices.Largest + beside, target);
             }
 
             if (--workers == 0)
@@ -71,7 +80,7 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
     public long BlockElements(StepKernel kernel, Shape shape)
     {
         var rows = RankRows.Of(kernel, shape);
-        var unit = UnitOf(kernel, rows);
+        var unit = UnitOf(kernel, rows, Target);
         var room = ArenaBytes - Fixed(kernel) - rows.ScratchBytes;
         if (unit > rows.LeastUnit && Streams(kernel, rows, unit) > room)
         {
@@ -107,18 +116,18 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
 
     private static long Staggered(StepKernel kernel) => (kernel.InputSizes.Length + kernel.OutputSizes.Length) * (long)Stagger;
 
-    private static long UnitOf(StepKernel kernel, RankRows rows) => rows.Unit(Math.Max(1, kernel.BlockBytes));
+    private static long UnitOf(StepKernel kernel, RankRows rows, long target) => rows.Unit(Math.Max(1, kernel.BlockBytes), target);
 
     /// <summary>Bytes of the streams of a block.</summary>
     private static long Streams(StepKernel kernel, RankRows rows, long unit) =>
         ((kernel.BlockBytes - kernel.InputBytes) * unit) + (kernel.InputBytes * (rows.MostRegion(unit) + (rows.Length > 0 ? Padding : 0)));
 
-    private static long IdealArena(ExecutionPlan plan, StepKernel?[][] kernels)
+    private static long IdealArena(ExecutionPlan plan, StepKernel?[][] kernels, long target)
     {
-        var most = All(kernels).Select(k => Fixed(k) + Math.Max(k.BlockBytes * (long)PlanShape.Cell, BlockTarget)).DefaultIfEmpty(BlockTarget).Max();
+        var most = All(kernels).Select(k => Fixed(k) + Math.Max(k.BlockBytes * (long)PlanShape.Cell, target)).DefaultIfEmpty(target).Max();
         foreach (var (kernel, rows) in Ranking(plan, kernels))
         {
-            most = Math.Max(most, Fixed(kernel) + rows.ScratchBytes + Streams(kernel, rows, UnitOf(kernel, rows)));
+            most = Math.Max(most, Fixed(kernel) + rows.ScratchBytes + Streams(kernel, rows, UnitOf(kernel, rows, target)));
         }
 
         return most;
@@ -170,9 +179,9 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
         return (workers * (window + 1L) * blockResults) + ((workers + kernels.Length) * (long)slots * sizeof(double));
     }
 
-    private static long BlockResults(ExecutionPlan plan, StepKernel?[][] kernels) => All(kernels).Select(kernel => (Kernel: kernel, Rows: default(RankRows)))
+    private static long BlockResults(ExecutionPlan plan, StepKernel?[][] kernels, long target) => All(kernels).Select(kernel => (Kernel: kernel, Rows: default(RankRows)))
         .Concat(Ranking(plan, kernels)).Where(k => k.Kernel.PerCell)
-        .Select(k => UnitOf(k.Kernel, k.Rows) / PlanShape.Cell * k.Kernel.Reductions.Slots.Length * sizeof(double)).DefaultIfEmpty(0).Max();
+        .Select(k => UnitOf(k.Kernel, k.Rows, target) / PlanShape.Cell * k.Kernel.Reductions.Slots.Length * sizeof(double)).DefaultIfEmpty(0).Max();
 
     private static IEnumerable<StepKernel> All(StepKernel?[][] kernels) => kernels.SelectMany(k => k).OfType<StepKernel>();
 

@@ -1,3 +1,4 @@
+using Tva.Core.Devices;
 using Tva.Core.Tensors;
 
 namespace Tva.Core.Execution;
@@ -9,13 +10,14 @@ internal sealed class Engine : IDisposable
     {
         Plan = plan;
         Options = options;
+        Device = backend.Device;
         Shape = new PlanShape(plan.Tensors);
         Reductions = [.. plan.Steps.Select(step => new StepReductions(step.Reductions))];
         Kernels = [.. plan.Steps.Select((step, s) => step.Kernels.Select(k => k is null ? null : new StepKernel(Reductions[s], k, backend)).ToArray())];
         MatrixKernels = [.. plan.Steps.Select(step => step.Matrices.Select(op => op.Streams.Select(streams =>
-            streams?.Select(k => new StepKernel(StepReductions.None, k, backend)).ToArray()).ToArray()).ToArray())];
+            streams?.Select(k => new StepKernel(StepReductions.None, k, CpuBackend.Instance)).ToArray()).ToArray()).ToArray())];
         Matrices = new MatrixResults(plan);
-        Budget = Budget.Of(plan, Shape, [.. Kernels, .. MatrixKernels.SelectMany(m => m).SelectMany(ByStream)], options);
+        Budget = Budget.Of(plan, Shape, [.. Kernels, .. MatrixKernels.SelectMany(m => m).SelectMany(ByStream)], options, Device);
         Keys = new BlockPool(Budget.KeyBytes);
         MatrixMemory = new MemoryShare(Budget.MatrixBytes);
         Reduced = new ReducedValues(plan, Shape, Reductions);
@@ -27,6 +29,9 @@ internal sealed class Engine : IDisposable
     public ExecutionPlan Plan { get; }
 
     public RunOptions Options { get; }
+
+    /// <summary>What takes blocks; null: nothing but the worker threads.</summary>
+    public IBlockDevice? Device { get; }
 
     public PlanShape Shape { get; }
 

@@ -1,15 +1,22 @@
+using Tva.Core.Devices;
 using Tva.Core.Kernels;
 
 namespace Tva.Core.Execution;
 
-/// <summary>Comes in: a fused program. Goes out: something the executor can call on a block; where it computes is the backend's business.</summary>
+/// <summary>
+/// Where a plan is computed. Comes in: fused programs. Goes out: code for the worker threads, and, where there is a device, kernels that take
+/// whole blocks there. What a device has no kernel for (see <see cref="Placement"/>) the worker threads do, in the same run.
+/// </summary>
 public interface IBackend
 {
     /// <summary>Its name for the user, for instance <c>cpu</c>.</summary>
     string Name { get; }
 
-    /// <summary>Compiles a program; equal programs may give the same body.</summary>
-    KernelBody Compile(KernelProgram program);
+    /// <summary>Compiles a program for the worker threads; equal programs may give the same body.</summary>
+    KernelBody Compile(KernelProgram program) => CpuKernel.Compile(program);
+
+    /// <summary>The device that takes blocks; null: the worker threads do everything, cell by cell.</summary>
+    IBlockDevice? Device => null;
 }
 
 /// <summary>Runs kernels on the worker threads themselves, as vector loops.</summary>
@@ -20,7 +27,15 @@ public sealed class CpuBackend : IBackend
 
     /// <inheritdoc/>
     public string Name => "cpu";
+}
+
+/// <summary>Sends blocks to a device.</summary>
+/// <param name="device">The device, which whoever opened it closes.</param>
+public sealed class DeviceBackend(IBlockDevice device) : IBackend
+{
+    /// <inheritdoc/>
+    public string Name => device.Info.Name;
 
     /// <inheritdoc/>
-    public KernelBody Compile(KernelProgram program) => CpuKernel.Compile(program);
+    public IBlockDevice Device => device;
 }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Tva.Core.Devices;
 using Tva.Core.Kernels;
 using Tva.Core.Tensors;
 
@@ -30,11 +31,11 @@ internal sealed unsafe class KernelCall : IDisposable
     /// <param name="engine">The run.</param>
     /// <param name="flow">Its selections.</param>
     /// <param name="arena">The worker's buffer, which all streams lie in.</param>
-    public KernelCall(Engine engine, Flow flow, Block arena)
+    public KernelCall(Engine engine, Flow flow, byte* arena)
     {
         this.engine = engine;
         this.flow = flow;
-        memory = arena.Pointer;
+        memory = arena;
         var most = engine.AllKernels.Select(k => Math.Max(
             Math.Max(k.InputSizes.Length, k.OutputSizes.Length),
             Math.Max(k.Kernel.Parameters.Count, k.Ranks.Select(r => r.Binding.Parameters.Count).DefaultIfEmpty(0).Max()))).DefaultIfEmpty(0).Max() + 1;
@@ -104,7 +105,11 @@ internal sealed unsafe class KernelCall : IDisposable
     }
 
     /// <summary>Fills the inputs from an element of the tensor on; where ranks are among them, with the rest of the rows at both ends.</summary>
-    public void Read(int tensor, long start, long count)
+    /// <param name="tensor">The tensor.</param>
+    /// <param name="start">Its first element.</param>
+    /// <param name="count">Elements.</param>
+    /// <param name="without">Per input whether it is not wanted; null: all are.</param>
+    public void Read(int tensor, long start, long count, bool[]? without = null)
     {
         var (first, end) = rows.Region(start, count);
         lead = start - first;
@@ -118,6 +123,11 @@ internal sealed unsafe class KernelCall : IDisposable
         count = end - first;
         for (var i = 0; i < kernel.InputSizes.Length; i++)
         {
+            if (without is not null && without[i])
+            {
+                continue;
+            }
+
             if (kernel.Kernel.Inputs[i] is FileInput file)
             {
                 var (at, bytes) = (first * kernel.InputSizes[i], count * kernel.InputSizes[i]);
@@ -194,8 +204,38 @@ internal sealed unsafe class KernelCall : IDisposable
         return flagged;
     }
 
+    /// <summary>The parameters for a whole tensor, as a device takes them.</summary>
+    public BlockParameter[] BlockParameters(IReadOnlyList<ParameterBinding> bindings, int tensor)
+    {
+        var values = new BlockParameter[bindings.Count];
+        for (var p = 0; p < values.Length; p++)
+        {
+            switch (bindings[p])
+            {
+                case ScalarParameter scalar:
+                    var bits = BitConverter.SingleToInt32Bits((float)engine.Scalars.Get(scalar.Scalar, tensor));
+                    values[p] = new(bits, bits, long.MaxValue);
+                    break;
+                case KeepParameter keep:
+                    var group = flow.Group(keep.Step, keep.Reduction, tensor);
+                    values[p] = new(KeepBits(group.ThresholdBits, true), KeepBits(group.ThresholdBits, false), group.Limit(tensor));
+                    break;
+            }
+        }
+
+        return values;
+    }
+
+    /// <summary>The key of a random input's stream.</summary>
+    public ulong RandomKey(RandomInput random, int tensor) =>
+        Philox.Key((long)Math.Round(engine.Scalars.Get(random.Seed, tensor)), random.NameOf(engine.Plan.Tensors[tensor].Name));
+
     /// <inheritdoc/>
     public void Dispose() => table.Dispose();
+
+    /// <summary>What <see cref="Code.Keep"/> compares with. NaNs equal each other, whatever their bits.</summary>
+    private static int KeepBits(int threshold, bool keepsTies) =>
+        threshold <= InfinityBits ? threshold - (keepsTies ? 1 : 0) : keepsTies ? InfinityBits : int.MaxValue;
 
     /// <summary>
     /// The parameters for elements of a tensor from <paramref name="start"/> on, and for how many of <paramref name="count"/> they hold:
@@ -215,9 +255,7 @@ internal sealed unsafe class KernelCall : IDisposable
                     var (threshold, limit) = (group.ThresholdBits, group.Limit(tensor));
                     var keepsTies = start <= limit;
                     count = keepsTies && limit - start < count ? (nint)(limit - start + 1) : count;
-
-                    // NaNs equal each other, whatever their bits.
-                    ((int*)parameters)[p] = threshold <= InfinityBits ? threshold - (keepsTies ? 1 : 0) : keepsTies ? InfinityBits : int.MaxValue;
+                    ((int*)parameters)[p] = KeepBits(threshold, keepsTies);
                     break;
             }
         }
@@ -264,8 +302,7 @@ internal sealed unsafe class KernelCall : IDisposable
         switch (kernel.Kernel.Inputs[input])
         {
             case RandomInput random:
-                var seed = (long)Math.Round(engine.Scalars.Get(random.Seed, tensor));
-                FillRandom(Philox.Key(seed, random.NameOf(engine.Plan.Tensors[tensor].Name)), start, destination, count);
+                FillRandom(RandomKey(random, tensor), start, destination, count);
                 break;
             case MatrixInput matrix:
                 engine.Matrices[matrix.Step, matrix.Matrix, tensor].Fill(start, destination, count);

@@ -29,10 +29,11 @@ internal readonly record struct RankRows(long Length, long Elements)
 
     /// <summary>Elements of the blocks there should be.</summary>
     /// <param name="bytes">Bytes of an element.</param>
-    public long Unit(long bytes)
+    /// <param name="target">Bytes of a block there should be.</param>
+    public long Unit(long bytes, long target = Budget.BlockTarget)
     {
         var most = MostBytes / bytes;
-        var wanted = Math.Max(PlanShape.Cell, Budget.BlockTarget / bytes / PlanShape.Cell * PlanShape.Cell);
+        var wanted = Math.Max(PlanShape.Cell, target / bytes / PlanShape.Cell * PlanShape.Cell);
         if (Length == 0)
         {
             return wanted;

@@ -34,6 +34,19 @@ internal sealed unsafe class RowReducer(ReduceKind kind, long rowLength, int cel
         }
     }
 
+    /// <summary>Takes the numbers of the parts that rows and cells cut a run into; see <see cref="Devices.RowSegments"/>.</summary>
+    public void Add(long start, int[] cuts, double[] values)
+    {
+        for (var part = 0; part + 1 < cuts.Length; part++)
+        {
+            var (first, end) = (start + cuts[part], start + cuts[part + 1]);
+            var (row, within) = Math.DivRem(first, rowLength);
+            var cell = first / PlanShape.Cell;
+            ref var place = ref within != 0 ? ref heads[cell] : ref end == (row + 1) * rowLength ? ref rows[row] : ref tails[cell];
+            place = values[part];
+        }
+    }
+
     public void Finish()
     {
         for (var cell = 1; cell < heads.Length; cell++)

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Tva.Core.Devices;
 using Tva.Core.Tensors;
 
 namespace Tva.Core.Execution;
@@ -168,6 +169,34 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
         var slot = Array.BinarySearch(slots, tensor);
         ties[slot]![cell] = (ushort)equal;
         segments[slot]![cell] = gatherer.Keep(kept, room == spare) ? run : default;
+    }
+
+    /// <summary>Adds cells that a device looked at, from <paramref name="first"/> on.</summary>
+    public void Add(int worker, int tensor, int first, BlockScan scan, int* spare, BlockPool pool, int chunkBytes)
+    {
+        var gatherer = gatherers[worker] ??= new KeyGatherer(pool, chunkBytes);
+        var slot = Array.BinarySearch(slots, tensor);
+        for (var c = 0; c < scan.Cells.Length; c++)
+        {
+            var cell = scan.Cells[c];
+            gatherer.Above += cell.Above;
+            gatherer.Equal += cell.Equal;
+            gatherer.Nonzero += OfNonzero ? cell.Nonzero : 0;
+            gatherer.AnyNaN |= !Magnitudes && cell.NaNs > 0;
+            ties[slot]![first + c] = (ushort)cell.Equal;
+            var room = scan.Overflowed ? spare : gatherer.Room(cell.Kept, spare);
+            if (room != spare)
+            {
+                scan.Keys.AsSpan(cell.First, cell.Kept).CopyTo(new Span<int>(room, cell.Kept));
+            }
+
+            segments[slot]![first + c] = gatherer.Keep(cell.Kept, room == spare) ? new KeyRun(room, cell.Kept) : default;
+        }
+
+        for (var b = 0; b < scan.Bins.Length; b++)
+        {
+            gatherer.Bins[b] += scan.Bins[b];
+        }
     }
 
     /// <summary>Selects among the only cell there is.</summary>

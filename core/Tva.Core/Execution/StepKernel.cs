@@ -1,3 +1,4 @@
+using Tva.Core.Devices;
 using Tva.Core.Kernels;
 using Tva.Core.Tensors;
 
@@ -69,9 +70,52 @@ internal sealed class StepKernel
         CallElements = Dots.IsEmpty ? PlanShape.Cell : DotPlan.Run(kernel.Files.Count(file => file < 0));
         var onlyDots = Slots.Length == 0 && Rows.Length == 0 && RowSelections.Length == 0 && reductions.Selections.All(r => Feed(r).A < 0);
         ScratchElements = onlyDots ? CallElements : PlanShape.Cell;
+        if (backend.Device is { } device && Body is not null)
+        {
+            var (program, targets) = Placement.Of(kernel, reductions, output => CopyOf[output]);
+            Refusal = Placement.Refusal(kernel, reductions, program, device);
+            Block = Refusal is null ? device.Compile(program) : null;
+            BlockTargets = targets;
+        }
     }
 
     public ClassKernel Kernel { get; }
+
+    /// <summary>What a device runs blocks with; null: the worker threads do it.</summary>
+    public IBlockKernel? Block { get; }
+
+    /// <summary>Per fed slot which of the device's numbers by cell it is.</summary>
+    public (int Slot, int Cell)[] BlockTargets { get; } = [];
+
+    /// <summary>Why there is no <see cref="Block"/> although there is a device.</summary>
+    public string? Refusal { get; }
+
+    /// <summary>Bytes of device memory that an element of a block takes: its inputs, what is kept of its outputs, sums, keys.</summary>
+    public double DeviceBytes
+    {
+        get
+        {
+            if (Block is not { Program: var program })
+            {
+                return 0;
+            }
+
+            double bytes = 0;
+            for (var i = 0; i < InputSizes.Length; i++)
+            {
+                bytes += program.Sources[i] == BlockSource.Memory ? InputSizes[i] : 0;
+            }
+
+            for (var o = 0; o < OutputSizes.Length; o++)
+            {
+                bytes += program.Kept[o] ? OutputSizes[o] : 0;
+            }
+
+            // Per cell a sum has its lanes and itself; keys are at most an eighth of the elements.
+            bytes += program.Cells.Count * (BlockProgram.Lanes + 1.0) * sizeof(double) / PlanShape.Cell;
+            return bytes + (Reductions.Selections.Length > 0 ? 1 : 0);
+        }
+    }
 
     public StepReductions Reductions { get; }
 

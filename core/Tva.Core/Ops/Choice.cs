@@ -9,7 +9,7 @@ internal readonly struct Min : IBinary
     public static OpInfo Info => new(
         "min", 2, "min(a, b)", "the smaller; NaN where either is, -0 below +0 (NumPy minimum)",
         "commutative; associative; min(a, a) = a",
-        "($a != $a || $b != $b ? $a + $b : fmin($a, $b))", false, (a, b, _) => Math.Min(a, b));
+        "min_ieee($a, $b)", false, (a, b, _) => Math.Min(a, b));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V a, V b)
@@ -22,7 +22,7 @@ internal readonly struct Max : IBinary
     public static OpInfo Info => new(
         "max", 2, "max(a, b)", "the larger; NaN where either is, -0 below +0 (NumPy maximum)",
         "commutative; associative; max(a, a) = a",
-        "($a != $a || $b != $b ? $a + $b : fmax($a, $b))", false, (a, b, _) => Math.Max(a, b));
+        "max_ieee($a, $b)", false, (a, b, _) => Math.Max(a, b));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V a, V b)
@@ -35,7 +35,7 @@ internal readonly struct Clamp : ITernary
     public static OpInfo Info => new(
         "clamp", 3, "clamp(x, lo, hi)", "min(max(x, lo), hi); hi where lo > hi; NaN where any is (NumPy clip)",
         "clamp(clamp(x, lo, hi), lo, hi) = clamp(x, lo, hi)",
-        "($a != $a || $b != $b || $c != $c ? $a + $b + $c : fmin(fmax($a, $b), $c))", false, (x, lo, hi) => Math.Min(Math.Max(x, lo), hi));
+        "min_ieee(max_ieee($a, $b), $c)", false, (x, lo, hi) => Math.Min(Math.Max(x, lo), hi));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V x, V lo, V hi)

@@ -14,7 +14,7 @@ internal readonly struct Exp : IUnary
     public static OpInfo Info => new(
         "exp", 1, "exp(x)", "e to the power x; 0 for -inf, inf from 88.73 up",
         "exp(0) = 1; exp(a + b) = exp(a) · exp(b) up to rounding",
-        "exp($a)", false, (x, _, _) => Math.Exp(x)) { Locals = 64 };
+        "form($a)", false, (x, _, _) => Math.Exp(x)) { Locals = 64 };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V x)

@@ -12,7 +12,7 @@ internal readonly struct Log : IUnary
     public static OpInfo Info => new(
         "log", 1, "log(x)", "natural logarithm; -inf at both zeros, NaN below, inf at inf",
         "log(1) = 0; log(a · b) = log(a) + log(b) up to rounding",
-        "log($a)", false, (x, _, _) => Math.Log(x)) { Locals = 72 };
+        "form($a)", false, (x, _, _) => Math.Log(x)) { Locals = 72 };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V x)

@@ -6,7 +6,10 @@ namespace Tva.Core.Ops;
 /// <param name="Signature">For instance <c>clamp(x, lo, hi)</c>.</param>
 /// <param name="Formula">What it computes, NaN and infinities included.</param>
 /// <param name="Laws">Algebraic facts the optimizer and tests may use, in words.</param>
-/// <param name="Gpu">Expression in the GPU dialect over $a, $b, $c.</param>
+/// <param name="Gpu">
+/// Expression in the GPU dialect over $a, $b, $c, the only place where the op is told to devices; <c>form($a)</c> stands for a function of the
+/// same steps as the op's vector form, made from that (see <see cref="Devices.Rendering.VText"/>).
+/// </param>
 /// <param name="OnPoints">Whether it makes sense on a Model; else it asks for a Delta.</param>
 /// <param name="Host">The same in float64, for scalars and constant folding; unused operands are 0.</param>
 public sealed record OpInfo(

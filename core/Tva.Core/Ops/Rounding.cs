@@ -9,7 +9,7 @@ internal readonly struct BFloat16 : IUnary
     public static OpInfo Info => new(
         "bf16", 1, "bf16(x)", "x rounded to bfloat16 (8 significant bits), to nearest even; NaN stays NaN",
         "bf16(bf16(x)) = bf16(x)",
-        "round_bf16($a)", true, (x, _, _) => Round((float)x));
+        "form($a)", true, (x, _, _) => Round((float)x));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V x)

@@ -9,7 +9,7 @@ internal readonly struct Sin : IUnary
     public static OpInfo Info => new(
         "sin", 1, "sin(x)", "sine of x radians; NaN at the infinities",
         "sin(-x) = -sin(x)",
-        "sin($a)", false, (x, _, _) => Math.Sin(x)) { Locals = 72 };
+        "(fabs($a) < 1e5f ? form($a) : sin_wide($a))", false, (x, _, _) => Math.Sin(x)) { Locals = 72 };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static unsafe V Apply<V>(V x)
@@ -31,7 +31,7 @@ internal readonly struct Cos : IUnary
     public static OpInfo Info => new(
         "cos", 1, "cos(x)", "cosine of x radians; NaN at the infinities",
         "cos(-x) = cos(x)",
-        "cos($a)", false, (x, _, _) => Math.Cos(x)) { Locals = 72 };
+        "(fabs($a) < 1e5f ? form($a) : cos_wide($a))", false, (x, _, _) => Math.Cos(x)) { Locals = 72 };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static unsafe V Apply<V>(V x)

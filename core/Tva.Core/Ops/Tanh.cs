@@ -12,7 +12,7 @@ internal readonly struct Tanh : IUnary
     public static OpInfo Info => new(
         "tanh", 1, "tanh(x)", "hyperbolic tangent; ±1 at the infinities",
         "tanh(-x) = -tanh(x)",
-        "tanh($a)", false, (x, _, _) => Math.Tanh(x)) { Locals = 102 };
+        "form($a)", false, (x, _, _) => Math.Tanh(x)) { Locals = 102 };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Apply<V>(V x)

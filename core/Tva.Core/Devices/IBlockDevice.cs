@@ -1,0 +1,54 @@
+namespace Tva.Core.Devices;
+
+/// <summary>
+/// A device that computes whole blocks of tensors. Comes in: what is to be computed, compiled once, then blocks of elements. Goes out: their
+/// outputs and what their reductions came to. Every member may be called from any thread.
+/// </summary>
+public interface IBlockDevice : IDisposable
+{
+    /// <summary>What it is.</summary>
+    DeviceInfo Info { get; }
+
+    /// <summary>Bytes of its memory that may be taken.</summary>
+    long Memory { get; }
+
+    /// <summary>Why a program can't run here and must on the CPU, as a person reads it; null where it can.</summary>
+    string? Refusal(BlockProgram program);
+
+    /// <summary>Compiles a program; equal programs may give the same kernel.</summary>
+    /// <exception cref="DeviceFaultException">It does not compile; the message has the compiler's words.</exception>
+    IBlockKernel Compile(BlockProgram program);
+
+    /// <summary>A queue of its own for a worker: while one computes, another is filled or read from.</summary>
+    /// <param name="staging">Bytes of host memory that the device copies from and to.</param>
+    /// <exception cref="DeviceFaultException">There is not so much.</exception>
+    IBlockLane Open(long staging);
+
+    /// <summary>Memory on the device for an operand that is used again, or null where there is none left.</summary>
+    IHeld? Hold(long bytes);
+}
+
+/// <summary>A compiled <see cref="BlockProgram"/>.</summary>
+public interface IBlockKernel
+{
+    /// <summary>What it was compiled from.</summary>
+    BlockProgram Program { get; }
+}
+
+/// <summary>Device memory that an operand is kept in.</summary>
+public interface IHeld : IDisposable
+{
+    /// <summary>Bytes.</summary>
+    long Bytes { get; }
+}
+
+/// <summary>One worker's queue and memory on a device. One thread at a time.</summary>
+public unsafe interface IBlockLane : IDisposable
+{
+    /// <summary>Host memory that the device copies from and to without another copy, 64-byte aligned.</summary>
+    byte* Staging { get; }
+
+    /// <summary>Does a block, from the copies in to the copies out.</summary>
+    /// <exception cref="DeviceFaultException">The device was lost or has too little memory.</exception>
+    void Run(IBlockKernel kernel, BlockCall call);
+}

@@ -1,0 +1,41 @@
+using Tva.Core.Devices;
+using Tva.Core.Tensors;
+
+namespace Tva.Core.Execution;
+
+/// <summary>Comes in: a plan's kernels and a device. Goes out: how large its blocks are.</summary>
+internal static class DeviceBudget
+{
+    /// <summary>Bytes of a block where memory does not say otherwise: copies of some MB run at full speed, and starting kernels costs nothing beside them.</summary>
+    private const long Wanted = 32 << 20;
+
+    /// <summary>Bytes of a block, as <see cref="Budget.BlockTarget"/> counts them.</summary>
+    /// <param name="kernels">All kernels.</param>
+    /// <param name="device">The device.</param>
+    /// <param name="lanes">Blocks in flight.</param>
+    /// <param name="memory">Host memory that there is in all.</param>
+    /// <exception cref="DeviceFaultException">Not even the smallest blocks fit.</exception>
+    public static long Target(StepKernel?[][] kernels, IBlockDevice device, int lanes, long memory)
+    {
+        // Half is for blocks in flight, the rest for operands that stay.
+        var room = device.Memory / 2 / lanes;
+        var target = Math.Max(Budget.BlockTarget, Math.Min(Wanted, memory / 4 / lanes));
+        foreach (var kernel in kernels.SelectMany(k => k).OfType<StepKernel>().Where(k => k.Block is not null))
+        {
+            var bytes = Math.Max(1, kernel.BlockBytes);
+            while (target / bytes >= PlanShape.Cell && target / bytes * kernel.DeviceBytes > room)
+            {
+                target /= 2;
+            }
+
+            if (kernel.DeviceBytes * PlanShape.Cell > room)
+            {
+                throw new DeviceFaultException(
+                    $"{device.Info.Name} ({device.Info.Id}): {Sizes.Text(device.Memory)} of its memory are too little for {lanes} blocks of a plan with "
+                    + $"{kernel.InputSizes.Length} inputs; give at least {Sizes.Text((long)(kernel.DeviceBytes * PlanShape.Cell * 2 * lanes))} with --device-memory, or compute with --device cpu");
+            }
+        }
+
+        return target;
+    }
+}
