@@ -91,6 +91,8 @@ internal readonly unsafe struct VText : IVec<VText>
 
     public static VText Floor(VText a) => Say($"floor({a.Float})", Kind.Float);
 
+    public static VText Round(VText a) => Say($"rint({a.Float})", Kind.Float);
+
     public static VText Min(VText a, VText b) => Say($"min_ieee({a.Float}, {b.Float})", Kind.Float);
 
     public static VText Max(VText a, VText b) => Say($"max_ieee({a.Float}, {b.Float})", Kind.Float);
@@ -132,6 +134,9 @@ internal readonly unsafe struct VText : IVec<VText>
     public static VText ShiftRight(VText a, int bits) => Say($"(int)((uint){a.Int} >> {bits})", Kind.Int);
 
     public static VText ShiftRightSigned(VText a, int bits) => Say($"{a.Int} >> {bits}", Kind.Int);
+
+    /// <summary>A device's lanes are by themselves.</summary>
+    public static (VText Low, VText High) Interleave(VText a, VText b) => (a, b);
 
     public static VText FromInt(VText a) => Say($"(float){a.Int}", Kind.Float);
 
