@@ -101,7 +101,9 @@ let private again (host: Host) (report: Report) (options: EvaluatorOptions) (c: 
         elif not errors.IsEmpty then Some(Result.Error(errors |> List.map _.Message |> Suggest.listing))
         elif inputs |> List.exists (fun (_, s) -> s <> Same) then Some(Result.Error "its inputs are not what they were")
         else
-            match evaluator.Run((fun e -> report.Event e), host.Cancel), writer with
+            // Nothing is saved, whatever the events say.
+            let hear e = match e with Event.Warned _ | Event.Started _ | Event.Progressed _ -> report.Event e | _ -> ()
+            match evaluator.Run((fun e -> hear e), host.Cancel), writer with
             | Outcome.Completed, Some w -> Some(Ok(w.Sampled, w.Compared, [ for struct (tensor, at) in w.Differences -> tensor, at ]))
             | _ -> Some(Result.Error "its expression writes nothing")
     inputs, found

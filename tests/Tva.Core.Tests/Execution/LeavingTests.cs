@@ -24,7 +24,7 @@ public sealed class LeavingTests : IDisposable
         // Another number, another file, another order, another type: every tensor is another.
         foreach (var other in (ExecutionPlan[])[Linear(1, 0.25f, a, b), Linear(1, 0.5f, b, a), Linear(0.5f, 1, a, b), Linear(1, 0.5f, a, b, DType.BF16)])
         {
-            Assert.Equal(3, Prints(other).Zip(plain).Count(x => x.First != x.Second));
+            Assert.DoesNotContain(Prints(other).Take(3), plain.Contains);
         }
 
         // Same numbers in tensors of another name or shape are others, too.
