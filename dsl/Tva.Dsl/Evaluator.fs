@@ -311,6 +311,15 @@ type Evaluator(options: EvaluatorOptions) =
     /// The texts that have been run to their end, in order.
     member _.Accepted = List.ofSeq accepted
 
+    /// The checkpoints that texts have loaded, as they call them, with their fingerprints.
+    member _.Inputs : IReadOnlyDictionary<string, string> =
+        let struct (program, _, _) = state
+        let found = Dictionary<string, string>()
+        for i in 0 .. program.Sources.Count - 1 do
+            let s = program.Sources[program.Original i]
+            found[s.Path] <- s.Checkpoint.Fingerprint
+        found
+
     /// What texts may do besides algebra.
     member _.Permissions
         with get () = permissions

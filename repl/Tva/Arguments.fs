@@ -20,6 +20,7 @@ type Flag =
     | Dry_Run
     | Resume
     | Incremental
+    | Deep
     | Norms
     | [<AltCommandLine("-o"); EqualsAssignmentOrSpaced>] Out of file: string
     | Force
@@ -42,6 +43,7 @@ type Flag =
             | Dry_Run -> "check and plan, but write nothing"
             | Resume -> "go on with what a stopped run has left of outputs, and leave what is done if this one stops"
             | Incremental -> "write only those tensors of outputs that are computed otherwise than what is there"
+            | Deep -> "verify: compute a sample of the tensors anew and compare"
             | Norms -> "inspect: add the norm of each floating tensor"
             | Out _ -> "import: write the script to a file instead of stdout"
             | Force -> "import: write over a file that is there"
@@ -60,6 +62,7 @@ type Task =
     | Check of script: string
     | Plan of script: string
     | Inspect of path: string
+    | Verify of path: string
     | Ops of name: string option
     /// A configuration of another tool; `-` is the standard input.
     | Import of config: string
@@ -77,6 +80,7 @@ type Request =
       DryRun: bool
       Resume: bool
       Incremental: bool
+      Deep: bool
       Norms: bool
       Out: string option
       Force: bool
@@ -91,6 +95,7 @@ let commands =
       "check", "SCRIPT", "reports every mistake that the text and the headers can tell; computes nothing"
       "plan", "SCRIPT", "prints what would be done: passes, kernels, bytes read and written"
       "inspect", "PATH", "lists a checkpoint's tensors: a file, an index of shards or a folder"
+      "verify", "PATH", "checks an output: its structure, its bytes, the inputs it names; --deep computes tensors anew"
       "import", "CONFIG", "turns a mergekit configuration into a script"
       "lsp", "", "serves an editor with diagnostics, hover, completion and definitions over stdio"
       "ops", "[NAME]", "lists the functions, or tells all about one" ]
@@ -166,6 +171,7 @@ let private task (words: string list) (literal: string list) =
     | "check" :: rest -> one "check" "script" Task.Check rest
     | "plan" :: rest -> one "plan" "script" Task.Plan rest
     | "inspect" :: rest -> one "inspect" "checkpoint" Task.Inspect rest
+    | "verify" :: rest -> one "verify" "checkpoint" Task.Verify rest
     | "import" :: rest -> one "import" "configuration" Task.Import rest
     | [ "lsp" ]
     // Editors say so, and there is nothing else.
@@ -199,6 +205,7 @@ let private nothing =
       DryRun = false
       Resume = false
       Incremental = false
+      Deep = false
       Norms = false
       Out = None
       Force = false
@@ -230,6 +237,7 @@ let private parseWords (argv: string[]) : Result<Request, string> =
             | Dry_Run -> request <- { request with DryRun = true }
             | Resume -> request <- { request with Resume = true }
             | Incremental -> request <- { request with Incremental = true }
+            | Deep -> request <- { request with Deep = true }
             | Norms -> request <- { request with Norms = true }
             | Out file -> request <- { request with Out = Some file }
             | Force -> request <- { request with Force = true }
@@ -241,6 +249,7 @@ let private parseWords (argv: string[]) : Result<Request, string> =
         else
             let task = task (List.ofSeq words) literal
             if request.Norms && not task.IsInspect then wrong "--norms is an option of tva inspect"
+            if request.Deep && not task.IsVerify then wrong "--deep is an option of tva verify"
             if (request.Out.IsSome || request.Force) && not task.IsImport then
                 wrong $"""{if request.Out.IsSome then "--out" else "--force"} is an option of tva import"""
             Ok { request with Task = task }

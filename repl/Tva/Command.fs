@@ -85,6 +85,7 @@ let private perform (host: Host) (report: Report) (request: Request) =
     | Task.Plan path -> script Plan path
     | Task.Eval text -> evaluate host report request run { Name = "<eval>"; Folder = host.Folder; Text = text }
     | Task.Inspect path -> Inspect.run host report (optionsOf request) path request.Norms
+    | Task.Verify path -> Verify.run host report (optionsOf request) path request.Deep
     | Task.Ops name -> Ops.run report name
     | Task.Lsp -> Lsp.Server.run (optionsOf request) host.Folder version.Value host.Cancel
     | Task.Import config -> Import.Command.run host report config request.Out request.Force request.Strict

@@ -97,7 +97,7 @@ let private text (facts: Facts) =
         if c.Metadata.Count = 0 then []
         else
             "metadata"
-            :: [ for KeyValue(key, value) in c.Metadata |> Seq.sortBy _.Key do
+            :: [ for KeyValue(key, value) in c.Metadata |> Seq.sortBy _.Key |> Seq.filter (fun m -> not (Verification.IsRecord m.Key)) do
                      let lines = value.Split('\n')
                      $"  {Format.printable key}: {Format.printable lines[0]}"
                      for line in lines[1..] do

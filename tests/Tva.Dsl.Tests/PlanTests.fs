@@ -29,7 +29,7 @@ let private request (w: Writer) (sources: Checkpoint[]) (outputs: Node list) sca
       Vectors = System.Collections.Generic.HashSet<int>()
       Outputs =
         [ for i, root in List.indexed outputs ->
-              { Root = root; Path = $"out{i}.safetensors"; DTypes = [| for t in sources[0].Tensors -> t.DType |]; Metadata = [ "made", "by a test" ]; Stack = None } ]
+              { Root = root; Path = $"out{i}.safetensors"; DTypes = [| for t in sources[0].Tensors -> t.DType |]; Metadata = [ "made", "by a test" ]; Stack = None; Folder = None } ]
       Scalars = scalars
       Factors = [] }
 

@@ -21,9 +21,10 @@ internal sealed class Leaving
         }
 
         var last = -1;
+        var isWhole = !has.Contains(false);
         for (var s = 0; s < plan.Steps.Count; s++)
         {
-            if (plan.Steps[s].Reductions.Any(r => r.Extent is Extent.All or Extent.Layer) || plan.Steps[s].Matrices.Any(m => m.Kept))
+            if ((!isWhole && plan.Steps[s].Reductions.Any(r => r.Extent is Extent.All or Extent.Layer)) || plan.Steps[s].Matrices.Any(m => m.Kept))
             {
                 last = s;
             }

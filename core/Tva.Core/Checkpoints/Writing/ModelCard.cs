@@ -60,7 +60,10 @@ internal static class ModelCard
     private static string Code(string text)
     {
         var quotes = new string('`', Runs(text) + 1);
-        return $"{quotes}{Plain(text).Replace("|", "\\|", StringComparison.Ordinal)}{quotes}";
+
+        // A blank keeps backticks of the text apart from those around it.
+        (var open, var close) = quotes.Length > 1 ? (quotes + " ", " " + quotes) : (quotes, quotes);
+        return $"{open}{Plain(text).Replace("|", "\\|", StringComparison.Ordinal)}{close}";
     }
 
     private static string Plain(string text) => string.Concat(text.Select(c => char.IsControl(c) ? ' ' : c));

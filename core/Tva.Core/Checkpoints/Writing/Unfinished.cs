@@ -10,7 +10,7 @@ namespace Tva.Core.Checkpoints;
 /// <remarks>The order on the disk is: data of a tensor, then its line in the journal; so what the journal names is there, even after a power cut.</remarks>
 internal sealed class Unfinished : IDisposable
 {
-    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
 
     private readonly object gate = new();
     private readonly IReadOnlyList<TensorFile> files;

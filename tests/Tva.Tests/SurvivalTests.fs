@@ -1,0 +1,217 @@
+/// Runs that are killed, disks that are full, files that are too many: what is there afterwards. Campaigns are tests/bench/killer.py and
+/// tests/bench/filler.py; the reader of the format is tests/reader.py, which shares nothing with tva.
+module Tva.Tests.SurvivalTests
+
+open System
+open System.Diagnostics
+open System.IO
+open System.Text
+open System.Text.Json
+open System.Threading
+open Xunit
+
+let private zoo = Repository.path "examples/zoo"
+
+let private program (name: string) (arguments: string list) (folder: string) =
+    let info = ProcessStartInfo(name, arguments, WorkingDirectory = folder, RedirectStandardOutput = true, RedirectStandardError = true)
+    try
+        use p = Unchecked.nonNull (Process.Start info)
+        let error = p.StandardError.ReadToEndAsync()
+        let out = p.StandardOutput.ReadToEnd()
+        p.WaitForExit()
+        Some(p.ExitCode, out, error.Result)
+    with :? ComponentModel.Win32Exception ->
+        None
+
+let private needUnix () = Assert.SkipWhen(OperatingSystem.IsWindows(), "signals, limits and mounts are a Unix matter")
+
+/// A file's bytes, or those of a folder's files by name; empty where nothing is.
+let private content (path: string) =
+    if File.Exists path then [ "", Convert.ToHexString(File.ReadAllBytes path) ]
+    elif Directory.Exists path then
+        [ for f in Directory.GetFiles path |> Array.sort -> string (Path.GetFileName f), Convert.ToHexString(File.ReadAllBytes f) ]
+    else []
+
+/// Tensors of small numbers, so many megabytes of them.
+let private big (path: string) (tensors: int) (elements: int) (seed: int) =
+    let entry i = $"\"w{i}\":{{\"dtype\":\"F32\",\"shape\":[{elements}],\"data_offsets\":[{4 * elements * i},{4 * elements * (i + 1)}]}}"
+    let header = Encoding.UTF8.GetBytes("{" + String.Join(",", [ for i in 0 .. tensors - 1 -> entry i ]) + "}")
+    use file = File.Create path
+    file.Write(BitConverter.GetBytes(uint64 header.Length), 0, 8)
+    file.Write(header, 0, header.Length)
+    let random = Random seed
+    let words = Array.init elements (fun _ -> random.NextSingle())
+    for _ in 1..tensors do
+        file.Write(Runtime.InteropServices.MemoryMarshal.AsBytes(ReadOnlySpan<float32> words))
+
+[<Theory>]
+[<InlineData("out.safetensors", "")>]
+[<InlineData("out", ", shard = \"12MB\"")>]
+let ``a run killed at any moment leaves the old or the new, and is gone on with`` (name: string, shard: string) =
+    needUnix ()
+    use temp = new TempFolder()
+    big (temp.File "big.safetensors") 12 (1 <<< 20) 1
+    let text k = $"m = model(\"{temp.Path}/big.safetensors\")\nm + {k} * tanh(exp(sin(log(1 + abs(raw(m)))))) |> save(\"{name}\"{shard})"
+    let start (folder: string) k options =
+        let p = Command.start folder ([ "eval"; text k; "--threads"; "1" ] @ options)
+        p.StandardInput.Close()
+        p
+    let reference (k: string) =
+        let folder = temp.File("reference" + k)
+        Directory.CreateDirectory folder |> ignore
+        let watch = Stopwatch.StartNew()
+        use p = start folder k []
+        Assert.Equal(0, (Command.finish p).Status)
+        content (Path.Combine(folder, name)), watch.Elapsed
+    let old, _ = reference "0.25"
+    let next, time = reference "0.5"
+    Assert.NotEqual<(string * string) list>(old, next)
+    let random = Random(name.Length)
+    for kill in 0..3 do
+        let folder = temp.File $"kill{kill}"
+        Directory.CreateDirectory folder |> ignore
+        let path = Path.Combine(folder, name)
+        if kill % 2 = 1 then
+            use p = start folder "0.25" []
+            Assert.Equal(0, (Command.finish p).Status)
+        let before = content path
+        use p = start folder "0.5" []
+        Thread.Sleep(time * (0.2 + 0.9 * random.NextDouble()))
+        p.Kill()
+        p.WaitForExit()
+        let there = content path
+        Assert.True((there = before || there = next), "neither the old output nor the new one is there")
+        use resumed = start folder "0.5" [ "--resume" ]
+        let ran = Command.finish resumed
+        Assert.Equal(0, ran.Status)
+        Assert.Equal<(string * string) list>(next, content path)
+        Assert.Equal<string seq>([ path ], Directory.GetFileSystemEntries folder)
+        Directory.Delete(folder, true)
+
+[<Fact>]
+let ``a run that was stopped under --resume is gone on with, the others are not`` () =
+    needUnix ()
+    use temp = new TempFolder()
+    big (temp.File "big.safetensors") 16 (1 <<< 20) 2
+    let text k = $"m = model(\"big.safetensors\")\nm + {k} * tanh(exp(sin(log(1 + abs(raw(m)))))) |> save(\"out/m\", shard = \"9MB\")"
+    let stopped (options: string list) =
+        use p = Command.start temp.Path ([ "eval"; text 0.5; "--threads"; "1" ] @ options)
+        p.StandardInput.Close()
+        // A shard of two tensors is begun with the third.
+        let third = temp.File "out/m.partial/model-00003-of-00008.safetensors"
+        let isThere () =
+            try
+                use f = File.Open(third, FileMode.Open, FileAccess.Read, FileShare.ReadWrite)
+                f.Seek(-16L, SeekOrigin.End) |> ignore
+                let tail = Array.zeroCreate<byte> 16
+                f.Read(tail, 0, 16) = 16 && tail |> Array.exists ((<>) 0uy)
+            with :? IOException -> false
+        let deadline = Stopwatch.StartNew()
+        while not (isThere ()) && not p.HasExited && deadline.Elapsed < TimeSpan.FromMinutes 1.0 do
+            Thread.Sleep 2
+        Assert.False(p.HasExited, "it ended before it could be stopped")
+        program "kill" [ "-INT"; string p.Id ] temp.Path |> ignore
+        Assert.Equal(130, (Command.finish p).Status)
+    stopped []
+    Assert.Empty(Directory.GetFileSystemEntries(temp.File "out"))
+    stopped [ "--resume" ]
+    let names = Directory.GetFileSystemEntries(temp.File "out") |> Array.map (Path.GetFileName >> string) |> Array.sort
+    Assert.Equal<string[]>([| "m.journal.partial"; "m.partial" |], names)
+    // Another expression has nothing to go on with.
+    let other = Command.runIn temp.Path "" [ "eval"; (text 0.5).Replace("out/m", "out/n"); "--resume" ]
+    Assert.DoesNotContain("went on", other.Error)
+    let ran = Command.runIn temp.Path "" [ "eval"; text 0.5; "--resume" ]
+    Assert.Equal(0, ran.Status)
+    Assert.Contains("m: went on after ", ran.Error)
+    let tensors folder = content (temp.File folder) |> List.filter (fun (name, _) -> name <> "README.md")
+    Assert.Equal<(string * string) list>(tensors "out/n", tensors "out/m")
+    let again = Command.runIn temp.Path "" [ "eval"; text 0.5; "--resume" ]
+    Assert.Equal("m is as it would be: nothing was written\n", again.Error)
+
+[<Fact>]
+let ``an independent reader finds the tensors of the base`` () =
+    use temp = new TempFolder()
+    let read (path: string) =
+        match program "python3" [ Repository.path "tests/reader.py"; path ] temp.Path with
+        | Some(0, out, _) -> JsonDocument.Parse out
+        | Some(_, _, error) -> failwith error
+        | None ->
+            Assert.Skip "there is no python3 here"
+            JsonDocument.Parse "{}"
+    use was = read (Path.Combine(zoo, "base.safetensors"))
+    let text =
+        $"base = model(\"{zoo}/base.safetensors\")\nbase |> save(\"one.safetensors\")\nbase |> save(\"folder\")\nbase |> save(\"many\", shard = \"60KB\")\n"
+        + "base |> save(\"mixed\", shard = \"60KB\", dtype = { \"*.bias\": \"f16\", else: \"bf16\" })\n"
+        + $"delta(\"{zoo}/tasks/digits.safetensors\", base) |> save(\"d\", shard = \"1B\")"
+    Assert.Equal(0, (Command.runIn temp.Path "" [ "eval"; text ]).Status)
+    let tensors (json: JsonDocument) =
+        [ for t in json.RootElement.GetProperty("tensors").EnumerateObject() -> t.Name, t.Value.GetRawText() ] |> List.sort
+    for name in [ "one.safetensors"; "folder"; "many" ] do
+        use found = read (temp.File name)
+        Assert.Equal<(string * string) list>(tensors was, tensors found)
+    use mixed = read (temp.File "mixed")
+    for t in mixed.RootElement.GetProperty("tensors").EnumerateObject() do
+        Assert.Equal((t.Name, (if t.Name.EndsWith ".bias" then "F16" else "BF16")), (t.Name, t.Value[0].GetString()))
+    use d = read (temp.File "d")
+    let metadata = [ for f in d.RootElement.GetProperty("metadata").EnumerateObject() -> f.Value ]
+    Assert.Equal(54, metadata.Length)
+    for m in metadata do
+        Assert.Equal("delta", m.GetProperty("tva.kind").GetString())
+        Assert.Equal("pt", m.GetProperty("format").GetString())
+
+[<Fact>]
+let ``small disks of many sizes`` () =
+    needUnix ()
+    use temp = new TempFolder()
+    let disk = temp.File "disk"
+    Directory.CreateDirectory disk |> ignore
+    // The output takes 550 KB as one file and 566 KB in a folder; tmpfs gives whole pages.
+    for kilobytes in [ 4; 64; 512; 548; 560; 580; 600; 640; 2000 ] do
+        match program "mount" [ "-t"; "tmpfs"; "-o"; $"size={kilobytes}k"; "tmpfs"; disk ] temp.Path with
+        | Some(0, _, _) -> ()
+        | _ -> Assert.Skip "mounting a small disk takes rights that are missing here"
+        try
+            for form in [ "m.safetensors\")"; "m\", shard = \"100KB\")" ] do
+                let path = Path.Combine(disk, form.Split('"')[0])
+                let ran = Command.runIn temp.Path "" [ "eval"; $"model(\"{zoo}/base.safetensors\") |> save(\"disk/{form}" ]
+                if ran.Status = 0 then
+                    Assert.Equal(0, (Command.run [ "verify"; path ]).Status)
+                    Assert.Equal<string seq>([ path ], Directory.GetFileSystemEntries disk)
+                    if File.Exists path then File.Delete path else Directory.Delete(path, true)
+                else
+                    Assert.Equal(1, ran.Status)
+                    Assert.Contains(Path.GetFileName path |> string, ran.Error)
+                    Assert.Contains("space", ran.Error)
+                    Assert.Empty(Directory.GetFileSystemEntries disk)
+                Assert.True(kilobytes < 2000 || ran.Status = 0, ran.Error)
+        finally
+            program "umount" [ disk ] temp.Path |> ignore
+
+[<Theory>]
+[<InlineData(48)>]
+[<InlineData(64)>]
+let ``too many open files are a fault`` (limit: int) =
+    needUnix ()
+    use temp = new TempFolder()
+    for i in 1..80 do
+        File.Copy(Path.Combine(zoo, "tasks/digits.safetensors"), temp.File $"t{i}.safetensors")
+    let text = $"base = model(\"{zoo}/base.safetensors\")\nbase + 0.01 * sum(family(\"t*.safetensors\", base)) |> save(\"m\", shard = \"30KB\")"
+    File.WriteAllText(temp.File "s.tva", text)
+    match program "/bin/sh" [ "-c"; $"ulimit -n {limit} && exec '{Command.executable}' run s.tva" ] temp.Path with
+    | Some(status, _, error) ->
+        Assert.Equal(1, status)
+        Assert.Contains("too many files are open; raise this process's limit (`ulimit -n`)", error)
+        Assert.Contains(".safetensors", error)
+        Assert.False(Directory.Exists(temp.File "m"))
+    | None -> Assert.Skip "there is no shell here"
+
+[<Fact>]
+let ``a folder that can't be written is a fault`` () =
+    needUnix ()
+    Assert.SkipWhen((Environment.UserName = "root"), "root may write everywhere")
+    use temp = new TempFolder()
+    Directory.CreateDirectory(temp.File "closed") |> ignore
+    File.SetUnixFileMode(temp.File "closed", UnixFileMode.UserRead ||| UnixFileMode.UserExecute)
+    let ran = Command.runIn temp.Path "" [ "eval"; $"model(\"{zoo}/base.safetensors\") |> save(\"closed/m\")" ]
+    Assert.Equal(1, ran.Status)
+    Assert.Contains("permission denied", ran.Error)
