@@ -27,7 +27,7 @@ let ``the README's F# script is right`` () =
     use temp = new TempFolder()
     let saved = Path.Combine(temp.Path, "merged.safetensors")
     let text =
-        blocks.Value[3].Split('\n')
+        (blocks.Value |> Array.find _.Contains("#r ")).Split('\n')
         |> Array.filter (fun l -> not (l.StartsWith "#"))
         |> String.concat "\n"
     let text = text.Replace("\"examples\"", $"@\"{examples}\"").Replace("\"out/merged.safetensors\"", $"@\"{saved}\"")

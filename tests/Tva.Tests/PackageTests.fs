@@ -132,5 +132,10 @@ type PackageTests(packages: Packages) =
         use p = new Process(StartInfo = info)
         Assert.True(p.Start())
         Assert.Equal({ Status = 0; Out = "2\n"; Error = "" }, Command.finish p)
+        // The F# compiler is found beside it.
+        let info = ProcessStartInfo(Path.Combine(place, "tva"), [ "eval"; "fs \"List.sum [ 1..4 ]\""; "--allow-fsharp" ], RedirectStandardOutput = true, RedirectStandardError = true)
+        use p = new Process(StartInfo = info)
+        Assert.True(p.Start())
+        Assert.Equal({ Status = 0; Out = "10\n"; Error = "" }, Command.finish p)
 
     interface IClassFixture<Packages>

@@ -348,11 +348,18 @@ let ``F# is coloured by what its words are`` () =
 [<Fact>]
 let ``the README's prompt is what is seen`` () =
     let readme = File.ReadAllText(Repository.path "README.md").Replace("\r\n", "\n")
-    let start = readme.IndexOf("```\ntva> ") + 4
-    let block = readme.Substring(start, readme.IndexOf("```", start) - start)
-    let typed = [ for line in block.Split '\n' do if line.StartsWith "tva> " then Typed(line.Substring 5 + "\r") ]
-    Assert.NotEmpty typed
-    contains block (see typed)
+    let rec blocks (from: int) =
+        match readme.IndexOf("```\ntva> ", from) with
+        | -1 -> []
+        | i -> (let till = readme.IndexOf("```", i + 4) in readme.Substring(i + 4, till - i - 4) :: blocks till)
+    let typed =
+        [ for block in blocks 0 do
+              for line in block.Split '\n' do
+                  if line.StartsWith "tva> " || line.StartsWith "F#> " then Typed(line.Substring(line.IndexOf ' ' + 1) + "\r") ]
+    Assert.Equal(2, (blocks 0).Length)
+    let seen = see typed
+    for block in blocks 0 do
+        contains block seen
 
 // Without a terminal
 

@@ -22,7 +22,11 @@ type private Printed(report: Report) =
 type FSharpPrompt(session: Tva.Prompt.Session) =
     let host = session.Host
     let fsharp = lazy (new FSharpSession(session.Evaluator, host.Folder))
-    let ready = lazy (Task.Run(fun () -> fsharp.Value.Prepare()))
+    /// Keys are the prompt's: F# that reads the console finds its end.
+    let ready =
+        lazy
+            (Console.SetIn TextReader.Null
+             Task.Run(fun () -> fsharp.Value.Prepare()))
 
     /// Offsets of a line and column, from 1, of a text.
     let offset (text: string) line column =
@@ -101,8 +105,9 @@ type FSharpPrompt(session: Tva.Prompt.Session) =
                         f.Session.OnEvent <- Action<Event>(fun e -> match e with Event.Shown _ -> () | e -> report.Event e)
                         try
                             let o = f.Eval(text, cancel)
-                            if o.Output <> "" then
-                                report.Result o.Output
+                            match o.Output.Trim '\n' with
+                            | "" -> ()
+                            | said -> report.Result said
                             findings report text o.Findings
                             o.Thrown |> Option.iter (fun e -> thrown report text e o.ThrownAt)
                             for note in o.Notes do

@@ -59,8 +59,13 @@ type Session(host: Host, console: PromptConsole, terminal: ITerminal, options: E
         terminal.Write(if yes then "yes\r\n" else "no\r\n")
         yes
 
+    /// What `it` was made by.
+    let mutable shown = ""
+
     /// The card of a result says what it was made by.
     let withExpression (text: string option) (items: Shown list) =
+        let text = text |> Option.map (fun t -> if t = "it" && shown <> "" then shown else t)
+        text |> Option.iter (fun t -> shown <- t)
         match text, items with
         | Some text, [ Shown.Card(("Model" | "Delta" | "Basis") as title, facts) ] ->
             let lines = evaluator.Value.Provenance(text).Split('\n')

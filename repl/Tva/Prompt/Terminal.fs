@@ -66,6 +66,23 @@ type UnixTerminal(out: TextWriter, width: unit -> int, height: unit -> int) =
         out.Write "\u001b[?2004h"
         out.Flush()
 
+    let mutable restored = false
+
+    /// As it was found; also where F# ends the process.
+    let restore () =
+        if not restored then
+            restored <- true
+            out.Write "\u001b[?2004l"
+            out.Flush()
+            Libc.tcsetattr (0, after, saved) |> ignore
+
+    let onExit = EventHandler(fun _ _ -> restore ())
+    let onCrash = UnhandledExceptionEventHandler(fun _ _ -> restore ())
+
+    do
+        AppDomain.CurrentDomain.add_ProcessExit onExit
+        AppDomain.CurrentDomain.add_UnhandledException onCrash
+
     let interrupted () =
         lock gate (fun () ->
             match watcher with
@@ -139,6 +156,6 @@ type UnixTerminal(out: TextWriter, width: unit -> int, height: unit -> int) =
 
         member _.Dispose() =
             resized |> Option.iter _.Dispose()
-            out.Write "\u001b[?2004l"
-            out.Flush()
-            Libc.tcsetattr (0, after, saved) |> ignore
+            AppDomain.CurrentDomain.remove_ProcessExit onExit
+            AppDomain.CurrentDomain.remove_UnhandledException onCrash
+            restore ()
