@@ -89,7 +89,7 @@ public sealed class OutOfDomain
     }
 
     private static double Norm(double[] gamma, double beta, double c) =>
-        Inequalities(gamma, beta, c).Solution is { } x ? Math.Sqrt(x.Sum(v => v * v)) : double.PositiveInfinity;
+        Inequalities(gamma, beta, c).Solution is { } x ? c / beta * Math.Sqrt(x.Sum(v => v * v)) : double.PositiveInfinity;
 
     /// <summary>In units of the box, λ = (c/β)·x: two sums, then x ≥ −1 and −x ≥ −1.</summary>
     private static LeastDistance Inequalities(double[] gamma, double beta, double c)
@@ -129,7 +129,8 @@ public sealed class OutOfDomain
         var ends = LinearProgramme.Ranges(rows, [(1 + c) / box, (1 + c) / box]);
         return new(
             c,
-            Array.ConvertAll(x, v => box * v),
+            // Adding 0 takes the sign off a zero.
+            Array.ConvertAll(x, v => (box * v) + 0.0),
             Array.ConvertAll(ends.Low, v => box * v),
             Array.ConvertAll(ends.High, v => box * v),
             0,

@@ -81,13 +81,18 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
                 let what = saves |> List.map (fun s -> $"`{last s}` to {s.Path}") |> List.distinct
                 raise (FaultException($"{e.Message}\n  while saving {Suggest.listing what}", e))
 
-    /// Runs the plan of a group, for a purpose.
-    member this.Run(group: PlannedGroup, what: string) : RunResult =
+    /// Runs the plan of a group, for a purpose; how near its matrices came is nobody's question.
+    member this.RunQuietly(group: PlannedGroup, what: string) : RunResult =
         onEvent (Event.Started what)
         let result = this.During(group.Saves, fun () -> Executor.Run(group.Planned.Plan, options, progress, cancellation))
         warn result
-        tellMatrices group.Planned result
         onEvent (Event.Finished(result.BytesRead, result.BytesWritten, result.Elapsed))
+        result
+
+    /// Runs the plan of a group, for a purpose.
+    member this.Run(group: PlannedGroup, what: string) : RunResult =
+        let result = this.RunQuietly(group, what)
+        tellMatrices group.Planned result
         result
 
     /// A number's values with their labels: one for the model, or one per layer, floating tensor or row of one.
