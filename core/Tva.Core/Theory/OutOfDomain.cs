@@ -72,6 +72,7 @@ public sealed class OutOfDomain
         }
 
         // The least norm is convex in c.
+        var edge = low;
         for (var step = 0; step < 80; step++)
         {
             var (a, b) = (low + ((high - low) / 3), high - ((high - low) / 3));
@@ -85,7 +86,8 @@ public sealed class OutOfDomain
             }
         }
 
-        return At(gamma, beta, high);
+        // At the very edge of what is feasible rounding has the last word.
+        return At(gamma, beta, double.IsPositiveInfinity(Norm(gamma, beta, high)) ? edge : high);
     }
 
     private static double Norm(double[] gamma, double beta, double c) =>

@@ -67,6 +67,19 @@ type Allowed =
     | Negative of low: float * condition: string
     | Never of string
 
+/// The ends of a range; NaN where there is none.
+let lowEnd allowed =
+    match allowed with
+    | Between(low, _, _)
+    | Negative(low, _) -> low
+    | Never _ -> nan
+
+let highEnd allowed =
+    match allowed with
+    | Between(_, high, _) -> high
+    | Negative _ -> 0.0
+    | Never _ -> nan
+
 /// Theorem 1: of θ₀ + τ₁ + λτ₂ both tasks are good iff α ≥ 0 and λ ≥ 1 − α + β.
 let addition (a: Assumptions) (alpha: float) =
     let v = effective a alpha

@@ -119,7 +119,13 @@ let private advise ctx (call: Call) =
                         | [ pair ] -> [ "alpha", o.Alpha[pair] ]
                         | _ -> []
                     let lambda = match e.Goal, numbers with Goal.Add, [ _; n ] -> [ "lambda", n ] | Goal.Forget, n :: _ -> [ "lambda", n ] | _ -> []
-                    Value.Table(Found { Needs = needs; Tell = tellAll; Numbers = alpha @ lambda @ [ "feasible", feasible ] @ named }))
+                    let ends =
+                        match o.Pairs with
+                        | [ pair ] ->
+                            let range pick = p.Follow([ o.Alpha[pair] ], fun v -> (conditions e o (fun _ -> v.Head)).Head.Allowed |> pick)
+                            [ "low", range Theory.lowEnd; "high", range Theory.highEnd ]
+                        | _ -> []
+                    Value.Table(Found { Needs = needs; Tell = tellAll; Numbers = alpha @ lambda @ ends @ [ "feasible", feasible ] @ named }))
         | _ -> nothing
 
 let private advised ctx (call: Call) =
@@ -166,7 +172,7 @@ let all =
            + "α is `alpha` (one number, or a list of one for each pair), or is estimated from `outputs`, a command as of `evaluate` that prints the outputs of a model, "
            + "{\"data set\": [[numbers of a sample], ...]}, for each task's own model: the mean cosine. Without either the cosine of the task vectors stands for it, which is a proxy and is called so; by layer too. "
            + "Estimates up to `irrelevant` count as 0. With `smoothness` L (one number, or one for each task) the bounds on the losses, (L/2)·‖θ − θ_task‖² from the Gram matrix, and with `basis` how keeping the tasks as its atoms changes them (arXiv 2502.01015). "
-           + "Its numbers have names: `lambda`, `alpha`, `feasible`, and each task's coefficient under its own.")
+           + "Its numbers have names: of a pair `alpha`, `lambda` and its range `low`, `high`; `feasible`; and each task's coefficient under its own.")
           $"advise(add({zoo}.digits, {zoo}.letters))" Kind.Table advise
       builtin "advised" ([ Call.required "edit" Kind.Edit ] @ options) false
           "The edit with the coefficients that `advise` recommends, as a Delta; a mistake or a fault that says why where none serve."
