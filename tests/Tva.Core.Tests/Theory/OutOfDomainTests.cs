@@ -28,7 +28,7 @@ public sealed class OutOfDomainTests
         static double Best(Func<double, double> f, double high)
         {
             var low = 0.0;
-            for (var i = 0; i < 200; i++)
+            for (var i = 0; i < 120; i++)
             {
                 var (p, q) = (low + ((high - low) / 3), high - ((high - low) / 3));
                 (low, high) = f(p) < f(q) ? (p, high) : (low, q);
@@ -37,7 +37,7 @@ public sealed class OutOfDomainTests
             return (low + high) / 2;
         }
 
-        const double Far = 1e5;
+        const double Far = 1e4;
         double BestA(double b) => Best(a => Value(a, b), Far);
         var b = Best(b => Value(BestA(b), b), Far);
         var found = At(BestA(b), b);
@@ -50,7 +50,7 @@ public sealed class OutOfDomainTests
     {
         var random = new Random(7);
         var feasible = 0;
-        for (var trial = 0; trial < 25; trial++)
+        for (var trial = 0; trial < 12; trial++)
         {
             var gamma = Random(random, 1 + (trial % 5));
             const double Beta = 0.1, C = 0.5;
@@ -69,7 +69,7 @@ public sealed class OutOfDomainTests
             }
         }
 
-        Assert.InRange(feasible, 5, 24);
+        Assert.InRange(feasible, 2, 11);
     }
 
     /// <summary>In two dimensions a grid over the box tells what is feasible, how far each λ reaches and how small λ may be.</summary>
@@ -117,7 +117,7 @@ public sealed class OutOfDomainTests
     {
         var random = new Random(11);
         var proved = 0;
-        for (var trial = 0; trial < 200; trial++)
+        for (var trial = 0; trial < 100; trial++)
         {
             var gamma = Random(random, 1 + (trial % 6)).Select(g => g / 2).ToArray();
             var beta = 0.05 + (0.5 * random.NextDouble());
@@ -141,7 +141,7 @@ public sealed class OutOfDomainTests
             Assert.True(most < 2 + 1e-6, $"{most}");
         }
 
-        Assert.InRange(proved, 10, 190);
+        Assert.InRange(proved, 5, 95);
     }
 
     [Theory]
@@ -161,8 +161,8 @@ public sealed class OutOfDomainTests
         const double Beta = 0.3;
         double Norm(double c) => OutOfDomain.Solve(gamma, Beta, c).Lambda is { } x ? Math.Sqrt(x.Sum(v => v * v)) : double.PositiveInfinity;
         var free = OutOfDomain.Solve(gamma, Beta).Lambda!;
-        var least = Enumerable.Range(1, 999).Min(i => Norm(i / 1000.0));
-        Assert.InRange(Math.Sqrt(free.Sum(v => v * v)), least * (1 - 2e-3), least * (1 + 1e-9));
+        var least = Enumerable.Range(1, 199).Min(i => Norm(i / 200.0));
+        Assert.InRange(Math.Sqrt(free.Sum(v => v * v)), least * (1 - 1e-2), least * (1 + 1e-9));
     }
 
     /// <summary>Every vertex of the region is where n of its faces meet: the best of them is the simplex's.</summary>

@@ -92,7 +92,16 @@ let private givenAlpha ctx (call: Call) (e: EditValue) pairs (a: Argument) : Map
             | Some v when not (v >= -1.0 && v <= 1.0) ->
                 report ctx (Diagnostics.outOfRange $"`alpha` of `{call.Function}`" "-1" "1" v a.Span)
                 None
-            | _ -> Some n
+            | Some v -> Some(number ctx v)
+            | None when n.Extent <> Extent.All ->
+                report ctx (Diagnostics.cannotCompute $"`alpha` of `{call.Function}` is one number for the whole model" a.Span None)
+                None
+            | None ->
+                Some(
+                    ctx.Program.Follow([ n ], fun found ->
+                        if found.Head >= -1.0 && found.Head <= 1.0 then found.Head
+                        else raise (FaultException $"`alpha` of `{call.Function}`, {quote a.Text}, has turned out as {found.Head:G6}, outside -1..1"))
+                )
         | Value.Unknown _ -> None
         | v ->
             report ctx (Diagnostics.wrongKind $"`alpha` of `{call.Function}`" "a number, or a List of one for each pair" (describe ctx v) a.Span None)
