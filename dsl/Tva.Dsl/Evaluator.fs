@@ -57,6 +57,8 @@ type EvaluatorOptions =
     member o.WithVariable(checkpoint: MemoryCheckpoint) = { o with Variables = o.Variables.Add(checkpoint.Name, checkpoint) }
     /// With somebody who takes what texts save as `memory:name`, for instance to send it on block by block.
     member o.WithOutputs(target: OutputTarget) = { o with Outputs = Some target }
+    /// With texts that may start programs, as `evaluate` does.
+    member o.WithRun() = { o with Permissions = { o.Permissions with Run = true } }
     /// With reads and writes confined to these folders and what is below them; what may be written may be read.
     member o.WithFolders(read: string seq, write: string seq) = { o with Folders = Some(AllowedFolders(read, write)) }
 

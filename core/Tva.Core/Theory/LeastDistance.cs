@@ -15,6 +15,9 @@ public sealed class LeastDistance
     /// </summary>
     private const double Nothing = 1e-11;
 
+    /// <summary>How far, of the sizes of its terms, an inequality may be missed.</summary>
+    private const double Slack = 1e-9;
+
     private LeastDistance(double[]? solution, double[] multipliers) => (Solution, Multipliers) = (solution, multipliers);
 
     /// <summary>x of least norm with Gx ≥ h; null where there is none.</summary>
@@ -57,6 +60,22 @@ public sealed class LeastDistance
         for (var j = 0; j < n; j++)
         {
             x[j] = -residual[j] / residual[n];
+        }
+
+        // Where next to nothing is feasible the least residual is lost in rounding: what does not solve is no solution.
+        for (var i = 0; i < m; i++)
+        {
+            var (reached, size) = (0.0, Math.Abs(h[i]));
+            for (var j = 0; j < n; j++)
+            {
+                reached += g[i, j] * x[j];
+                size += Math.Abs(g[i, j] * x[j]);
+            }
+
+            if (reached < h[i] - (Slack * size))
+            {
+                return new(null, u);
+            }
         }
 
         return new(x, u);

@@ -72,6 +72,7 @@ public sealed class OutOfDomain
         }
 
         // The least norm is convex in c.
+        var edge = low;
         for (var step = 0; step < 80; step++)
         {
             var (a, b) = (low + ((high - low) / 3), high - ((high - low) / 3));
@@ -85,11 +86,12 @@ public sealed class OutOfDomain
             }
         }
 
-        return At(gamma, beta, high);
+        // At the very edge of what is feasible rounding has the last word.
+        return At(gamma, beta, double.IsPositiveInfinity(Norm(gamma, beta, high)) ? edge : high);
     }
 
     private static double Norm(double[] gamma, double beta, double c) =>
-        Inequalities(gamma, beta, c).Solution is { } x ? Math.Sqrt(x.Sum(v => v * v)) : double.PositiveInfinity;
+        Inequalities(gamma, beta, c).Solution is { } x ? c / beta * Math.Sqrt(x.Sum(v => v * v)) : double.PositiveInfinity;
 
     /// <summary>In units of the box, λ = (c/β)·x: two sums, then x ≥ −1 and −x ≥ −1.</summary>
     private static LeastDistance Inequalities(double[] gamma, double beta, double c)
@@ -129,7 +131,8 @@ public sealed class OutOfDomain
         var ends = LinearProgramme.Ranges(rows, [(1 + c) / box, (1 + c) / box]);
         return new(
             c,
-            Array.ConvertAll(x, v => box * v),
+            // Adding 0 takes the sign off a zero.
+            Array.ConvertAll(x, v => (box * v) + 0.0),
             Array.ConvertAll(ends.Low, v => box * v),
             Array.ConvertAll(ends.High, v => box * v),
             0,

@@ -24,6 +24,7 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
             match program.Printed.TryGetValue t, program.Printed.TryGetValue other with
             | (true, a), (true, b) -> Some(Const(Outputs.likeness name a otherName b))
             | _ -> None
+        | OfAngles set -> if program.Angles.ContainsKey set then Some(Const 1.0) else None
         | OfRule r ->
             match ruled.TryGetValue r with
             | true, v -> Some(Const v)
@@ -221,11 +222,23 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
             for dots in wanted do
                 GramCache.write program dots (dots |> List.map (fun n -> known[n.Id]))
 
+    /// Compares the row spaces that the nodes ask for.
+    let measureAngles (nodes: Node list) =
+        for n in reachable nodes do
+            match n.Op with
+            | Late(i, _) when i >= 0 ->
+                match program.Late[i] with
+                | OfAngles set when not (program.Angles.ContainsKey set) ->
+                    program.Angles[set] <- AngleWork.solve program work bind program.AngleSets[set]
+                | _ -> ()
+            | _ -> ()
+
     /// Makes known whatever numbers of bases the nodes wait for.
     let rec require (nodes: Node list) =
         match waitingFor nodes with
         | [] -> ()
         | bases -> solveAll bases
+        measureAngles nodes
 
     and solveAll (bases: int list) =
         for b in bases do

@@ -133,7 +133,7 @@ let rec show (program: Program) ctx (lookup: Node -> float[]) (labels: Node -> s
         Shown.Table(ResultTable.Of(columns |> List.map fst, names |> List.mapi (fun i name -> name, values |> List.map (fun v -> v[i]))))
     | Value.Table(Printed table) -> Shown.Table(ResultTable.Of([ "value" ], tables table |> List.map (fun (name, v) -> name, [ v ])))
     | Value.Table(Found f) -> Shown.Findings(f.Tell lookup labels)
-    | Value.Edit e -> Shown.Card("Edit", [ "goal", Builtins.Advice.goalText e.Goal; "task vectors", String.Join(", ", e.Members |> List.map fst) ])
+    | Value.Edit e -> Shown.Card("Edit", [ "goal", Builtins.Edits.goalText e.Goal; "task vectors", String.Join(", ", e.Members |> List.map fst) ])
     | Value.Tensor t -> card program ctx t
     | Value.Family ms -> familyCard ms
     | Value.Basis b -> basisCard program ctx b (one (worst program b))

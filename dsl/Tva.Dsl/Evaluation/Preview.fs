@@ -44,13 +44,13 @@ let plans (program: Program) (settings: RunSettings) : Planned list =
                 let op = Given { ByName = Dictionary(tensors |> Seq.map (fun t -> KeyValuePair(t.Name, 1.0))); Extent = Extent.Tensor }
                 names[i] <- op
                 Some op
-        | None, (OfTable _ | OfOutputs _ | OfRule _) -> Some(Const 1.0)
+        | None, (OfTable _ | OfOutputs _ | OfAngles _ | OfRule _) -> Some(Const 1.0)
     let bind (node: Node) = Passes.bind program.Graph stand node |> work.Traces.Stand
     let isKnown (n: Node) = (Passes.simplify program.Graph (bind n)).Op.IsConst
     // Single numbers of a basis are told by its measuring and need no pass of their own.
     let single (n: Node) =
         match n.Op with
-        | Late(i, _) when i >= 0 -> (match program.Late[i] with OfBasis _ | OfRule _ -> true | _ -> false)
+        | Late(i, _) when i >= 0 -> (match program.Late[i] with OfBasis _ | OfAngles _ | OfRule _ -> true | _ -> false)
         | _ -> false
     let dots = others |> List.collect (fun b -> program.Bases[b].Gram |> List.concat) |> List.filter (isKnown >> not)
     let measuring = if dots.IsEmpty then [] else Batch.plan program bind [] dots

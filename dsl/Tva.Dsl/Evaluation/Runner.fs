@@ -237,6 +237,7 @@ type Runner(program: Program, work: Work) =
                 match program.Late[i] with
                 | OfTable _
                 | OfOutputs _ -> true
+                | OfAngles set -> program.AngleSets[set].Sources |> List.exists (fun x -> waitsForAny x.Node)
                 | OfRule r -> program.Rules[r].Needs |> List.exists waitsForAny
                 | OfBasis(b, _) ->
                     reachable (program.Bases[b].Gram |> List.concat |> List.map bases.Bind)

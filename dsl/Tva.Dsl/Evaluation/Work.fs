@@ -99,15 +99,22 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
         let result = this.During(group.Saves, fun () -> Executor.Run(group.Planned.Plan, options, progress, cancellation))
         warn result
         tellOutputs result
-        tellMatrices group.Planned result
         onEvent (Event.Finished(result.BytesRead, result.BytesWritten, result.Elapsed))
         result
 
+    member private this.ExecuteTelling(group: PlannedGroup, what: string, options: RunOptions) : RunResult =
+        let result = this.Execute(group, what, options)
+        tellMatrices group.Planned result
+        result
+
     /// Runs the plan of a group, for a purpose.
-    member this.Run(group: PlannedGroup, what: string) = this.Execute(group, what, options settings.Resume settings.Incremental)
+    member this.Run(group: PlannedGroup, what: string) = this.ExecuteTelling(group, what, options settings.Resume settings.Incremental)
+
+    /// The same; how near its matrices came is nobody's question.
+    member this.RunQuietly(group: PlannedGroup, what: string) = this.Execute(group, what, options settings.Resume settings.Incremental)
 
     /// The same where nothing is to be left of outputs, nor taken from them.
-    member this.RunAnew(group: PlannedGroup, what: string) = this.Execute(group, what, options false false)
+    member this.RunAnew(group: PlannedGroup, what: string) = this.ExecuteTelling(group, what, options false false)
 
     /// A number's values with their labels: one for the model, or one per layer, floating tensor or row of one.
     member _.Read(group: PlannedGroup, result: RunResult option, number: ScalarResult) : (string * float) list =

@@ -42,7 +42,7 @@ let rec value (program: Program) (v: Value) : string =
     | Value.Table(PerTensor(set, columns)) -> $"Table by tensor: {Suggest.listing (columns |> List.map fst)}"
     | Value.Table(Printed _) -> "Table that a command prints"
     | Value.Table(Found _) -> "Table of findings"
-    | Value.Edit e -> $"Edit: {Builtins.Advice.goalText e.Goal} {Suggest.listing (e.Members |> List.map fst)}"
+    | Value.Edit e -> $"Edit: {Builtins.Edits.goalText e.Goal} {Suggest.listing (e.Members |> List.map fst)}"
     | Value.Scope s -> $"Scope: {TensorScope.text s}"
     | Value.Function c -> Trees.signature c.Definition
     | Value.Unit -> "nothing"

@@ -184,9 +184,7 @@ type Expressions(program: Program) =
             report (Diagnostics.notAFunction callee.Text callee.Span)
             unknown
         | None, None ->
-            match Builtins.Table.absent.TryGetValue callee.Text with
-            | true, why -> report (Diagnostics.notInThisBuild callee.Text why callee.Span)
-            | _ -> report (Diagnostics.unknownFunction callee.Text callee.Span (functionNames ctx))
+            report (Diagnostics.unknownFunction callee.Text callee.Span (functionNames ctx))
             // The arguments' own mistakes are still worth telling.
             for a in args do
                 this.Eval(ctx, a.Value) |> ignore

@@ -69,6 +69,13 @@ type SolvedBasis =
 [<ReferenceEquality>]
 type Rule = { Needs: Node list; Value: float list -> float }
 
+/// Task vectors whose row spaces are compared, in matrices of these names, by so many leading directions.
+type AngleSet =
+    { Sources: TensorValue list
+      Set: TensorSet
+      Rank: int
+      Tensors: string list }
+
 /// A stack of layers: the tensors of a checkpoint of its own, which follows from others by renaming.
 type StackDefinition =
     { /// For each of its layers that of the part that it is.
@@ -114,6 +121,7 @@ type Program(permissions: Permissions) =
     let effects = List<Effect>()
     let late = List<LateNumber>()
     let rules = List<Rule>()
+    let angles = List<AngleSet>()
     let compatible = Dictionary<struct (int * int), bool>()
     let texts = List<SourceText>()
     let remembered = Dictionary<string, string>()
@@ -257,6 +265,23 @@ type Program(permissions: Permissions) =
         else
             rules.Add { Needs = needs; Value = value }
             p.MakeLate(OfRule(rules.Count - 1), Extent.All)
+
+    /// Row spaces to compare, by number, and what is known of them: by tensor the mean cos² of the angles and the least of them.
+    member _.AngleSets = angles
+    member val Angles = Dictionary<int, IReadOnlyDictionary<string, struct (float * float)>>() with get
+
+    member _.AddAngles(set: AngleSet) =
+        match angles.FindIndex(fun s ->
+                  s.Rank = set.Rank && s.Set = set.Set && s.Tensors = set.Tensors
+                  && s.Sources.Length = set.Sources.Length
+                  && List.forall2 (fun (a: TensorValue) (b: TensorValue) -> a.Node.Id = b.Node.Id) s.Sources set.Sources) with
+        | -1 ->
+            angles.Add set
+            angles.Count - 1
+        | i -> i
+
+    /// A number that is known, as 1, once the angles are.
+    member p.Angle(set: int) = p.MakeLate(OfAngles set, Extent.All)
 
     /// How alike two models answer, by the tables that a command prints of their outputs.
     member p.Likeness(table: int, name: string, other: int, otherName: string) = p.MakeLate(OfOutputs(table, name, other, otherName), Extent.All)

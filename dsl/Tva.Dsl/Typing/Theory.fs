@@ -26,7 +26,9 @@ type Assumptions =
 let figure (v: float) =
     if Double.IsPositiveInfinity v then "∞"
     elif Double.IsNegativeInfinity v then "-∞"
-    else v.ToString("0.####", CultureInfo.InvariantCulture)
+    else
+        let text = v.ToString("0.####", CultureInfo.InvariantCulture)
+        if text = "-0" then "0" else text
 
 /// How the source is called, with what it is worth.
 let sourceText source =
@@ -34,6 +36,13 @@ let sourceText source =
     | Source.Given -> "α as given"
     | Source.Outputs -> "α̂ from outputs: an estimate of α"
     | Source.Cosine -> "cosine of the task vectors: a proxy for α, not knowledge of it"
+
+/// What a recommendation is worth.
+let worth source =
+    match source with
+    | Source.Given -> "by the theorem"
+    | Source.Outputs -> "on an estimate"
+    | Source.Cosine -> "on a proxy"
 
 /// What a conclusion from it rests on.
 let restsOn source =
@@ -52,10 +61,24 @@ let relation (a: Assumptions) (alpha: float) =
     | v when v < 0.0 -> "contradictory"
     | _ -> "irrelevant"
 
-/// The λ that serve, both ends included where they are finite, with the condition; or why none does.
+/// The λ that serve, both ends included where they are finite, or negative ones down to the low end, with the condition; or why none does.
 type Allowed =
     | Between of low: float * high: float * condition: string
+    | Negative of low: float * condition: string
     | Never of string
+
+/// The ends of a range; NaN where there is none.
+let lowEnd allowed =
+    match allowed with
+    | Between(low, _, _)
+    | Negative(low, _) -> low
+    | Never _ -> nan
+
+let highEnd allowed =
+    match allowed with
+    | Between(_, high, _) -> high
+    | Negative _ -> 0.0
+    | Never _ -> nan
 
 /// Theorem 1: of θ₀ + τ₁ + λτ₂ both tasks are good iff α ≥ 0 and λ ≥ 1 − α + β.
 let addition (a: Assumptions) (alpha: float) =
@@ -67,7 +90,7 @@ let addition (a: Assumptions) (alpha: float) =
 let negation (a: Assumptions) (alpha: float) =
     let v = effective a alpha
     if v < 0.0 then
-        Between(-1.0 / (v * v), 0.0, $"λ < 0, not below -Θ(1/α²), here -1/{figure v}² with 1 for the constant that the theorem leaves open (Theorem 2)")
+        Negative(-1.0 / (v * v), $"λ < 0, not below -Θ(α⁻²), here -({figure v})⁻² with 1 for the constant that the theorem leaves open (Theorem 2)")
     elif v = 0.0 then Between(-infinity, 0.0, "α = 0 and λ ≤ 0 (Theorem 2)")
     elif v <= a.Irrelevant then
         Between(-infinity, 0.0, $"λ ≤ 0, only since α = {figure v} is small, taken as up to {figure a.Irrelevant} (Theorem 2)")
@@ -77,10 +100,11 @@ let negation (a: Assumptions) (alpha: float) =
 /// The least λ that serves: task 1's error bound grows with |λ|β.
 let addedBy allowed =
     match allowed with
-    | Between(low, _, _) -> Some low
+    | Between(low, _, _)
+    | Negative(low, _) -> Some low
     | Never _ -> None
 
 /// −1, the whole task vector taken away, as in the paper's experiments, or as much of that as all ranges allow.
 let takenBy (all: Allowed list) =
     if all |> List.exists _.IsNever then None
-    else Some(all |> List.fold (fun l r -> match r with Between(low, _, _) -> max l low | Never _ -> l) -1.0)
+    else Some(all |> List.fold (fun l r -> match r with Between(low, _, _) | Negative(low, _) -> max l low | Never _ -> l) -1.0)

@@ -157,6 +157,8 @@ type LateNumber =
     | OfBasis of basis: int * number: BasisNumber
     /// How alike two models answer, from the tables that a command prints of their outputs (α̂ of arXiv 2504.10957).
     | OfOutputs of table: int * name: string * other: int * otherName: string
+    /// Stands for the principal angles between row spaces, so that they are measured; the table that asks for them takes them from the program.
+    | OfAngles of set: int
     /// What follows from other numbers by a rule of the program.
     | OfRule of int
 

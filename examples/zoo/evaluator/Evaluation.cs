@@ -23,11 +23,14 @@ public static class Evaluation
     /// <exception cref="FaultException">The file is missing, broken, or not a checkpoint of this network.</exception>
     public static IReadOnlyList<(string Task, double Accuracy)> Run(string model, IReadOnlyList<ZooTask> tasks)
     {
-        Encoder encoder;
-        using (var checkpoint = Checkpoint.Open(model))
-        {
-            encoder = new Encoder(checkpoint);
-        }
+        using var checkpoint = Checkpoint.Open(model);
+        return Run(checkpoint, tasks);
+    }
+
+    /// <summary>The same of a checkpoint that is open, or in memory.</summary>
+    public static IReadOnlyList<(string Task, double Accuracy)> Run(Checkpoint checkpoint, IReadOnlyList<ZooTask> tasks)
+    {
+        var encoder = new Encoder(checkpoint);
 
         // One unit of work is one batch of one task, so that every core is busy to the end.
         var batches = tasks
@@ -53,6 +56,34 @@ public static class Evaluation
         }, _ => { });
 
         return [.. tasks.Select((task, i) => (task.Name, (double)right[i] / task.Count))];
+    }
+
+    /// <summary>The logits of every task's first images, with that task's own head.</summary>
+    /// <param name="model">A checkpoint of the zoo's network.</param>
+    /// <param name="tasks">What to run it over.</param>
+    /// <param name="images">So many of each task, or all there are.</param>
+    /// <returns>By task its images' logits, in the order of the tasks.</returns>
+    /// <exception cref="FaultException">The file is missing, broken, or not a checkpoint of this network.</exception>
+    public static IReadOnlyList<(string Task, float[][] Logits)> Outputs(string model, IReadOnlyList<ZooTask> tasks, int images)
+    {
+        using var checkpoint = Checkpoint.Open(model);
+        var encoder = new Encoder(checkpoint);
+        var workspace = new Encoder.Workspace();
+        return [.. tasks.Select(task =>
+        {
+            var logits = new List<float[]>();
+            for (var first = 0; first < Math.Min(images, task.Count); first += Encoder.Batch)
+            {
+                var count = Math.Min(Encoder.Batch, Math.Min(images, task.Count) - first);
+                var features = encoder.Run(task.Images.AsSpan(first * ImageBytes, count * ImageBytes), workspace);
+                for (var image = 0; image < count; image++)
+                {
+                    logits.Add(task.Logits(features.Slice(image * Encoder.Width, Encoder.Width)));
+                }
+            }
+
+            return (task.Name, logits.ToArray());
+        })];
     }
 
     /// <summary>The zoo's folder, looked for upwards from the program and then from the working folder.</summary>

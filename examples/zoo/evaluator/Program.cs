@@ -3,10 +3,10 @@ using Tva.Core;
 
 namespace Zoo.Evaluator;
 
-/// <summary>The command line: checkpoints' paths come in; for each, one JSON object of accuracies, task by task, goes out on a line of stdout.</summary>
+/// <summary>The command line: checkpoints' paths come in; for each, one JSON object of accuracies, task by task, or of logits, goes out on a line of stdout.</summary>
 internal static class Program
 {
-    private const string Usage = "usage: Zoo.Evaluator MODEL... [--split test|val] [--task NAME] [--data ZOO_FOLDER]";
+    private const string Usage = "usage: Zoo.Evaluator MODEL... [--split test|val] [--task NAME] [--outputs IMAGES] [--data ZOO_FOLDER]";
 
     private static int Main(string[] args)
     {
@@ -14,6 +14,7 @@ internal static class Program
         string? data = null;
         string? only = null;
         var split = "test";
+        var outputs = 0;
         for (var i = 0; i < args.Length; i++)
         {
             switch (args[i])
@@ -23,6 +24,9 @@ internal static class Program
                     break;
                 case "--task" when i + 1 < args.Length:
                     only = args[++i];
+                    break;
+                case "--outputs" when i + 1 < args.Length && int.TryParse(args[i + 1], CultureInfo.InvariantCulture, out outputs) && outputs > 0:
+                    i++;
                     break;
                 case "--data" when i + 1 < args.Length:
                     data = args[++i];
@@ -45,6 +49,13 @@ internal static class Program
             var tasks = Evaluation.Load(data ?? Evaluation.FindZoo(), split, only);
             foreach (var model in models)
             {
+                if (outputs > 0)
+                {
+                    var logits = Evaluation.Outputs(model, tasks, outputs);
+                    Console.Out.WriteLine("{" + string.Join(",", logits.Select(l => $"\"{l.Task}\":[{string.Join(",", l.Logits.Select(Row))}]")) + "}");
+                    continue;
+                }
+
                 var accuracies = Evaluation.Run(model, tasks);
                 var members = accuracies.Select(a => string.Create(CultureInfo.InvariantCulture, $"\"{a.Task}\":{a.Accuracy:R}"));
                 Console.Out.WriteLine("{" + string.Join(",", members) + "}");
@@ -57,6 +68,9 @@ internal static class Program
             return Fail(fault.Message);
         }
     }
+
+    private static string Row(float[] logits) =>
+        "[" + string.Join(",", logits.Select(v => v.ToString("R", CultureInfo.InvariantCulture))) + "]";
 
     private static int Fail(string message)
     {

@@ -25,7 +25,8 @@ public sealed class ZooTask
         }
     }
 
-    internal string Name { get; }
+    /// <summary>What it is called.</summary>
+    public string Name { get; }
 
     /// <summary>Number of images.</summary>
     internal int Count => Labels.Length;
@@ -58,12 +59,7 @@ public sealed class ZooTask
         var bestLogit = float.NegativeInfinity;
         for (var c = 0; c < bias.Length; c++)
         {
-            var logit = bias[c];
-            for (var i = 0; i < feature.Length; i++)
-            {
-                logit += feature[i] * weight[(c * feature.Length) + i];
-            }
-
+            var logit = Logit(feature, c);
             if (logit > bestLogit)
             {
                 (best, bestLogit) = (c, logit);
@@ -71,6 +67,29 @@ public sealed class ZooTask
         }
 
         return best;
+    }
+
+    /// <summary>The head's outputs, one for each class.</summary>
+    internal float[] Logits(ReadOnlySpan<float> feature)
+    {
+        var logits = new float[bias.Length];
+        for (var c = 0; c < logits.Length; c++)
+        {
+            logits[c] = Logit(feature, c);
+        }
+
+        return logits;
+    }
+
+    private float Logit(ReadOnlySpan<float> feature, int c)
+    {
+        var logit = bias[c];
+        for (var i = 0; i < feature.Length; i++)
+        {
+            logit += feature[i] * weight[(c * feature.Length) + i];
+        }
+
+        return logit;
     }
 
     private static byte[] Bytes(Checkpoint checkpoint, string name)
