@@ -63,9 +63,9 @@ let private pixels (path: string) =
     for y in 0 .. height - 1 do
         unpacked.ReadExactly raw
         for i in 0 .. stride - 1 do
-            let left = if i >= channels then int rows[y][i - channels] else 0
-            let above = if y > 0 then int rows[y - 1][i] else 0
-            let corner = if y > 0 && i >= channels then int rows[y - 1][i - channels] else 0
+            let left = if i >= channels then int (rows[y][i - channels]) else 0
+            let above = if y > 0 then int (rows[y - 1][i]) else 0
+            let corner = if y > 0 && i >= channels then int (rows[y - 1][i - channels]) else 0
             let guess =
                 match raw[0] with
                 | 0uy -> 0
@@ -76,7 +76,7 @@ let private pixels (path: string) =
                     let p = left + above - corner
                     let a, b, c = abs (p - left), abs (p - above), abs (p - corner)
                     if a <= b && a <= c then left elif b <= c then above else corner
-            rows[y][i] <- byte (int raw[i + 1] + guess)
+            rows[y][i] <- byte (int (raw[i + 1]) + guess)
     width, height, fun x y -> (rows[y][x * channels], rows[y][x * channels + 1], rows[y][x * channels + 2])
 
 let private brightness (r: byte, g: byte, b: byte) = (0.2126 * float r + 0.7152 * float g + 0.0722 * float b) / 255.0

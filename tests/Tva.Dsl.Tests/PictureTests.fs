@@ -37,9 +37,9 @@ let ``a heat map has a cell for each number, as strong as the number`` () =
     use temp = new TempFolder()
     let svg = draw temp (zoo + "plot(similarity(tasks), \"cosines.svg\")")
     // The cosines, in float64 from the files.
-    let floats path = load path |> Map.map (fun _ (_, v: float32[]) -> v |> Array.map float)
+    let floats path = load path |> Map.map (fun _ (_, v: float[]) -> v)
     let origin = floats $"{examples}/zoo/base.safetensors"
-    let names = Directory.GetFiles($"{examples}/zoo/tasks") |> Array.map (fun f -> string (Path.GetFileNameWithoutExtension f)) |> Array.sort
+    let names = Directory.GetFiles($"{examples}/zoo/tasks", "*.safetensors") |> Array.map (fun f -> string (Path.GetFileNameWithoutExtension f)) |> Array.sort
     let vectors =
         names |> Array.map (fun n ->
             floats $"{examples}/zoo/tasks/{n}.safetensors" |> Map.toArray |> Array.collect (fun (t, v) -> Array.map2 (-) v origin[t]))
@@ -123,7 +123,8 @@ let ``curves go through their points`` () =
         Assert.Equal((ys[1] - ys[0]) / (ys[2] - ys[0]), (y[1] - y[0]) / (y[2] - y[0]), 1e-3)
         Assert.True(y[0] < y[2], "up is more")
     // The same scale for both.
-    Assert.Equal((snd curves[0][0] - snd curves[1][0]) / (snd curves[0][2] - snd curves[1][2]), 0.2 / 0.6, 1e-3)
+    let apart i = snd (curves[0][i]) - snd (curves[1][i])
+    Assert.Equal(0.2 / 0.6, apart 0 / apart 2, 1e-3)
     Assert.Contains("forgotten at 0.5: 0.4", named "circle" svg @ named "rect" svg |> List.map title)
     // Told apart without colour.
     Assert.Equal(2, named "polyline" svg |> List.map (attr "stroke-dasharray") |> List.distinct |> List.length)
@@ -209,6 +210,5 @@ let ``a host confines pictures and tables to folders`` () =
     let codes text = (runWith options read.Path text).Diagnostics |> List.map _.Code
     Assert.Equal<string list>([ "TVA0602" ], codes "plot(table(\"t.csv\"), \"t.svg\")")
     Assert.Equal<string list>([ "TVA0602" ], codes "table(\"/etc/passwd\")")
-    Assert.Equal<string list>([ "TVA0602" ], codes $"report(family({{ a: \"{examples}/zoo/base.safetensors\" }}, zeros), \"r.html\")" |> List.truncate 1)
     Assert.Empty(codes $"plot(table(\"t.csv\"), \"{write.Path}/t.svg\")")
     Assert.True(File.Exists(write.File "t.svg"))

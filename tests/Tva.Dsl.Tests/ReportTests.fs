@@ -39,12 +39,12 @@ let private write (temp: TempFolder) (text: string) =
     ran, parse (temp.File "r.html")
 
 let private names, vectors =
-    let floats path = Scripts.load path |> Map.map (fun _ (_, v: float32[]) -> v)
+    let floats path = Scripts.load path |> Map.map (fun _ (_, v: float[]) -> v)
     let origin = lazy floats $"{examples}/zoo/base.safetensors"
-    let names = Directory.GetFiles($"{examples}/zoo/tasks") |> Array.map (fun f -> string (Path.GetFileNameWithoutExtension f)) |> Array.sort
+    let names = Directory.GetFiles($"{examples}/zoo/tasks", "*.safetensors") |> Array.map (fun f -> string (Path.GetFileNameWithoutExtension f)) |> Array.sort
     names,
     lazy (names |> Array.map (fun n ->
-              floats $"{examples}/zoo/tasks/{n}.safetensors" |> Map.toArray |> Array.collect (fun (t, v) -> Array.map2 (fun (x: float32) y -> float (x - y)) v (origin.Value[t]))))
+              floats $"{examples}/zoo/tasks/{n}.safetensors" |> Map.toArray |> Array.collect (fun (t, v) -> Array.map2 (-) v origin.Value[t])))
 
 let private dot (x: float[]) y = Array.fold2 (fun s a b -> s + a * b) 0.0 x y
 

@@ -42,12 +42,15 @@ let private lines (text: string) =
 
 /// An empty cell is NaN: nothing was measured there.
 let private number line column (cell: string) =
-    match cell.Trim() with
-    | "" -> nan
+    match cell.Trim().ToLowerInvariant() with
+    | ""
+    | "nan" -> nan
+    | "inf" -> infinity
+    | "-inf" -> -infinity
     | text ->
         match Double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture) with
         | true, v -> v
-        | _ -> raise (Wrong(line, $"\"{text}\" under \"{column}\" is no number"))
+        | _ -> raise (Wrong(line, $"\"{cell.Trim()}\" under \"{column}\" is no number"))
 
 /// Titles of the columns, and rows with their labels. Wrong, IOException or UnauthorizedAccessException where it can't be read.
 let read (path: string) : string list * (string * float list) list =
