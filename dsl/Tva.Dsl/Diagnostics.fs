@@ -514,6 +514,23 @@ module Diagnostics =
     let stackLeaves (what: string) (why: string) help span =
         make 536 span $"{what} rests on {why}, which its layers alone don't tell" (Some help)
 
+    // Pictures and tables in files
+
+    let pictureForm (path: string) (ending: string) span =
+        make 570 span $"\"{path}\" does not end in {ending}" (Some $"pictures are SVG files, reports HTML: name it for instance \"{IO.Path.ChangeExtension(path, ending)}\"")
+
+    let pictureInMemory (path: string) span = make 575 span $"a picture can't be saved to \"{path}\"" (Some "name a file")
+
+    let pictureOf (what: string) (found: string) help span = make 571 span $"{what} draws a Table, not {found}" help
+
+    let pictureSize (problem: string) span = make 572 span problem (Some "take fewer members or tensors: restrict it, or sum by layer")
+
+    let markForm (rows: int, columns: int) (given: int * int) span =
+        make 573 span $"`mark` has {fst given} rows and {snd given} columns, and the table {rows} and {columns}" (Some "it says of each cell whether to outline it")
+
+    let badTable (path: string) (line: int) (what: string) span =
+        make 574 span $"{path}:{line}: {what}" (Some "a line of titles, then a label and numbers on each line, with commas between: what a spreadsheet saves as CSV")
+
     // Permissions and devices
 
     let needsPermission what flag span =

@@ -31,6 +31,11 @@ let needs (program: Program) (effect: Effect) : Node list =
     match effect with
     | Effect.Show(items, _) -> items |> List.collect (snd >> numbers program)
     | Effect.Assert(condition, sides, _, _, _) -> condition :: (sides |> List.map _.Node)
+    | Effect.Plot(table, mark, _, _, _) -> table :: Option.toList mark |> List.collect (numbers program)
+    | Effect.Report(parts, _, _) ->
+        numbers program parts.Of
+        @ List.concat parts.Gram
+        @ (parts.Conflicts |> Option.defaultValue [] |> List.concat |> List.collect (fun (a, b) -> [ a; b ]))
     | _ -> []
 
 let private thousands (n: int64) = n.ToString("N0", Globalization.CultureInfo.InvariantCulture)

@@ -122,12 +122,12 @@ type Runner(program: Program, work: Work) =
                 | [] -> ()
                 | [ "" ] -> work.Tell(Event.Warned c.Message)
                 | places -> work.Tell(Event.Warned $"{c.Message} ({Suggest.listing places})")
+            let show = Gather.show program context lookup label (fun i -> tables[i])
             // A comparison with NaN is false already; NaN as a condition holds nothing either.
             let holds (condition: float[]) = condition[0] <> 0.0 && not (Double.IsNaN condition[0])
             for effect in batch do
                 match effect with
                 | Effect.Show(items, _) ->
-                    let show = Gather.show program context lookup label (fun i -> tables[i])
                     work.Tell(Event.Shown(List.tryHead items |> Option.bind fst, items |> List.map (snd >> show)))
                 | Effect.Assert(condition, sides, text, message, _) when not (holds (lookup condition)) ->
                     let shown =
@@ -139,6 +139,7 @@ type Runner(program: Program, work: Work) =
                     let title = if message = "" then $"assert {text}" else $"{message}\n  assert {text}"
                     raise (AssertionException(String.Join("\n", title :: shown)))
                 | _ -> ()
+            let pictures = batch |> List.choose (Drawing.draw program show lookup)
             let decomposed = adapters |> List.map (fun s -> s, AdapterSaving.decompose program work s)
             for r in results do
                 work.During(saves, r.Commit)
@@ -166,6 +167,9 @@ type Runner(program: Program, work: Work) =
                 work.Tell(Event.Saved(s.Folder, bytes))
                 if s.Rank.IsSome then
                     work.Tell(Event.Truncated(s.Folder, [ for e in errors -> e.Module, e.Rank, e.RelativeError ]))
+            for path, content in pictures do
+                Checkpoints.WholeFile.Write(path, content)
+                work.Tell(Event.Saved(path, int64 content.Length))
             finished <- true
         finally
             for r in results do

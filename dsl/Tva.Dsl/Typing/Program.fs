@@ -352,6 +352,9 @@ type Program(permissions: Permissions) =
     /// Inner products of adapters, from their factors.
     member val Products = Tva.Core.Adapters.FactorProducts() with get
 
+    /// Files of numbers that the text has read: inputs like the sources.
+    member val TablesRead = HashSet<string>() with get
+
     /// Of a source that has only some of a model's tensors, the source of that model.
     member val Origins = Dictionary<int, int>() with get
 

@@ -190,6 +190,25 @@ type SaveForm =
       /// None: one file. Else a folder, with the most bytes that a shard holds.
       Shard: int64 option }
 
+/// How a table is to be drawn.
+type PlotOptions =
+    { Kind: string
+      Title: string
+      /// What rows and columns are.
+      Axes: string
+      /// What the marked cells are.
+      Note: string }
+
+/// What a report is of, and the numbers that only it needs.
+type ReportParts =
+    { Title: string
+      Of: Value
+      Members: (string * TensorValue) list
+      /// ⟨τᵢ, τⱼ⟩ for j from i on; empty for a basis, which has its own.
+      Gram: Node list list
+      /// For each pair i < j how many elements have opposite signs, and how many are zero in neither; None where there are too many pairs.
+      Conflicts: (Node * Node) list list option }
+
 /// What a statement does when the script runs, in the order of the text.
 [<RequireQualifiedAccess>]
 type Effect =
@@ -201,6 +220,9 @@ type Effect =
     | Show of (string option * Value) list * span: Span
     | Assert of condition: Node * sides: Side list * text: string * message: string * span: Span
     | Evaluate of table: int * value: TensorValue * command: string * folder: string * span: Span
+    /// A table as a picture, with another of the same form that says which cells to mark.
+    | Plot of table: Value * mark: Value option * options: PlotOptions * path: string * span: Span
+    | Report of parts: ReportParts * path: string * span: Span
 
 module Kind =
 
