@@ -43,18 +43,15 @@ internal static class ShardIndex
     private static Dictionary<string, string> ReadMap(string index)
     {
         byte[] text;
-        try
+        using (var file = new InputFile(index, "an index file"))
         {
-            if (new FileInfo(index).Length > HeaderText.MaxBytes)
+            if (file.Length > HeaderText.MaxBytes)
             {
                 throw new FaultException($"{index}: is longer than {HeaderText.MaxBytes} bytes; this is no index");
             }
 
-            text = File.ReadAllBytes(index);
-        }
-        catch (Exception e) when (FileFaults.Handles(e))
-        {
-            throw FileFaults.Reading(index, "can't read the index", e);
+            text = new byte[file.Length];
+            file.Read(text, 0, "the index");
         }
 
         try
@@ -126,7 +123,7 @@ internal static class ShardIndex
     }
 
     // The Hugging Face cache keeps snapshots/REVISION/ full of links into its own blobs/.
-    private static bool IsHome(string shard, string folder) =>
+    internal static bool IsHome(string shard, string folder) =>
         RealPath.IsIn(shard, folder)
         || (Path.GetDirectoryName(folder) is { } snapshots && Path.GetFileName(snapshots) == "snapshots"
             && RealPath.IsIn(shard, Path.Combine(Path.GetDirectoryName(snapshots)!, "blobs")));
