@@ -189,4 +189,41 @@ public sealed class SideFileTests : IDisposable
             Assert.True(GC.GetAllocatedBytesForCurrentThread() - before < 2 << 20, name);
         }
     }
+
+    /// <summary>Headers that are as long as they say, and hold as many things as fit: refused before all of them are kept, in little time.</summary>
+    [Fact]
+    public void Headers_of_a_million_things_are_refused()
+    {
+        const int many = 300_000;
+        var tensors = new StringBuilder("{");
+        var map = new StringBuilder("""{"weight_map":{""");
+        for (int i = 0; i < many; i++)
+        {
+            tensors.Append(i > 0 ? "," : "").Append($$$"""
+                "{{{i}}}":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}
+                """);
+            map.Append(i > 0 ? "," : "").Append($"\"{i}\":\"{i % 20_000}.safetensors\"");
+        }
+
+        byte[] nested = [.. GgufBytes.U32(0), .. GgufBytes.U64(0)];
+        var files = new (string Name, byte[] Content, string Expected)[]
+        {
+            ("tensors.safetensors", TempFolder.Safetensors(tensors.Append('}').ToString()), "is one of more than 262144 tensors"),
+            ("dims.safetensors", TempFolder.Safetensors($$$"""{"x":{"dtype":"U8","shape":[{{{string.Join(",", Enumerable.Repeat("1", 2 * many))}}}],"data_offsets":[0,1]}}""", 0), "its shape has more than 1024 numbers"),
+            ("map.safetensors.index.json", Encoding.UTF8.GetBytes(map.Append("}}").ToString()), "lists more than 262144 tensors"),
+            ("shards.safetensors.index.json", Encoding.UTF8.GetBytes(map.ToString()[..map.ToString().IndexOf(",\"25000\"", StringComparison.Ordinal)] + "}}"), "names 20000 shards, and an index has at most 10000"),
+            ("arrays.gguf", [.. new GgufBytes().Array("a", 9, many, [.. Enumerable.Repeat(nested, many).SelectMany(x => x)]).Array("a", 0, 0).Bytes()], "has the key 'a' a second time"),
+        };
+        foreach (var (name, content, expected) in files)
+        {
+            string path = folder.Put(name, content);
+            var watch = Stopwatch.StartNew();
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            var fault = Assert.Throws<FaultException>(() => Checkpoint.Open(path));
+            long taken = GC.GetAllocatedBytesForCurrentThread() - before;
+            Assert.Contains(expected, fault.Message);
+            Assert.True(taken < (8 << 20) + (10L * content.Length), $"{name}: {taken} bytes for {content.Length}");
+            Assert.True(watch.Elapsed < TimeSpan.FromSeconds(20), $"{name}: {watch.Elapsed}");
+        }
+    }
 }
