@@ -94,10 +94,10 @@ let private text (facts: Facts) =
                      let own = c.Tensors |> Seq.filter (fun t -> t.File = i)
                      $"  {Format.printable (Path.GetFileName file |> Unchecked.nonNull)}: {tensors (Seq.length own)}, {own |> Seq.sumBy c.StoredBytes} bytes" ]
     let metadata =
-        if c.Metadata.Count = 0 then []
+        if c.Described.Count = 0 then []
         else
             "metadata"
-            :: [ for KeyValue(key, value) in c.Metadata |> Seq.sortBy _.Key |> Seq.filter (fun m -> not (Verification.IsRecord m.Key)) do
+            :: [ for KeyValue(key, value) in c.Described |> Seq.sortBy _.Key |> Seq.filter (fun m -> not (Verification.IsRecord m.Key)) do
                      let lines = value.Split('\n')
                      $"  {Format.printable key}: {Format.printable lines[0]}"
                      for line in lines[1..] do
@@ -171,7 +171,7 @@ let private json (facts: Facts) =
             c.Notes |> Seq.iter json.WriteStringValue
             json.WriteEndArray()
         json.WriteStartObject "metadata"
-        for KeyValue(key, value) in c.Metadata |> Seq.sortBy _.Key do
+        for KeyValue(key, value) in c.Described |> Seq.sortBy _.Key do
             json.WriteString(key, value)
         json.WriteEndObject())
 

@@ -105,3 +105,78 @@ let ``an adapter of another kind is listed, with what is wrong`` () =
     let ran = Command.run [ "inspect"; path ]
     Assert.Equal(0, ran.Status)
     Assert.Contains("is of LoHa", ran.Out)
+
+/// A GGUF file by hand: one key, a matrix [2, 32] of Q8_0 whose elements are 0.5 * q, and a bias of F32.
+let private gguf (path: string) (q: sbyte) =
+    use file = new BinaryWriter(File.Create path)
+    let text (s: string) = file.Write(uint64 s.Length); file.Write(Encoding.UTF8.GetBytes s)
+    file.Write(Encoding.UTF8.GetBytes "GGUF")
+    file.Write 3u
+    file.Write 2UL
+    file.Write 2UL
+    text "general.architecture"; file.Write 8u; text "llama"
+    text "tokenizer.ggml.tokens"; file.Write 9u; file.Write 8u; file.Write 7UL
+    for token in [ "a"; "b"; "c\u001b"; "d"; "e"; "f"; "g" ] do text token
+    text "blk.0.attn_q.weight"; file.Write 2u; file.Write 32UL; file.Write 2UL; file.Write 8u; file.Write 0UL
+    text "output_norm.weight"; file.Write 1u; file.Write 2UL; file.Write 0u; file.Write 96UL
+    while file.BaseStream.Position % 32L <> 0L do file.Write 0uy
+    for _ in 0..1 do
+        file.Write(BitConverter.HalfToUInt16Bits(Half.op_Explicit 0.5f))
+        for _ in 1..32 do file.Write q
+    for _ in 1 .. 96 - 68 do file.Write 0uy
+    file.Write 3.0f
+    file.Write 4.0f
+
+[<Fact>]
+let ``a GGUF file: how tensors are kept, what is read of them, its keys, and that its names are its own`` () =
+    use temp = new TempFolder()
+    let path = temp.File "m.gguf"
+    gguf path 2y
+    let ran = Command.run [ "inspect"; path; "--norms" ]
+    let expected =
+        "tensor               dtype        shape    bytes  norm\n\
+         blk.0.attn_q.weight  Q8_0 as F32  [2, 32]     68     8\n\
+         output_norm.weight   F32          [2]          8     5\n\
+         \n\
+         2 tensors, 66 elements, 76 bytes (76 B)\n\
+         \u0020 F32: 1 tensor, 2 elements, 8 bytes\n\
+         \u0020 Q8_0: 1 tensor, 64 elements, 68 bytes\n\
+         note: GGUF names tensors in a way of its own (blk.0.attn_q.weight) and llama.cpp's converter reorders rows of some: combine it with models from GGUF only\n\
+         metadata\n\
+         \u0020 general.architecture: llama\n\
+         \u0020 tokenizer.ggml.tokens: [a, b, c\uFFFD, d, e, f, ... 7 items]\n"
+    Assert.Equal({ Status = 0; Out = expected; Error = "" }, ran)
+    let json = Command.run [ "inspect"; path; "--json" ]
+    use document = JsonDocument.Parse json.Out
+    let tensor = document.RootElement.GetProperty("tensors")[0]
+    Assert.Equal<string list>([ "F32"; "Q8_0"; "68" ], [ for key in [ "dtype"; "stored"; "bytes" ] -> tensor.GetProperty(key).ToString() ])
+
+[<Fact>]
+let ``GGUF files are operands like others`` () =
+    use temp = new TempFolder()
+    gguf (temp.File "base.gguf") 2y
+    gguf (temp.File "tuned.gguf") 6y
+    let script =
+        "base = model(\"base.gguf\")\nA = model(\"tuned.gguf\") - base\nnorm(A)\nbase + 0.5 * A |> save(\"out.safetensors\")\nnorm(raw(model(\"base.gguf\")[\"blk.*\"]))"
+    File.WriteAllText(temp.File "s.tva", script)
+    let ran = Command.run [ "run"; temp.File "s.tva" ]
+    Assert.Equal(0, ran.Status)
+    Assert.Contains("16", ran.Out) // 64 elements that differ by 2
+    // base + 0.5 A: 1 + 0.5 * 2 = 2 everywhere, norm 16.
+    let inspected = Command.run [ "inspect"; temp.File "out.safetensors"; "--norms" ]
+    Assert.Contains("blk.0.attn_q.weight  F32    [2, 32]    256    16", inspected.Out)
+    // What a converter's names would hide from somebody who mixes formats.
+    File.WriteAllText(temp.File "mixed.tva", $"model(\"base.gguf\") - model(\"{(small temp).Replace('\\', '/')}\")")
+    let mixed = Command.run [ "check"; temp.File "mixed.tva" ]
+    Assert.Equal(2, mixed.Status)
+
+[<Theory>]
+[<InlineData("module_legacy.pt", "is an object of '__main__.Net', never made: its tensors are those of its state_dict()")>]
+[<InlineData("training.pt", "is what stands under 'model'; left out: 'epoch', 'optimizer', 'args', 'rng', 'scheduler', 'key'")>]
+let ``PyTorch files of all kinds, and what was left out of them`` (name: string) (note: string) =
+    let rec root (folder: string) =
+        if File.Exists(Path.Combine(folder, "Dsl.sln")) then folder else root (Path.GetDirectoryName folder |> Unchecked.nonNull)
+    let ran = Command.run [ "inspect"; Path.Combine(root AppContext.BaseDirectory, "tests", "golden", "torch", name) ]
+    Assert.Equal(0, ran.Status)
+    Assert.Contains("body.1.running_mean", ran.Out)
+    Assert.Contains($"note: {note}\n", ran.Out)

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Tva.Core.Bases;
@@ -116,23 +117,16 @@ public sealed class AdapterConfig
     /// <exception cref="FaultException">As for <see cref="Read"/>.</exception>
     internal static AdapterConfig? OfHeader(string path, string text, string part)
     {
-        try
+        using var document = JsonFile.Parse(path, "its lora_adapter_metadata", Encoding.UTF8.GetBytes(text));
+        if (document.RootElement.ValueKind != JsonValueKind.Object)
         {
-            using var document = JsonDocument.Parse(text);
-            if (document.RootElement.ValueKind != JsonValueKind.Object)
-            {
-                throw new FaultException($"{path}: its lora_adapter_metadata holds {document.RootElement.ValueKind}, and should hold one object");
-            }
+            throw new FaultException($"{path}: its lora_adapter_metadata holds {document.RootElement.ValueKind}, and should hold one object");
+        }
 
-            var prefix = part.Length == 0 ? "" : part + ".";
-            var own = document.RootElement.EnumerateObject().Where(e => e.Name.StartsWith(prefix, StringComparison.Ordinal))
-                .GroupBy(e => e.Name[prefix.Length..], StringComparer.Ordinal).ToDictionary(g => g.Key, g => g.Last().Value);
-            return own.ContainsKey("r") ? new AdapterConfig(path, JsonSerializer.SerializeToElement(own)) : null;
-        }
-        catch (JsonException e)
-        {
-            throw new FaultException($"{path}: its lora_adapter_metadata is no JSON: {e.Message}", e);
-        }
+        var prefix = part.Length == 0 ? "" : part + ".";
+        var own = document.RootElement.EnumerateObject().Where(e => e.Name.StartsWith(prefix, StringComparison.Ordinal))
+            .GroupBy(e => e.Name[prefix.Length..], StringComparer.Ordinal).ToDictionary(g => g.Key, g => g.Last().Value);
+        return own.ContainsKey("r") ? new AdapterConfig(path, JsonSerializer.SerializeToElement(own)) : null;
     }
 
     /// <summary>The rank of a module, by PEFT's rule: the first pattern that matches all of its name, or all after a dot.</summary>

@@ -132,6 +132,11 @@ public static class BasisFolder
                 throw new FaultException($"{json.Path}: its {key} are in {Quoted.Name(name)}, which is missing; copy the whole folder, or save the basis again");
             }
 
+            if (!ShardIndex.IsHome(RealPath.Of(full), RealPath.Of(path)))
+            {
+                throw new FaultException($"{full}: is a link that leads out of the basis's folder; copy the file itself there");
+            }
+
             var checkpoint = Checkpoint.Open(full);
             open.Add(checkpoint);
             if (checkpoint.Fingerprint != entry.GetProperty("fingerprint").GetString())

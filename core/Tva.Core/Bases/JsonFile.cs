@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Unicode;
 using Tva.Core.Checkpoints;
 using Tva.Core.Tensors;
 
@@ -17,29 +18,62 @@ internal sealed class JsonFile : IDisposable
 
     public static JsonFile Open(string path, long maxBytes)
     {
+        // A pipe would hold us forever; this refuses all but plain files.
+        using var file = new InputFile(path, "a JSON file");
+        if (file.Length > maxBytes)
+        {
+            throw new FaultException($"{path}: has {Sizes.Text(file.Length)}, more than the {Sizes.Text(maxBytes)} such a file may have");
+        }
+
+        var text = new byte[file.Length];
+        file.Read(text, 0, "its text");
+        var document = Parse(path, "", text);
+        if (document.RootElement.ValueKind != JsonValueKind.Object)
+        {
+            throw new FaultException($"{path}: holds {document.RootElement.ValueKind}, and should hold one object");
+        }
+
+        return new JsonFile(path, document);
+    }
+
+    /// <summary>Parses a text whose names and texts can all be asked for: none is half a surrogate pair, which a document finds out only then.</summary>
+    /// <param name="path">The file, for messages.</param>
+    /// <param name="what">What of it this is, such as <c>its header's metadata</c>; empty where it is all.</param>
+    /// <param name="utf8">The text.</param>
+    /// <exception cref="FaultException">It is no JSON.</exception>
+    public static JsonDocument Parse(string path, string what, ReadOnlyMemory<byte> utf8)
+    {
+        string subject = what.Length == 0 ? $"{path}:" : $"{path}: {what}";
+        if (!Utf8.IsValid(utf8.Span))
+        {
+            throw new FaultException($"{subject} is no JSON: it is not valid UTF-8; the file is damaged");
+        }
+
         try
         {
-            using var stream = File.OpenRead(path);
-            if (stream.Length > maxBytes)
+            var reader = new Utf8JsonReader(utf8.Span);
+            while (reader.Read())
             {
-                throw new FaultException($"{path}: has {Sizes.Text(stream.Length)}, more than the {Sizes.Text(maxBytes)} such a file may have");
+                if (reader.TokenType is not (JsonTokenType.PropertyName or JsonTokenType.String) || !reader.ValueIsEscaped)
+                {
+                    continue;
+                }
+
+                try
+                {
+                    reader.GetString();
+                }
+                catch (InvalidOperationException e)
+                {
+                    throw new FaultException($"{subject} has a text at byte {reader.TokenStartIndex} that is no Unicode: half a surrogate pair; the file is damaged", e);
+                }
             }
 
-            var document = JsonDocument.Parse(stream);
-            if (document.RootElement.ValueKind != JsonValueKind.Object)
-            {
-                throw new FaultException($"{path}: holds {document.RootElement.ValueKind}, and should hold one object");
-            }
-
-            return new JsonFile(path, document);
+            return JsonDocument.Parse(utf8);
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
-            throw new FaultException($"{path}: is no JSON: {e.Message}", e);
-        }
-        catch (Exception e) when (FileFaults.Handles(e))
-        {
-            throw FileFaults.Reading(path, "can't be read", e);
+            throw new FaultException($"{subject} is no JSON: {e.Message}", e);
         }
     }
 

@@ -31,6 +31,15 @@ public sealed class AllowedFolders
     /// <summary>What reading a checkpoint, a script or a folder would touch outside, or null: the path itself, an entry of the folder, a description beside the file.</summary>
     public string? OutsideOfRead(string path) => Outside(path, read);
 
+    /// <summary>
+    /// The file of an opened checkpoint that lies outside, or null: an index, or a model in parts, may lead to more than the path told.
+    /// </summary>
+    public string? OutsideOfRead(Checkpoint checkpoint)
+    {
+        ArgumentNullException.ThrowIfNull(checkpoint);
+        return checkpoint.Files.Select(RealPath.Of).FirstOrDefault(file => !IsIn(file, read));
+    }
+
     /// <summary>What writing a file or a folder there would touch outside, or null.</summary>
     public string? OutsideOfWrite(string path) => Outside(path, write);
 

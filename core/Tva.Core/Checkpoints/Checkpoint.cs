@@ -49,6 +49,9 @@ public abstract class Checkpoint : IDisposable
     /// <summary>The headers' metadata; where shards disagree the first one's.</summary>
     public abstract IReadOnlyDictionary<string, string> Metadata { get; }
 
+    /// <summary>The metadata to show: with what is too long to keep by its beginning.</summary>
+    public virtual IReadOnlyDictionary<string, string> Described => Metadata;
+
     /// <summary>What else a user should know of the file, a sentence each: what was left out of it, how its names differ.</summary>
     public virtual IReadOnlyList<string> Notes => [];
 

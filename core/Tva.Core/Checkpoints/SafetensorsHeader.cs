@@ -13,6 +13,10 @@ internal ref struct SafetensorsHeader
 {
     private const int MaxDepth = 128; // of the reference's JSON reader; only unknown keys can nest at all
 
+    // A header of 100 MB could have two million empty tensors, or a shape of fifty million dimensions.
+    private const int MaxTensors = 1 << 18;
+    private const int MaxRank = 1024;
+
     private readonly string path;
     private readonly List<Entry> entries = [];
     private readonly HashSet<string> names = [];
@@ -127,6 +131,11 @@ internal ref struct SafetensorsHeader
         if (!names.Add(name))
         {
             Throw(path, name, "is in the header twice");
+        }
+
+        if (names.Count > MaxTensors)
+        {
+            Throw(path, name, $"is one of more than {MaxTensors} tensors, as no model has; the file is damaged");
         }
 
         json.Read();
@@ -254,6 +263,11 @@ internal ref struct SafetensorsHeader
             {
                 Throw(path, name, $"its {key} has something other than whole numbers from 0 to {long.MaxValue}");
                 return;
+            }
+
+            if (rank == MaxRank)
+            {
+                Throw(path, name, $"its {key} has more than {MaxRank} numbers, as no tensor has; the file is damaged");
             }
 
             if (rank == dims.Length)

@@ -9,6 +9,10 @@ namespace Tva.Core.Checkpoints;
 /// </summary>
 internal static class ShardIndex
 {
+    // Where each lies is asked of the file system.
+    private const int MaxShards = 10_000;
+    private const int MaxTensors = 1 << 18;
+
     /// <summary>Opens an index and its shards, which lie in its folder.</summary>
     /// <param name="path">What the user named, for messages.</param>
     /// <param name="index">The index file.</param>
@@ -24,6 +28,11 @@ internal static class ShardIndex
 
         string folder = Path.GetDirectoryName(index) ?? "";
         var shards = map.Values.Distinct().Order(StringComparer.Ordinal).ToArray();
+        if (shards.Length > MaxShards)
+        {
+            throw new FaultException($"{index}: names {shards.Length} shards, and an index has at most {MaxShards}; is it of this model?");
+        }
+
         RequireInside(index, folder, shards);
         var missing = shards.Where(shard => !CheckpointFinder.Exists(Path.Combine(folder, shard))).ToArray();
         if (missing.Length > 0)
@@ -43,18 +52,15 @@ internal static class ShardIndex
     private static Dictionary<string, string> ReadMap(string index)
     {
         byte[] text;
-        try
+        using (var file = new InputFile(index, "an index file"))
         {
-            if (new FileInfo(index).Length > HeaderText.MaxBytes)
+            if (file.Length > HeaderText.MaxBytes)
             {
                 throw new FaultException($"{index}: is longer than {HeaderText.MaxBytes} bytes; this is no index");
             }
 
-            text = File.ReadAllBytes(index);
-        }
-        catch (Exception e) when (FileFaults.Handles(e))
-        {
-            throw FileFaults.Reading(index, "can't read the index", e);
+            text = new byte[file.Length];
+            file.Read(text, 0, "the index");
         }
 
         try
@@ -98,6 +104,11 @@ internal static class ShardIndex
                 if (json.TokenType != JsonTokenType.String)
                 {
                     throw new FaultException($"{index}: tensor {Quoted.Name(name)}: its shard is not a text");
+                }
+
+                if (map.Count == MaxTensors)
+                {
+                    throw new FaultException($"{index}: lists more than {MaxTensors} tensors, as no model has");
                 }
 
                 if (!map.TryAdd(name, json.GetString()!))

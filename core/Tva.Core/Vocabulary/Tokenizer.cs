@@ -51,28 +51,20 @@ public sealed class Tokenizer
         }
 
         var tokenizer = new Tokenizer(path);
-        try
+        using var json = JsonFile.Open(path, MaxBytes);
+        if (path == main)
         {
-            using var json = JsonFile.Open(path, MaxBytes);
-            if (path == main)
-            {
-                tokenizer.TakeModel(json.Root);
-            }
-            else
-            {
-                tokenizer.TakeObject(json.Root, path);
-                var added = System.IO.Path.Combine(folder, Added);
-                if (CheckpointFinder.Exists(added))
-                {
-                    using var more = JsonFile.Open(added, MaxBytes);
-                    tokenizer.TakeObject(more.Root, added);
-                }
-            }
+            tokenizer.TakeModel(json.Root);
         }
-        catch (InvalidOperationException e)
+        else
         {
-            // What JsonElement says of half a surrogate pair.
-            throw new FaultException($"{path}: a token in it is no text: {e.Message}", e);
+            tokenizer.TakeObject(json.Root, path);
+            var added = System.IO.Path.Combine(folder, Added);
+            if (CheckpointFinder.Exists(added))
+            {
+                using var more = JsonFile.Open(added, MaxBytes);
+                tokenizer.TakeObject(more.Root, added);
+            }
         }
 
         return tokenizer.ids.Count > 0 ? tokenizer : throw new FaultException($"{path}: has no tokens");

@@ -90,7 +90,7 @@ type LanguageService(evaluator: Evaluator) =
             |> Option.defaultValue [])
         |> Option.defaultValue []
 
-    let checkpoints = [ ".safetensors"; ".pt"; ".pth"; ".bin"; ".json" ]
+    let checkpoints = [ ".safetensors"; ".pt"; ".pth"; ".bin"; ".gguf"; ".json" ]
 
     /// The parameter that the place is in: by its name, or by the comma.
     let parameter (checker: Checker) (b: Bracket) =

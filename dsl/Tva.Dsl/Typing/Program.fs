@@ -362,10 +362,16 @@ type Program(permissions: Permissions) =
     member _.Models = models
 
     /// Opens a checkpoint, each only once.
-    member _.Open(path: string, shown: string) =
+    member p.Open(path: string, shown: string) =
         match sources.FindIndex(fun s -> s.Checkpoint.Path = path) with
         | -1 ->
-            sources.Add { Checkpoint = Checkpoint.Open path; Path = shown }
+            let checkpoint = Checkpoint.Open path
+            match p.Surroundings.Folders |> Option.bind (fun f -> Option.ofObj (f.OutsideOfRead checkpoint)) with
+            | Some file ->
+                checkpoint.Dispose()
+                raise (FaultException $"{shown}: leads to {file}, outside the folders that may be read; copy the file itself there")
+            | None -> ()
+            sources.Add { Checkpoint = checkpoint; Path = shown }
             sources.Count - 1
         | i -> i
 

@@ -16,7 +16,7 @@ type Names() =
         set [ "model"; "pytorch_model"; "adapter_model"; "consolidated"; "checkpoint"; "weights" ]
 
     let withoutExtension (name: string) =
-        let known = [ ".index.json"; ".safetensors"; ".pth"; ".pt"; ".bin" ]
+        let known = [ ".index.json"; ".safetensors"; ".pth"; ".pt"; ".bin"; ".gguf" ]
         let strip (n: string) (ext: string) = if n.EndsWith(ext, StringComparison.OrdinalIgnoreCase) then n.Substring(0, n.Length - ext.Length) else n
         List.fold strip name known
 

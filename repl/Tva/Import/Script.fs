@@ -37,7 +37,7 @@ type Script(folders: Folders, report: Diagnostic -> unit) =
     let isRemote (path: string) =
         let part (p: string) = p <> "" && p <> "." && p <> ".." && p |> Seq.forall (fun c -> Char.IsAsciiLetterOrDigit c || c = '-' || c = '_' || c = '.')
         match path.Split '/' with
-        | [| owner; name |] -> part owner && part name && not (name.EndsWith ".safetensors" || name.EndsWith ".pt" || name.EndsWith ".bin" || name.EndsWith ".pth")
+        | [| owner; name |] -> part owner && part name && not (name.EndsWith ".safetensors" || name.EndsWith ".pt" || name.EndsWith ".bin" || name.EndsWith ".pth" || name.EndsWith ".gguf")
         | _ -> false
 
     /// The path as a text, with a line that says how to get what isn't here.

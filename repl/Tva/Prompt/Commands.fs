@@ -229,7 +229,7 @@ and all () : Command list =
       row "type" "EXPR" Takes.Expression "what an expression is; computes nothing" (withArgument "type" "an expression" typeOf)
       row "plan" "EXPR" Takes.Expression "what would be done: passes, kernels, bytes" (withArgument "plan" "an expression" plan)
       row "time" "TEXT" Takes.Expression "runs it and tells time and bytes" (withArgument "time" "a text to run" time)
-      row "inspect" "PATH" (Takes.Path [ ".safetensors"; ".pt"; ".pth"; ".bin"; ".json" ]) "lists a checkpoint's tensors"
+      row "inspect" "PATH" (Takes.Path [ ".safetensors"; ".pt"; ".pth"; ".bin"; ".gguf"; ".json" ]) "lists a checkpoint's tensors"
           (withArgument "inspect" "a checkpoint's path" inspect)
       row "pin" "EXPR" Takes.Expression "keeps the checkpoints it reads in memory" (withArgument "pin" "an expression over checkpoints" pin)
       row "unpin" "" Takes.Nothing "lets go of all that is pinned" unpin

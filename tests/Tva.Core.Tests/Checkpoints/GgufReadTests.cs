@@ -107,11 +107,13 @@ public sealed class GgufReadTests : IDisposable
             .Array("nested", 9, 2, [.. GgufBytes.U32(0), .. GgufBytes.U64(1), 5], [.. GgufBytes.U32(0), .. GgufBytes.U64(2), 6, 7])
             .Tensor("t", 0, [1], Bytes(1f)).Tensor("u", 0, [1], Bytes(2f)).Bytes();
         using var c = Open(file);
-        var m = c.Metadata;
+        var m = c.Described;
         Assert.Equal(("llama", "64", "200", "-56", "513", "-1"), (m["general.architecture"], m["general.alignment"], m["u8"], m["i8"], m["u16"], m["i16"]));
         Assert.Equal(("-2", "1.5", "true", "18446744073709551615", "-1", "-0.1"), (m["i32"], m["f32"], m["yes"], m["u64"], m["i64"], m["f64"]));
         Assert.Equal(new string('x', 400) + "... (1000 bytes)", m["long"]);
         Assert.Equal(("[a, b, c, d, e, f, ... 8 items]", "[1, -2]", "[]", "[[5], [6, 7]]"), (m["tokens"], m["scores"], m["empty"], m["nested"]));
+        Assert.Equal(["empty", "long", "nested", "scores", "tokens"], m.Keys.Except(c.Metadata.Keys).Order()); // no file made from this one should have half of them
+        Assert.All(c.Metadata, pair => Assert.Equal(pair.Value, m[pair.Key]));
         Assert.Equal(2f, Floats(c, c.Find("u")!, 0, 1)[0]);
         Assert.Equal(0, c.Find("u")!.Offset % 64);
     }

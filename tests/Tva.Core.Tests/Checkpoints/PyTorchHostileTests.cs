@@ -75,9 +75,9 @@ public sealed class PyTorchHostileTests : IDisposable
         yield return ("set in a list", P().Op("]NNs").Stop(), "sets 2 keys and values of a list of 0");
         yield return ("odd items", P().Op("}(Nu").Stop(), "sets 1 keys and values");
         yield return ("key is a list", P().Op("}]Ns").Stop(), "has a list of 0 as a key");
-        yield return ("recall before memory", P().Raw((byte)'h', 0).Stop(), "recalls value 0 of 0");
-        yield return ("recall 2^32-1", P().Raw((byte)'j', 255, 255, 255, 255).Stop(), "recalls value 4294967295 of 0");
-        yield return ("memory far away", P().Op('}').Raw((byte)'r', 255, 255, 255, 255).Stop(), "remembers a value as 4294967295 after 0 others");
+        yield return ("recall before memory", P().Raw((byte)'h', 0).Stop(), "recalls value 0, which none of the 0 remembered is");
+        yield return ("recall 2^32-1", P().Raw((byte)'j', 255, 255, 255, 255).Stop(), "recalls value 4294967295, which none of the 0");
+        yield return ("memory beside", P().Op('}').Raw((byte)'q', 1).Raw((byte)'h', 0).Stop(), "recalls value 0, which none of the 1 remembered is");
         yield return ("memory of nothing", P(4).Raw(0x94).Stop(), "takes more values than there are");
         yield return ("call of a text", P().Text("os.system").Op(")R").Stop(), "calls the text 'os.system' with a tuple of 0");
         yield return ("call without a tuple", P().Global("collections", "OrderedDict").Op("]R").Stop(), "calls the name collections.OrderedDict with a list of 0");

@@ -100,6 +100,18 @@ public sealed class TorchFilesTests : IDisposable
     }
 
     [Fact]
+    public void A_pickle_of_Python_2_with_its_texts_and_its_memory_from_1_is_read()
+    {
+        // As cPickle of Python 2 writes { 'a': ... } of PyTorch 0.3: texts are bytes, what is remembered is counted from 1.
+        var pickle = new PickleBytes().Op('}').Raw((byte)'q', 1).Raw((byte)'U', 1, (byte)'a').Raw((byte)'q', 2).Global("torch._utils", "_rebuild_tensor").Raw((byte)'q', 3)
+            .Op("((").Raw((byte)'U', 7).Op("storage").Raw((byte)'q', 4).Global("torch", "FloatStorage").Raw((byte)'q', 5).Raw((byte)'U', 1, (byte)'0').Raw((byte)'q', 6)
+            .Raw((byte)'U', 3).Op("cpu").Raw((byte)'q', 7).Int(2).Op("NtQ").Int(0).Tuple(2).Tuple(1).Op("tRs").Stop();
+        byte[] keys = new PickleBytes().Op(']').Raw((byte)'q', 1).Raw((byte)'U', 1, (byte)'0').Op('a').Stop();
+        using var c = Checkpoint.Open(folder.Put("x.pt", Legacy(pickle, keys, [2, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])));
+        Assert.Equal([1, 2, 3, 4, 5, 6, 7, 8], All(c, Assert.Single(c.Tensors)));
+    }
+
+    [Fact]
     public void Objects_that_hold_tensors_and_are_no_modules_are_refused_where_a_tensor_should_be()
     {
         PickleBytes Quantised() => new PickleBytes().Op("}(").Text("a").Tensor("FloatStorage", "0", 2, 0, [2], [1]).Text("b")

@@ -17,6 +17,8 @@ using Tva.Core.Execution;
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- fsharp                [--repeat 15] [--threads N] [--elements N]
 // `fsharp` sets functions written in F# beside the same written in TVA, in one process.
 // `pinned` sets an expression over checkpoints held in memory beside a plain copy of them from memory to memory.
+//   dotnet run -c Release --project tests/bench/Tva.Bench -- formats FOLDER --megabytes 512   [--repeat 5] [--threads N]
+// `formats` writes the same elements in each format that is read, and reads them as the engine does.
 var files = args.Skip(1).TakeWhile(a => !a.StartsWith("--", StringComparison.Ordinal)).ToList();
 long Option(string name, long otherwise)
 {
@@ -48,10 +50,20 @@ if (args is ["fsharp", ..])
     return 0;
 }
 
+if (args is ["formats", var folder, ..])
+{
+    foreach (var line in Formats.Run(folder, (int)Option("--megabytes", 512), (int)Option("--repeat", 5), (int)Option("--threads", Environment.ProcessorCount)))
+    {
+        Console.WriteLine(line);
+    }
+
+    return 0;
+}
+
 if (args.Length < 2 || args[0] is not ("copy" or "read" or "gram" or "expand" or "pinned"))
 {
     Console.Error.WriteLine(
-        "usage: copy OUT INPUT... | read INPUT... | gram BASE TASK... | pinned BASE TASK... | expand ROWS COLUMNS RANK | matmul | fsharp | lowrank FILE   [--block BYTES] [--threads N] [--repeat N] [--memory BYTES]");
+        "usage: copy OUT INPUT... | read INPUT... | gram BASE TASK... | pinned BASE TASK... | expand ROWS COLUMNS RANK | matmul | fsharp | lowrank FILE | formats FOLDER   [--block BYTES] [--threads N] [--repeat N] [--memory BYTES]");
     return 2;
 }
 

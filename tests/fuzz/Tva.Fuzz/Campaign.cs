@@ -39,6 +39,8 @@ public static partial class Campaign
         ["index"] = folder => new IndexTarget(folder),
         ["config"] = folder => new ConfigTarget(folder),
         ["adapter"] = folder => new AdapterTarget(folder),
+        ["adapter-header"] = folder => new AdapterHeaderTarget(folder),
+        ["basis"] = folder => new BasisTarget(folder),
         ["tokenizer"] = folder => new TokenizerTarget(folder),
         ["script"] = folder => new ScriptTarget(folder),
     };

@@ -1,5 +1,6 @@
 using System.Text;
 using Tva.Core.Adapters;
+using Tva.Core.Bases;
 using Tva.Core.Checkpoints;
 using Tva.Core.Tensors;
 using Tva.Core.Vocabulary;
@@ -99,6 +100,52 @@ public sealed class AdapterTarget : JsonTarget
         Put("adapter_config.json", input);
         using var checkpoint = Checkpoint.Open(file);
         return AdapterLayout.IsAdapter(checkpoint) && AdapterLayout.Read(checkpoint).Modules.Count >= 0;
+    }
+}
+
+/// <summary>What diffusers keeps of an adapter's configuration in the file's own header.</summary>
+public sealed class AdapterHeaderTarget(string folder) : JsonTarget(folder,
+    ["""{"unet.r":2,"unet.lora_alpha":4,"unet.rank_pattern":{"q":2},"text_encoder.r":4}""", """{"r":2,"lora_alpha":2,"alpha_pattern":{}}"""],
+    ["\"unet.r\"", "\"unet.lora_alpha\"", "\"r\"", "\"unet.rank_pattern\"", "{\"a\":3}"])
+{
+    public override bool Run(byte[] input)
+    {
+        // A text within a text: its bytes as they are where they are no UTF-8, else quoted.
+        string quoted = System.Text.Json.JsonSerializer.Serialize(Encoding.UTF8.GetString(input));
+        var text = Encoding.UTF8.GetBytes($"{{\"__metadata__\":{{\"lora_adapter_metadata\":{quoted}}},\"unet.a.q.lora_A.weight\":{{\"dtype\":\"F32\",\"shape\":[2,1],\"data_offsets\":[0,8]}},"
+            + "\"unet.a.q.lora_B.weight\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[8,16]}}");
+        using var checkpoint = Checkpoint.Open(Put("lora.safetensors", [.. BitConverter.GetBytes((long)text.Length), .. text, .. new byte[16]]));
+        return AdapterLayout.IsAdapter(checkpoint) && AdapterLayout.Read(checkpoint).Modules.Count >= 0;
+    }
+}
+
+/// <summary>The file that makes a folder a basis.</summary>
+public sealed class BasisTarget : JsonTarget
+{
+    public BasisTarget(string folder)
+        : base(folder, [Good(folder)],
+            ["\"atoms\"", "\"encoder\"", "\"gram\"", "\"files\"", "\"mean\"", "\"scales\"", "\"I8\"", "\"basis.json\"", "\"atoms.safetensors\"", "\"errors\"", "[[1,2],[2,1]]", "\"pca\"", "\"layer\"", "\"../atoms.safetensors\"", "\"link.safetensors\""]) =>
+        File.CreateSymbolicLink(Path.Combine(folder, "link.safetensors"), "/etc/hostname");
+
+    public override bool Run(byte[] input)
+    {
+        Put("basis.json", input);
+        var basis = BasisFolder.Open(Folder);
+        foreach (var atom in basis.Atoms.Concat(basis.Mean is { } mean ? [mean] : []))
+        {
+            atom.Dispose();
+        }
+
+        return true;
+    }
+
+    private static string Good(string folder)
+    {
+        var text = "{\"w\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]}}"u8.ToArray();
+        string path = Path.Combine(folder, "atoms.safetensors");
+        File.WriteAllBytes(path, [.. BitConverter.GetBytes((long)text.Length), .. text, .. new byte[8]]);
+        using var atoms = Checkpoint.Open(path);
+        return $$$"""{"format":"tva-basis 1","method":"svd","by":"all","atoms":1,"dtype":"F32","tasks":["a","b"],"base":{"path":"x","fingerprint":"f"},"files":{"atoms":{"name":"atoms.safetensors","fingerprint":"{{{atoms.Fingerprint}}}"}},"loss":0.1,"bound":0.1,"errors":{"a":{"norm":1,"relative_error":0.1,"cosine":0.9},"b":{"norm":1,"relative_error":null,"cosine":0.9}},"groups":[{"label":"all","gram":[[1,0.5],[0.5,1]],"encoder":[[1],[0]],"decoder":[[1,0.5]]}],"expression":"x","version":"1"}""";
     }
 }
 

@@ -15,6 +15,7 @@ internal sealed class GgufCheckpoint : Checkpoint
     private readonly GgufFile[] files;
     private readonly List<TensorInfo> tensors = [];
     private readonly Dictionary<string, GgufTensor> byName = [];
+    private readonly Dictionary<string, string> described = [];
     private readonly Dictionary<string, string> metadata = [];
     private readonly Lazy<string> fingerprint;
 
@@ -38,6 +39,11 @@ internal sealed class GgufCheckpoint : Checkpoint
                 tensors.Add(tensor.Info);
             }
 
+            foreach (var (key, value) in file.Described)
+            {
+                described.TryAdd(key, value);
+            }
+
             foreach (var (key, value) in file.Metadata)
             {
                 metadata.TryAdd(key, value);
@@ -58,6 +64,9 @@ internal sealed class GgufCheckpoint : Checkpoint
 
     /// <inheritdoc/>
     public override IReadOnlyDictionary<string, string> Metadata => metadata;
+
+    /// <inheritdoc/>
+    public override IReadOnlyDictionary<string, string> Described => described;
 
     /// <inheritdoc/>
     public override IReadOnlyList<string> Notes { get; } =

@@ -36,6 +36,8 @@ internal sealed class GgufFile : IDisposable
 
     public IReadOnlyList<GgufTensor> Tensors => content.Tensors;
 
+    public IReadOnlyDictionary<string, string> Described => content.Described;
+
     public IReadOnlyDictionary<string, string> Metadata => content.Metadata;
 
     /// <summary>Fills <paramref name="destination"/> with the tensor's bytes from <paramref name="byteOffset"/>, as its <see cref="TensorInfo.DType"/> has them.</summary>

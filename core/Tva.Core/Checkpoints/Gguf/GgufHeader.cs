@@ -8,9 +8,11 @@ internal sealed record GgufTensor(TensorInfo Info, GgufType Type, long StoredByt
 
 /// <summary>What a GGUF header tells.</summary>
 /// <param name="Tensors">The tensors in the order of their bytes.</param>
-/// <param name="Metadata">Keys with their values as texts.</param>
+/// <param name="Described">Keys with their values as texts, long ones by their beginnings.</param>
+/// <param name="Metadata">Those of them that are whole.</param>
 /// <param name="DataStart">Where the first tensor may lie.</param>
-internal sealed record GgufContent(IReadOnlyList<GgufTensor> Tensors, IReadOnlyDictionary<string, string> Metadata, long DataStart);
+internal sealed record GgufContent(
+    IReadOnlyList<GgufTensor> Tensors, IReadOnlyDictionary<string, string> Described, IReadOnlyDictionary<string, string> Metadata, long DataStart);
 
 /// <summary>
 /// Comes in: a GGUF file, version 2 or 3. Goes out: its tensors, dimensions outermost first, each inside the file and apart from the others,
@@ -46,8 +48,8 @@ internal sealed class GgufHeader
         cursor.Skip(4, "the magic number");
         RequireVersion(cursor.U32("the version"));
         ulong tensorCount = cursor.U64("the number of tensors"), pairs = cursor.U64("the number of keys");
-        var metadata = GgufMetadata.Read(cursor, pairs);
-        if (metadata.TryGetValue(AlignmentKey, out var given) && (!long.TryParse(given, NumberStyles.None, CultureInfo.InvariantCulture, out alignment)
+        var (described, metadata) = GgufMetadata.Read(cursor, pairs);
+        if (described.TryGetValue(AlignmentKey, out var given) && (!long.TryParse(given, NumberStyles.None, CultureInfo.InvariantCulture, out alignment)
             || alignment is < 8 or > MaxAlignment || !long.IsPow2(alignment)))
         {
             cursor.Throw($"{AlignmentKey} is {Quoted.Name(given)}; expected a power of two from 8 to {MaxAlignment}; {Damaged}");
@@ -70,7 +72,7 @@ internal sealed class GgufHeader
         }
 
         dataStart = (cursor.At + alignment - 1) / alignment * alignment;
-        return new GgufContent(Layout(entries, index), metadata, dataStart);
+        return new GgufContent(Layout(entries, index), described, metadata, dataStart);
     }
 
     private void RequireVersion(uint version)

@@ -3,7 +3,10 @@ using System.Text;
 
 namespace Tva.Core.Checkpoints;
 
-/// <summary>Comes in: the key-value pairs of a GGUF header. Goes out: each as a text: long ones and arrays by their beginnings.</summary>
+/// <summary>
+/// Comes in: the key-value pairs of a GGUF header. Goes out: each as a text, long ones and arrays by their beginnings; and apart those that are
+/// whole.
+/// </summary>
 internal static class GgufMetadata
 {
     private const int MaxPairs = 1 << 16;
@@ -19,27 +22,34 @@ internal static class GgufMetadata
     /// <summary>Bytes of a number of each type; 0 of a text or an array.</summary>
     private static ReadOnlySpan<byte> Sizes => [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
 
-    public static Dictionary<string, string> Read(FileCursor cursor, ulong count)
+    public static (Dictionary<string, string> All, Dictionary<string, string> Whole) Read(FileCursor cursor, ulong count)
     {
         if (count > MaxPairs || count > (ulong)(cursor.Left / LeastPairBytes))
         {
             cursor.Throw($"should hold {count} keys in {cursor.Left} bytes (at most {MaxPairs} are read); this is no GGUF file or it is damaged");
         }
 
-        var pairs = new Dictionary<string, string>();
+        Dictionary<string, string> pairs = [], whole = [];
         for (ulong i = 0; i < count; i++)
         {
             long at = cursor.At;
             string key = cursor.Text(MaxKeyBytes, $"key {i + 1} of {count}");
             string name = Quoted.Name(key);
-            string value = Value(cursor, cursor.U32($"the type of {name}"), name, 0);
+            uint type = cursor.U32($"the type of {name}");
+            long start = cursor.At;
+            string value = Value(cursor, type, name, 0);
             if (!pairs.TryAdd(key, value))
             {
                 cursor.Throw($"has the key {name} a second time, at byte {at}; the file was written wrongly or is damaged");
             }
+
+            if (type != Array && cursor.At - start <= sizeof(ulong) + MaxTextBytes)
+            {
+                whole.Add(key, value);
+            }
         }
 
-        return pairs;
+        return (pairs, whole);
     }
 
     private static string Value(FileCursor cursor, uint type, string key, int depth)
@@ -49,7 +59,9 @@ internal static class GgufMetadata
             case Text:
                 return cursor.Beginning(depth == 0 ? MaxTextBytes : ShownItemBytes, key);
             case Array:
-                return Items(cursor, key, depth);
+                var shown = new StringBuilder();
+                Items(cursor, key, depth, shown);
+                return shown.ToString();
             case < 13:
                 return Number(cursor, type, key);
             default:
@@ -95,10 +107,11 @@ internal static class GgufMetadata
         static string Shown(IFormattable number) => number.ToString(null, CultureInfo.InvariantCulture);
     }
 
-    private static string Items(FileCursor cursor, string key, int depth)
+    /// <summary>Passes over an array; shows its beginning where somebody wants to see it.</summary>
+    private static void Items(FileCursor cursor, string key, int depth, StringBuilder? shown)
     {
-        uint type = cursor.U32($"the type of {key}'s items");
-        ulong count = cursor.U64($"the length of {key}");
+        uint type = cursor.U32(key);
+        ulong count = cursor.U64(key);
         if (depth == MaxDepth)
         {
             cursor.Throw($"{key} nests arrays more than {MaxDepth} deep; this is no GGUF file or it is damaged");
@@ -115,17 +128,22 @@ internal static class GgufMetadata
             cursor.Throw($"{key} should have {count} items of at least {least} bytes, and {cursor.Left} bytes are left; the file is cut off or damaged");
         }
 
-        var shown = new StringBuilder("[");
         ulong i = 0;
-        for (; i < count && i < ShownItems; i++)
+        if (shown is not null)
         {
-            shown.Append(i == 0 ? "" : ", ").Append(Value(cursor, type, key, depth + 1));
+            shown.Append('[');
+            for (; i < count && i < ShownItems; i++)
+            {
+                shown.Append(i == 0 ? "" : ", ").Append(Value(cursor, type, key, depth + 1));
+            }
+
+            shown.Append(count > ShownItems ? $", ... {count} items]" : "]");
         }
 
         if (type is not (Text or Array))
         {
             cursor.Skip((count - i) * (ulong)least, key);
-            i = count;
+            return;
         }
 
         for (; i < count; i++)
@@ -136,10 +154,8 @@ internal static class GgufMetadata
             }
             else
             {
-                Items(cursor, key, depth + 1);
+                Items(cursor, key, depth + 1, null);
             }
         }
-
-        return shown.Append(count > ShownItems ? $", ... {count} items]" : "]").ToString();
     }
 }

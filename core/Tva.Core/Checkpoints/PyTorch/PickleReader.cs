@@ -21,7 +21,7 @@ internal ref struct PickleReader
     private readonly Func<string, long, StoredEntry?> storages;
     private readonly List<PickleValue> stack = [];
     private readonly List<int> marks = [];
-    private readonly List<PickleValue> memo = [];
+    private readonly Dictionary<uint, PickleValue> memo = [];
     private PickleCursor cursor;
     private int left;
 
@@ -365,30 +365,20 @@ internal ref struct PickleReader
     private void Put(uint index)
     {
         RequireStack(stack.Count - 1);
-        if (index > memo.Count)
-        {
-            Throw($"remembers a value as {index} after {memo.Count} others; the file is damaged");
-        }
-
+        // Mostly in order from 0; Python 2 begins with 1.
         Pay(1);
-        if (index == memo.Count)
-        {
-            memo.Add(stack[^1]);
-        }
-        else
-        {
-            memo[(int)index] = stack[^1];
-        }
+        memo[index] = stack[^1];
     }
 
     private void Get(uint index)
     {
-        if (index >= memo.Count)
+        if (!memo.TryGetValue(index, out var value))
         {
-            Throw($"recalls value {index} of {memo.Count}; the file is damaged");
+            Throw($"recalls value {index}, which none of the {memo.Count} remembered is; the file is damaged");
+            return;
         }
 
-        Push(memo[(int)index]);
+        Push(value);
     }
 
     private void Reduce()

@@ -398,7 +398,7 @@ let private row name parameters variadic summary example result run : Builtin =
 
 let all =
     [ row "model" [ Call.required "path" Kind.Text; Call.optional "dtype" Kind.Text "" ] false
-          "The checkpoint at a path (safetensors or PyTorch file, folder or index) as a Model; `dtype` is what results over it are stored as."
+          "The checkpoint at a path (safetensors, PyTorch or GGUF file, folder or index) as a Model; `dtype` is what results over it are stored as."
           "model(\"zoo/base.safetensors\")" Kind.Model model
       row "delta"
           [ Call.required "path" Kind.Text; Call.required "base" Kind.Model
