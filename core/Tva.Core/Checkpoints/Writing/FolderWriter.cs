@@ -31,7 +31,7 @@ internal sealed class FolderWriter : ICheckpointWriter
     {
         (Path, this.folder, this.options) = (path, folder, options);
         layout = new ShardLayout(tensors, folder.ShardBytes);
-        place = new FolderSwitch(path);
+        place = new FolderSwitch(path, FolderOutput.Foreign);
         pool = new HandlePool(path, MostOpen);
         this.metadata = new Dictionary<string, string>(metadata)
         {
