@@ -30,6 +30,19 @@ public sealed class DeviceChoice
     /// <exception cref="DeviceFaultException">There is none of that name, or it can't be used.</exception>
     public DeviceInfo? Named => IsCpu || IsAuto ? null : DeviceCatalog.Find(name);
 
+    /// <summary>Bytes of the named device's memory that operands take which stay there from one run to the next; 0 where it was not opened yet.</summary>
+    /// <exception cref="DeviceFaultException">There is none of that name, or it can't be used.</exception>
+    public long HeldBytes
+    {
+        get
+        {
+            lock (Opened)
+            {
+                return Named is { } named && Opened.TryGetValue((named.Id, memory), out var backend) ? backend.Held.Bytes : 0;
+            }
+        }
+    }
+
     /// <summary>Where a plan is computed, and why there.</summary>
     /// <exception cref="DeviceFaultException">A named device can't be had.</exception>
     public (DeviceInfo? Device, string Reason) Decide(ExecutionPlan plan, int threads)

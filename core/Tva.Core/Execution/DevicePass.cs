@@ -107,9 +107,11 @@ internal sealed unsafe class DevicePass(Engine engine, KernelCall call, IBlockLa
         var kernel = claim.Job.Kernel;
         (operands, there, begun) = (new HeldOperand?[kernel.InputSizes.Length], new bool[kernel.InputSizes.Length], claim);
         var unread = new bool[there.Length];
-        for (var i = 0; i < operands.Length && engine.Held is not null; i++)
+        for (var i = 0; i < operands.Length; i++)
         {
-            if (kernel.Kernel.Inputs[i] is FileInput file && engine.Held.Find(claim.Job.Step, file.Source, claim.Job.Tensor) is { } held
+            // What the device multiplies out need not be done here.
+            unread[i] = kernel.Block!.Program.Sources[i] == BlockSource.Product;
+            if (kernel.Kernel.Inputs[i] is FileInput file && engine.Held?.Find(claim.Job.Step, file.Source, claim.Job.Tensor) is { } held
                 && held.Begin(claim.Start, claim.Count, out there[i]))
             {
                 operands[i] = held;
@@ -166,6 +168,11 @@ internal sealed unsafe class DevicePass(Engine engine, KernelCall call, IBlockLa
                 case RowInput row:
                     var (first, last) = (start / shape.RowLength, (start + count - 1) / shape.RowLength);
                     block.Inputs[i].RowValues = [.. engine.Scalars.Rows(row.Scalar, job.Tensor).AsSpan((int)first, (int)(last - first + 1)).ToArray().Select(v => (float)v)];
+                    break;
+                case MatrixInput matrix when engine.Matrices[matrix.Step, matrix.Matrix, job.Tensor] is MadeMatrix.Product product:
+                    var (top, bottom) = (start / product.Columns, (start + count - 1) / product.Columns);
+                    block.Inputs[i].Left = product.Left.AsMemory((int)top * product.Rank, (int)(bottom - top + 1) * product.Rank);
+                    (block.Inputs[i].Right, block.Inputs[i].Rank, block.Inputs[i].Columns) = (product.Right, product.Rank, product.Columns);
                     break;
                 default:
                     block.Inputs[i].Host = there[i] ? null : call.InputBlock(i);

@@ -10,7 +10,7 @@ namespace Tva.Core.Execution;
 /// </summary>
 internal sealed class StepKernel
 {
-    public StepKernel(StepReductions reductions, ClassKernel kernel, IBackend backend)
+    public StepKernel(StepReductions reductions, ClassKernel kernel, IBackend backend, Func<MatrixInput, bool>? isProduct = null)
     {
         Kernel = kernel;
         Reductions = reductions;
@@ -72,7 +72,7 @@ internal sealed class StepKernel
         ScratchElements = onlyDots ? CallElements : PlanShape.Cell;
         if (backend.Device is { } device && Body is not null)
         {
-            var (program, targets) = Placement.Of(kernel, reductions, output => CopyOf[output]);
+            var (program, targets) = Placement.Of(kernel, reductions, output => CopyOf[output], isProduct ?? (_ => false));
             Refusal = Placement.Refusal(kernel, reductions, program, device);
             Block = Refusal is null ? device.Compile(program) : null;
             BlockTargets = targets;

@@ -63,7 +63,7 @@ internal sealed unsafe class OpenClDevice : IBlockDevice
     /// <inheritdoc/>
     public string? Refusal(BlockProgram program)
     {
-        var streams = program.Sources.Count + program.Kept.Count(k => k);
+        var streams = program.Sources.Sum(s => s == BlockSource.Product ? 4 : 1) + program.Kept.Count(k => k);
         if ((ulong)(streams * sizeof(long)) + 64 > parameterBytes)
         {
             return $"it works on {streams} streams at once, and the device takes no more than {(parameterBytes - 64) / sizeof(long)}";
