@@ -24,7 +24,9 @@ let private optionsOf (request: Request) =
               Strict = request.Strict
               Cache = not request.NoCache
               Resume = request.Resume
-              Incremental = request.Incremental } }
+              Incremental = request.Incremental
+              Device = defaultArg request.Device defaults.Device
+              DeviceMemory = request.DeviceMemory } }
 
 /// What is done with a text that has no mistakes.
 type private Deed =
@@ -87,6 +89,7 @@ let private perform (host: Host) (report: Report) (request: Request) =
     | Task.Inspect path -> Inspect.run host report (optionsOf request) path request.Norms
     | Task.Verify path -> Verify.run host report (optionsOf request) path request.Deep
     | Task.Ops name -> Ops.run report name
+    | Task.Devices -> Devices.run report
     | Task.Lsp -> Lsp.Server.run (optionsOf request) host.Folder version.Value host.Cancel
     | Task.Import config -> Import.Command.run host report config request.Out request.Force request.Strict
 

@@ -10,7 +10,7 @@ open Xunit
 open Tva.Dsl.Tests.Scripts
 
 /// The case's parameters as the field names them, in TVA. `F` is the family, `models` the list, `base` the base.
-let private script (case: JsonElement) =
+let internal script (case: JsonElement) =
     let p = case.GetProperty "params"
     let models = [ for m in case.GetProperty("models").EnumerateArray() -> string (m.GetString()) ]
     let number (name: string) = p.GetProperty(name).GetRawText()

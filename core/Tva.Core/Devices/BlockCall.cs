@@ -17,6 +17,18 @@ public unsafe struct BlockInput
     /// <summary>Random: the key.</summary>
     public ulong Key;
 
+    /// <summary>Product: the left factor, from the row of the block's first element on, row by row.</summary>
+    public ReadOnlyMemory<float> Left;
+
+    /// <summary>Product: the right factor, all of it, row by row.</summary>
+    public ReadOnlyMemory<float> Right;
+
+    /// <summary>Product: columns of the left factor, rows of the right one.</summary>
+    public int Rank;
+
+    /// <summary>Product: columns of the right factor.</summary>
+    public int Columns;
+
     /// <summary>Rows: the numbers of the tensor's rows from that of the block's first element on.</summary>
     public float[]? RowValues;
 }

@@ -14,6 +14,9 @@ public enum BlockSource : byte
 
     /// <summary>A float32 number per row of the tensor.</summary>
     Rows,
+
+    /// <summary>The product of two thin matrices of float32, its elements added up as <see cref="Matrices.FactorProduct"/> does.</summary>
+    Product,
 }
 
 /// <summary>A reduction of one output's values, or for Dot of two: any kind but selections.</summary>

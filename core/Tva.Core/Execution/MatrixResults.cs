@@ -11,6 +11,14 @@ internal abstract unsafe class MadeMatrix
     /// <summary>Left·Right.</summary>
     internal sealed class Product(float[] left, float[] right, int rank, int columns) : MadeMatrix
     {
+        public float[] Left => left;
+
+        public float[] Right => right;
+
+        public int Rank => rank;
+
+        public int Columns => columns;
+
         public override void Fill(long start, float* destination, long count) =>
             FactorProduct.Range(left, right, rank, columns, start, new Span<float>(destination, checked((int)count)));
     }

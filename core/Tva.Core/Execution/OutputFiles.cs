@@ -66,6 +66,9 @@ internal sealed class OutputFiles : IDisposable
     public bool Have(int tensor) =>
         plan.Outputs.Count > 0 && Enumerable.Range(0, plan.Outputs.Count).All(o => places[o][tensor] is >= 0 and var place && writers[fileOf[o]].Has(place));
 
+    /// <summary>Whether anything was written.</summary>
+    public bool Begun { get; private set; }
+
     /// <summary>Writes bytes of an output's tensor; returns whether the output keeps that tensor.</summary>
     public bool Write(int output, int tensor, long byteOffset, ReadOnlySpan<byte> bytes)
     {
@@ -75,6 +78,7 @@ internal sealed class OutputFiles : IDisposable
             return false;
         }
 
+        Begun = true;
         var part = plan.Outputs[output].Stack?.Part ?? 0;
         var size = plan.Tensors[tensor].Shape.Elements * plan.Outputs[output].DTypes[tensor].Size();
         writers[fileOf[output]].Write(place, (part * size) + byteOffset, bytes);

@@ -7,7 +7,8 @@ namespace Tva.Core.Execution;
 internal static class Placement
 {
     /// <summary>The program, and per fed slot of the step's reductions the number that it comes as.</summary>
-    public static (BlockProgram Program, (int Slot, int Cell)[] Targets) Of(ClassKernel kernel, StepReductions reductions, Func<int, int> copyOf)
+    public static (BlockProgram Program, (int Slot, int Cell)[] Targets) Of(
+        ClassKernel kernel, StepReductions reductions, Func<int, int> copyOf, Func<MatrixInput, bool> isProduct)
     {
         var kept = new bool[kernel.Program.Outputs.Count];
         for (var o = 0; o < kept.Length; o++)
@@ -55,14 +56,48 @@ internal static class Placement
         {
             RandomInput => BlockSource.Random,
             RowInput => BlockSource.Rows,
+            MatrixInput matrix when isProduct(matrix) => BlockSource.Product,
             _ => BlockSource.Memory,
         })];
         return (new BlockProgram(kernel.Program, sources, kept, cells, rows), [.. targets]);
     }
+
+    /// <summary>Whether what a matrix op makes is kept as two factors.</summary>
+    public static bool IsProduct(ExecutionPlan plan, MatrixInput input) => plan.Steps[input.Step].Matrices[input.Matrix].Kind != MatrixKind.Polar;
 
     /// <summary>Why a kernel is for the worker threads, as a person reads it; null where the device takes it.</summary>
     public static string? Refusal(ClassKernel kernel, StepReductions reductions, BlockProgram program, IBlockDevice device) =>
         kernel.Inputs.Any(i => i is RankInput) ? "ranks are sorted by the processor"
         : kernel.Program.Instructions.Count == 0 ? "there is nothing to compute"
         : device.Refusal(program);
+
+    /// <summary>What the worker threads do of a plan beside copying, a line for each kind of work.</summary>
+    public static IReadOnlyList<string> OnProcessor(ExecutionPlan plan, IBlockDevice device)
+    {
+        var lines = new List<string>();
+        for (var s = 0; s < plan.Steps.Count; s++)
+        {
+            var reductions = new StepReductions(plan.Steps[s].Reductions);
+            foreach (var kernel in plan.Steps[s].Kernels.OfType<ClassKernel>())
+            {
+                var program = Of(kernel, reductions, output => StepKernel.CopySource(kernel, output), m => IsProduct(plan, m)).Program;
+                if (Refusal(kernel, reductions, program, device) is { } reason)
+                {
+                    lines.Add($"step {s + 1} on the cpu: {reason}");
+                }
+            }
+
+            if (plan.Steps[s].Matrices.Count > 0)
+            {
+                lines.Add($"step {s + 1}: whole matrices on the cpu");
+            }
+
+            if (reductions.RowSelections.Length > 0)
+            {
+                lines.Add($"step {s + 1}: quantiles by row on the cpu");
+            }
+        }
+
+        return [.. lines.Distinct()];
+    }
 }

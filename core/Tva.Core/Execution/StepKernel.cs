@@ -10,7 +10,7 @@ namespace Tva.Core.Execution;
 /// </summary>
 internal sealed class StepKernel
 {
-    public StepKernel(StepReductions reductions, ClassKernel kernel, IBackend backend)
+    public StepKernel(StepReductions reductions, ClassKernel kernel, IBackend backend, Func<MatrixInput, bool>? isProduct = null)
     {
         Kernel = kernel;
         Reductions = reductions;
@@ -72,7 +72,7 @@ internal sealed class StepKernel
         ScratchElements = onlyDots ? CallElements : PlanShape.Cell;
         if (backend.Device is { } device && Body is not null)
         {
-            var (program, targets) = Placement.Of(kernel, reductions, output => CopyOf[output]);
+            var (program, targets) = Placement.Of(kernel, reductions, output => CopyOf[output], isProduct ?? (_ => false));
             Refusal = Placement.Refusal(kernel, reductions, program, device);
             Block = Refusal is null ? device.Compile(program) : null;
             BlockTargets = targets;
@@ -187,7 +187,8 @@ internal sealed class StepKernel
     /// <summary>What the reduction is fed for this class; A is -1 where it is fed nothing.</summary>
     public ReductionFeed Feed(int reduction) => Kernel.Feeds[reduction];
 
-    private static int CopySource(ClassKernel kernel, int output)
+    /// <summary>The input whose bytes an output is, or -1.</summary>
+    public static int CopySource(ClassKernel kernel, int output)
     {
         if (kernel.Files[output] < 0)
         {

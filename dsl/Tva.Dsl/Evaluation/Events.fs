@@ -60,8 +60,15 @@ type RunSettings =
       /// Go on with what stopped runs have left of outputs, and leave what is done if this one stops.
       Resume: bool
       /// Take from outputs that are there the tensors that are computed as before.
-      Incremental: bool }
+      Incremental: bool
+      /// Where plans are computed: "cpu", "auto" for the CPU or a graphics card that is worth the transfer, "gpu", or a device's number, id or name.
+      Device: string
+      /// Bytes of a device's memory that may be taken; None: three quarters.
+      DeviceMemory: int64 option }
 
     static member Default =
         let o = RunOptions.Default
-        { Memory = o.Memory; Threads = o.Threads; Strict = o.Strict; Cache = true; Resume = false; Incremental = false }
+        { Memory = o.Memory; Threads = o.Threads; Strict = o.Strict; Cache = true; Resume = false; Incremental = false; Device = "cpu"; DeviceMemory = None }
+
+    /// The choice of a device that these settings are.
+    member s.Choice = DeviceChoice(s.Device, Option.toNullable s.DeviceMemory)

@@ -96,7 +96,8 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
 
     member private this.Execute(group: PlannedGroup, what: string, options: RunOptions) : RunResult =
         onEvent (Event.Started what)
-        let result = this.During(group.Saves, fun () -> Executor.Run(group.Planned.Plan, options, progress, cancellation))
+        let told text = onEvent (Event.Warned text)
+        let result = this.During(group.Saves, fun () -> settings.Choice.Run(group.Planned.Plan, options, told, progress, cancellation))
         warn result
         tellOutputs result
         onEvent (Event.Finished(result.BytesRead, result.BytesWritten, result.Elapsed))

@@ -194,6 +194,61 @@ public class PlanConformance
         Compare(device, plan, DeviceRig.Exact(name));
     }
 
+    /// <summary>A matrix's factors are multiplied out on the device: a rank beyond one chain, in rows that blocks cut.</summary>
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public void ProductsOfFactors(string name)
+    {
+        var device = DeviceRig.Open(name);
+        using var folder = new TempFolder();
+        var source = new FakeCheckpoint("m").Add("w", new Shape(300, 320), Plans.Normal(1, 96000)).Add("v", new Shape(70, 17), Plans.Normal(2, 1190)).Add("one", new Shape(5), Plans.Normal(3, 5));
+        var tensors = Plans.Tensors(source);
+        foreach (var (kind, argument) in ((MatrixKind, double)[])[(MatrixKind.LowRank, 3), (MatrixKind.LowRank, 290), (MatrixKind.Polar, 0)])
+        {
+            var half = new ClassKernel(
+                new KernelProgram(
+                    [new(Code.Load, Index: 0), new(Code.Load, Index: 1), new(Code.Const, Value: 0.5f), new(Code.Apply, 1, 2, 0, Plans.Op("fma")), new(Code.Store, 3, Index: 0)],
+                    [DType.F32, DType.F32], [DType.F32], 0),
+                [new FileInput(0), new MatrixInput(0, 0)], [0], [], []);
+            var plan = new ExecutionPlan(
+                [source], tensors, [new StaticScalar(Extent.All, [argument])],
+                [new Step([], [null]) { Matrices = [new MatrixOp(kind, kind == MatrixKind.Polar ? -1 : 0, [[Plans.Streams(DType.F32, 1)]])] }, new Step([], [half])],
+                [new PlanOutput(folder["x.safetensors"], [.. tensors.Select(_ => DType.F32)], Plans.NoMetadata)], []);
+            Compare(device, plan, DeviceRig.Exact(name));
+        }
+    }
+
+    /// <summary>What two steps read is copied to the device once where it fits, and streamed where it does not; nothing stays taken.</summary>
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public void OperandsStayWhileTheyFit(string name)
+    {
+        using var folder = new TempFolder();
+        Assert.SkipWhen(name.StartsWith('('), DeviceCatalog.Missing());
+        var source = new FakeCheckpoint("w");
+        for (var t = 0; t < 6; t++)
+        {
+            source.AddHalf($"m.{t}.w", new Shape(1 << 20), Plans.Coarse(t, 1 << 20));
+        }
+
+        var plan = Plans.Keeping(folder["x.safetensors"], Extent.Tensor, 0.2, DType.BF16, source);
+        var all = source.Tensors.Sum(t => t.Bytes);
+        foreach (var (memory, fits) in ((long, bool)[])[(1L << 30, true), (14 << 20, false)])
+        {
+            using var device = DeviceCatalog.Open(name, new DeviceOptions { Memory = memory, CacheFolder = null });
+            var backend = new DeviceBackend(device);
+            using var got = Executor.Run(plan, new RunOptions(32 << 20, 2, false), null, TestContext.Current.CancellationToken, backend);
+            Assert.InRange(got.BytesRead, all, fits ? all + (all / 8) : 3 * all);
+            Assert.Equal(0, backend.Held.Bytes);
+            got.Commit();
+            var values = Plans.ReadFloats(plan.Outputs[0].Path);
+            using var expected = Plans.Execute(plan, Plans.Options);
+            expected.Commit();
+            var reference = Plans.ReadFloats(plan.Outputs[0].Path);
+            Assert.All(reference, r => Assert.Equal(r.Value, values[r.Key]));
+        }
+    }
+
     private static FakeCheckpoint Odd(int seed) => new FakeCheckpoint($"odd{seed}")
         .Add("m.0.long", new Shape(3, 50001), Plans.Normal(seed, 150003)).Add("m.0.short", new Shape(5000, 7), Plans.Normal(seed + 10, 35000))
         .Add("m.1.even", new Shape(40, 2048), Plans.Normal(seed + 20, 81920)).Add("m.1.one", new Shape(1), [0.5f]).Add("empty", new Shape(0, 4), [])

@@ -54,13 +54,16 @@ internal sealed unsafe class OpenClDevice : IBlockDevice
     /// <summary>Bytes of device memory that buffers take now.</summary>
     public long Taken => Interlocked.Read(ref taken);
 
+    /// <summary>Its compiled programs.</summary>
+    public ProgramCache Programs => programs;
+
     /// <summary>The kernels that do not depend on a plan.</summary>
     public nint Standard => programs.Get(StandardKernels.Source);
 
     /// <inheritdoc/>
     public string? Refusal(BlockProgram program)
     {
-        var streams = program.Sources.Count + program.Kept.Count(k => k);
+        var streams = program.Sources.Sum(s => s == BlockSource.Product ? 4 : 1) + program.Kept.Count(k => k);
         if ((ulong)(streams * sizeof(long)) + 64 > parameterBytes)
         {
             return $"it works on {streams} streams at once, and the device takes no more than {(parameterBytes - 64) / sizeof(long)}";

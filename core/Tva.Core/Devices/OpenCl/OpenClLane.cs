@@ -129,7 +129,7 @@ internal sealed unsafe class OpenClLane : IBlockLane
     /// <summary>Divides the arena: where each input that is not held begins, and each kept output.</summary>
     private Places Place(BlockProgram block, BlockCall call)
     {
-        var places = new Places(new long[block.Sources.Count], new long[block.Kept.Count]);
+        var places = new Places(new long[block.Sources.Count], new long[block.Sources.Count], new long[block.Kept.Count]);
         long at = 0;
         for (var i = 0; i < places.Inputs.Length; i++)
         {
@@ -137,6 +137,11 @@ internal sealed unsafe class OpenClLane : IBlockLane
             if (block.Sources[i] == BlockSource.Memory && input.Held is not null)
             {
                 places.Inputs[i] = input.HeldOffset;
+            }
+            else if (block.Sources[i] == BlockSource.Product)
+            {
+                places.Inputs[i] = Take(input.Left.Length * (long)sizeof(float));
+                places.Rights[i] = Take(input.Right.Length * (long)sizeof(float));
             }
             else if (block.Sources[i] != BlockSource.Random)
             {
@@ -172,9 +177,22 @@ internal sealed unsafe class OpenClLane : IBlockLane
             }
             else if (block.Sources[i] == BlockSource.Rows)
             {
-                fixed (float* from = input.RowValues)
+                Numbers(places.Inputs[i], input.RowValues);
+            }
+            else if (block.Sources[i] == BlockSource.Product)
+            {
+                Numbers(places.Inputs[i], input.Left.Span);
+                Numbers(places.Rights[i], input.Right.Span);
+            }
+        }
+
+        void Numbers(long place, ReadOnlySpan<float> values)
+        {
+            fixed (float* from = values)
+            {
+                if (values.Length > 0)
                 {
-                    Write(buffers.Arena.Handle, places.Inputs[i], (byte*)from, input.RowValues!.Length * (long)sizeof(float), true);
+                    Write(buffers.Arena.Handle, place, (byte*)from, values.Length * (long)sizeof(float), true);
                 }
             }
         }
@@ -184,7 +202,7 @@ internal sealed unsafe class OpenClLane : IBlockLane
     {
         var block = kernel.Program;
         var words = Renderer.WordsBefore(block, kernel.Rendered);
-        var all = words + (2 * (block.Sources.Count + block.Kept.Count));
+        var all = words + (2 * ((2 * block.Sources.Count) + block.Kept.Count));
         var p = (int*)buffers.HostParameters.Need(all * sizeof(int));
         for (var n = 0; n < call.Parameters.Length; n++)
         {
@@ -204,6 +222,12 @@ internal sealed unsafe class OpenClLane : IBlockLane
             if (block.Sources[i] != BlockSource.Random)
             {
                 (p[at], p[at + 1]) = ((int)places.Inputs[i], (int)(places.Inputs[i] >> 32));
+                at += 2;
+            }
+
+            if (block.Sources[i] == BlockSource.Product)
+            {
+                (p[at], p[at + 1]) = ((int)places.Rights[i], (int)(places.Rights[i] >> 32));
                 at += 2;
             }
         }
@@ -236,6 +260,14 @@ internal sealed unsafe class OpenClLane : IBlockLane
             else
             {
                 Set(entry, index++, call.Inputs[i].Held is OpenClBuffer held && block.Sources[i] == BlockSource.Memory ? held.Handle : buffers.Arena.Handle);
+            }
+
+            if (block.Sources[i] == BlockSource.Product)
+            {
+                Set(entry, index++, buffers.Arena.Handle);
+                Set(entry, index++, (uint)call.Inputs[i].Rank);
+                Set(entry, index++, (uint)call.Inputs[i].Columns);
+                Set(entry, index++, (uint)(call.Start % call.Inputs[i].Columns));
             }
         }
 
@@ -414,5 +446,5 @@ internal sealed unsafe class OpenClLane : IBlockLane
     private void Finish() => device.Require(Cl.clFinish(queue), "finish a block");
 
     /// <summary>Where streams begin, in the arena or in the memory an operand is held in.</summary>
-    private sealed record Places(long[] Inputs, long[] Outputs);
+    private sealed record Places(long[] Inputs, long[] Rights, long[] Outputs);
 }

@@ -101,6 +101,22 @@ internal static class OpenClPrelude
             return (float)(chosen >> 8) * 5.9604644775390625e-8f;
         }
 
+        /* Element i of left·right, in chains of 256 fused steps as the class FactorProduct adds them up. */
+        INLINE float product(GLOBAL const float* left, GLOBAL const float* right, uint rank, uint columns, ulong i)
+        {
+            GLOBAL const float* l = left + (i / columns) * rank;
+            GLOBAL const float* r = right + i % columns;
+            float total = 0.0f;
+            for (uint first = 0; first < rank; first += 256)
+            {
+                const uint end = rank - first < 256 ? rank : first + 256;
+                float sum = 0.0f;
+                for (uint k = first; k < end; k++) sum = fma(l[k], r[(ulong)k * columns], sum);
+                total = first > 0 ? total + sum : sum;
+            }
+            return total;
+        }
+
         #ifdef FP64
         typedef double acc_t;
         #define ACC_ZERO 0.0

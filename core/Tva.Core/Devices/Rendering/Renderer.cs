@@ -14,7 +14,7 @@ internal sealed record RenderedProgram(string Source, IReadOnlyList<string> Entr
 
 /// <summary>
 /// Comes in: a <see cref="BlockProgram"/>. Goes out: its source. All entries take the same arguments: per input of Memory or Rows its buffer,
-/// of Random its key; per kept output its buffer; then the parameter block, the block's first index in the tensor, its elements, a row's length,
+/// of Random its key, of Product both factors' buffers, the rank, the columns and the first element's column; per kept output its buffer; then the parameter block, the block's first index in the tensor, its elements, a row's length,
 /// the first element's place in its row, flags by cell, partial sums, and the number of cells. The parameter block holds, as int32, three words
 /// per parameter (see <see cref="BlockParameter"/>, the index counted from the block's start), the constants, and two words per buffer: where in
 /// it the stream begins.
@@ -231,7 +231,12 @@ internal sealed class Renderer
         text.Append($"KERNEL void {name}(");
         for (var k = 0; k < program.Inputs.Count; k++)
         {
-            text.Append(block.Sources[k] == BlockSource.Random ? $"ulong key{k}, " : $"GLOBAL const uchar* RESTRICT b{k}, ");
+            text.Append(block.Sources[k] switch
+            {
+                BlockSource.Random => $"ulong key{k}, ",
+                BlockSource.Product => $"GLOBAL const uchar* RESTRICT b{k}, GLOBAL const uchar* RESTRICT r{k}, uint rank{k}, uint columns{k}, uint phase{k}, ",
+                _ => $"GLOBAL const uchar* RESTRICT b{k}, ",
+            });
         }
 
         for (var o = 0; o < program.Outputs.Count; o++)
@@ -254,6 +259,12 @@ internal sealed class Renderer
             if (block.Sources[k] != BlockSource.Random)
             {
                 Line(1, $"GLOBAL const {Dialect.TypeOf(program.Inputs[k])}* in{k} = (GLOBAL const {Dialect.TypeOf(program.Inputs[k])}*)(b{k} + {Offset(at)});");
+                at += 2;
+            }
+
+            if (block.Sources[k] == BlockSource.Product)
+            {
+                Line(1, $"GLOBAL const float* right{k} = (GLOBAL const float*)(r{k} + {Offset(at)});");
                 at += 2;
             }
         }
@@ -332,6 +343,7 @@ internal sealed class Renderer
     private string LoadOf(int input) => block.Sources[input] switch
     {
         BlockSource.Random => $"philox(key{input}, start + i)",
+        BlockSource.Product => $"product(in{input}, right{input}, rank{input}, columns{input}, (ulong)phase{input} + i)",
         BlockSource.Rows => $"in{input}[(i + row_phase) / row_length]",
         _ => $"{Dialect.Load(program.Inputs[input])}(in{input}[i])",
     };
