@@ -57,7 +57,7 @@ internal static class Placement
             RowInput => BlockSource.Rows,
             _ => BlockSource.Memory,
         })];
-        return (new BlockProgram(kernel.Program, sources, kept, cells, rows), [.. targets]);
+        return (new BlockProgram(kernel.Program, sources, kept, cells, rows) { Selects = reductions.Selections.Any(r => kernel.Feeds[r].A >= 0) }, [.. targets]);
     }
 
     /// <summary>Why a kernel is for the worker threads, as a person reads it; null where the device takes it.</summary>
