@@ -19,8 +19,6 @@ type EvaluatorOptions =
       Run: RunSettings
       /// Texts come one after another from a person: what passes have told is remembered, and files that change meanwhile are noticed.
       Session: bool
-      /// Where to compute: "cpu", or "auto" for the best there is.
-      Device: string
       /// What the paths of texts that come without a file are relative to.
       Folder: string
       /// Checkpoints in memory that texts find by name, and as `memory:name` where a path is wanted.
@@ -38,7 +36,6 @@ type EvaluatorOptions =
           Settings = Map.empty
           Run = RunSettings.Default
           Session = false
-          Device = "auto"
           Folder = "."
           Variables = Map.empty
           Outputs = None
@@ -49,8 +46,11 @@ type EvaluatorOptions =
     member o.WithMemory(bytes: int64) = { o with Run = { o.Run with Memory = bytes } }
     /// With so many threads to compute with.
     member o.WithThreads(threads: int) = { o with Run = { o.Run with Threads = threads } }
-    /// With a device to compute on.
-    member o.WithDevice(name: string) = { o with Device = name }
+    /// With a device to compute on: "cpu" (the default, which reads as fast as a device is fed), "auto" for the CPU or a graphics card that is
+    /// worth the transfer, "gpu", or a device's number, id or name as `tva device` lists them.
+    member o.WithDevice(name: string) = { o with Run = { o.Run with Device = name } }
+    /// With a bound on what is held in a device's memory, in bytes.
+    member o.WithDeviceMemory(bytes: int64) = { o with Run = { o.Run with DeviceMemory = Some bytes } }
     /// With a folder that the paths of texts are relative to.
     member o.WithFolder(path: string) = { o with Folder = path }
     /// With a checkpoint in memory that texts call by its name.
@@ -79,11 +79,9 @@ module internal Resources =
 /// It writes to no console, ends no process and changes nothing that is the process's.
 type Evaluator(options: EvaluatorOptions) =
     do
-        match options.Device.ToLowerInvariant() with
-        | "cpu" | "auto" -> ()
-        | "gpu" -> invalidArg (nameof options) "there is no GPU in this build; compute on \"cpu\""
-        | other -> invalidArg (nameof options) $"there is no device \"{other}\"; choose cpu, gpu or auto"
-        if options.Run.Memory < 1L || options.Run.Threads < 1 then
+        // A name that no device has is told at once.
+        options.Run.Choice.Named |> ignore
+        if options.Run.Memory < 1L || options.Run.Threads < 1 || options.Run.DeviceMemory |> Option.exists (fun bytes -> bytes < 1L) then
             invalidArg (nameof options) "memory and threads are positive"
 
     let memory = Remembered()
@@ -329,10 +327,14 @@ type Evaluator(options: EvaluatorOptions) =
         Stack.run (fun () -> Preview.plans program (settingsLeft ()))
 
     /// What would be done, for people.
-    member this.Explain() : string = String.Join("\n", this.Plans() |> List.map Explain.plan)
+    member this.Explain() : string =
+        let where (p: Planned) = settings.Choice.Explain(p.Plan, settings.Threads) |> Seq.map (fun line -> line + "\n") |> String.concat ""
+        String.Join("\n", this.Plans() |> List.map (fun p -> Explain.plan p + where p))
 
     /// What would be done, as JSON.
-    member this.ExplainJson() : string = "[" + String.Join(",", this.Plans() |> List.map Explain.json) + "]"
+    member this.ExplainJson() : string =
+        let where (p: Planned) = settings.Choice.Explain(p.Plan, settings.Threads) |> List.ofSeq
+        "[" + String.Join(",", this.Plans() |> List.map (fun p -> Explain.json (where p) p)) + "]"
 
     /// Does what the texts say. Faults are exceptions (FaultException), as is cancelling.
     member _.Run(onEvent: Action<Event>, cancellation: CancellationToken) : Outcome =

@@ -194,7 +194,7 @@ module Explain =
     /// The plan as text at the default rate on all cores.
     let plan (p: Planned) = planAt defaultRate Environment.ProcessorCount p
 
-    let private write (w: Utf8JsonWriter) (rate: float) threads (p: Planned) =
+    let private write (w: Utf8JsonWriter) (rate: float) threads (where: string list) (p: Planned) =
         let s = summary p
         let list (name: string) (items: 'a seq) (one: 'a -> unit) =
             w.WriteStartArray name
@@ -239,14 +239,16 @@ module Explain =
         w.WriteNumber("gigabytesPerSecondPerThread", rate)
         w.WriteNumber("threads", (threads: int))
         w.WriteNumber("expectedSeconds", seconds rate threads s)
+        if not where.IsEmpty then
+            list "device" where w.WriteStringValue
         w.WriteEndObject()
 
-    let jsonAt (rate: float) (threads: int) (p: Planned) =
+    let jsonAt (rate: float) (threads: int) (where: string list) (p: Planned) =
         use stream = new MemoryStream()
         do
             use w = new Utf8JsonWriter(stream, JsonWriterOptions(Indented = false))
-            write w rate threads p
+            write w rate threads where p
         Encoding.UTF8.GetString(stream.ToArray())
 
-    /// The same as JSON at the default rate on all cores.
-    let json (p: Planned) = jsonAt defaultRate Environment.ProcessorCount p
+    /// The same as JSON at the default rate on all cores, with what is told of the device.
+    let json (where: string list) (p: Planned) = jsonAt defaultRate Environment.ProcessorCount where p

@@ -13,6 +13,7 @@ type Flag =
     | [<CustomCommandLine("--allow-fsharp")>] Allow_FSharp
     | [<EqualsAssignmentOrSpaced>] Set of assignment: string
     | [<EqualsAssignmentOrSpaced>] Device of name: string
+    | [<EqualsAssignmentOrSpaced>] Device_Memory of size: string
     | [<EqualsAssignmentOrSpaced>] Memory of size: string
     | [<EqualsAssignmentOrSpaced>] Threads of n: string
     | Strict
@@ -32,7 +33,8 @@ type Flag =
             | Allow_Run -> "let `evaluate` start programs"
             | Allow_FSharp -> "let `fs` run F#"
             | Set _ -> "set a `param`: --set lambda=0.5; may be repeated"
-            | Device _ -> "where to compute: cpu (the default), gpu or auto"
+            | Device _ -> "where to compute: cpu (the default), gpu, auto, or what tva device lists"
+            | Device_Memory _ -> "bound on what is held in the device's memory; three quarters of it by default"
             | Memory _ -> "bound on what is held in memory: 500MB, 128MiB, 2GiB"
             | Threads _ -> "threads to compute with; one for each core by default"
             | Strict -> "treat warnings as errors"
@@ -56,6 +58,8 @@ type Task =
     | Check of script: string
     | Plan of script: string
     | Inspect of path: string
+    /// Lists the devices there are.
+    | Devices
     | Ops of name: string option
     /// A configuration of another tool; `-` is the standard input.
     | Import of config: string
@@ -68,6 +72,8 @@ type Request =
       Settings: Map<string, string>
       Memory: int64 option
       Threads: int option
+      Device: string option
+      DeviceMemory: int64 option
       Strict: bool
       NoCache: bool
       DryRun: bool
@@ -85,6 +91,7 @@ let commands =
       "check", "SCRIPT", "reports every mistake that the text and the headers can tell; computes nothing"
       "plan", "SCRIPT", "prints what would be done: passes, kernels, bytes read and written"
       "inspect", "PATH", "lists a checkpoint's tensors: a file, an index of shards or a folder"
+      "device", "", "lists the devices that --device may name"
       "import", "CONFIG", "turns a mergekit configuration into a script"
       "lsp", "", "serves an editor with diagnostics, hover, completion and definitions over stdio"
       "ops", "[NAME]", "lists the functions, or tells all about one" ]
@@ -111,7 +118,7 @@ let private unknown (word: string) =
     )
 
 /// 500MB, 128MiB, 2G or plain bytes.
-let size (text: string) : int64 =
+let private sizeOf (option: string) (text: string) : int64 =
     let digits = text.TrimEnd().AsSpan().IndexOfAnyExcept("0123456789.")
     let number, unit = if digits < 0 then text, "" else text.Substring(0, digits), text.Substring(digits).Trim().ToUpperInvariant()
     let factor =
@@ -128,7 +135,9 @@ let size (text: string) : int64 =
         | _ -> nan
     match Double.TryParse(number, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture) with
     | true, n when n * factor >= 1.0 && n * factor < 9e18 -> int64 (n * factor)
-    | _ -> wrong $"--memory {text}: not a size; write for instance 500MB, 128MiB or 2GiB"
+    | _ -> wrong $"{option} {text}: not a size; write for instance 500MB, 128MiB or 2GiB"
+
+let size (text: string) : int64 = sizeOf "--memory" text
 
 /// The same for the prompt.
 let trySize (text: string) : Result<int64, string> =
@@ -146,12 +155,6 @@ let private setting (text: string) =
     match text.IndexOf '=' with
     | i when i > 0 -> text.Substring(0, i).Trim(), text.Substring(i + 1)
     | _ -> wrong $"--set {text}: not of the form NAME=VALUE"
-
-let private device (name: string) =
-    match name.ToLowerInvariant() with
-    | "cpu" | "auto" -> ()
-    | "gpu" -> wrong "--device gpu: no GPU in this build; leave it out to compute on the CPU"
-    | _ -> wrong $"--device {name}: there is none of that name; choose cpu, gpu or auto"
 
 let private task (words: string list) (literal: string list) =
     // `eval`'s text may begin with a minus; what has two and a letter is an option mistyped.
@@ -179,6 +182,8 @@ let private task (words: string list) (literal: string list) =
     // Editors say so, and there is nothing else.
     | [ "lsp"; "--stdio" ] -> Task.Lsp
     | "lsp" :: word :: _ -> wrong $"tva lsp takes nothing, and {word} is something"
+    | [ "device" ] -> Task.Devices
+    | "device" :: word :: _ -> wrong $"tva device takes nothing, and {word} is something; --device {word} computes there"
     | [ "ops" ] -> Task.Ops None
     | "ops" :: rest -> one "ops" "function" (Some >> Task.Ops) rest
     | [ "-" ] -> Task.Run "-"
@@ -202,6 +207,8 @@ let private nothing =
       Settings = Map.empty
       Memory = None
       Threads = None
+      Device = None
+      DeviceMemory = None
       Strict = false
       NoCache = false
       DryRun = false
@@ -228,7 +235,9 @@ let private parseWords (argv: string[]) : Result<Request, string> =
             | Allow_Run -> request <- { request with Permissions = { request.Permissions with Run = true } }
             | Allow_FSharp -> request <- { request with Permissions = { request.Permissions with FSharp = true } }
             | Set s -> request <- { request with Settings = request.Settings.Add(setting s) }
-            | Device name -> device name
+            | Device name when String.IsNullOrWhiteSpace name -> wrong "--device: a name is missing; choose cpu, gpu, auto, or what tva device lists"
+            | Device name -> request <- { request with Device = Some(name.Trim()) }
+            | Device_Memory s -> request <- { request with DeviceMemory = Some(sizeOf "--device-memory" s) }
             | Memory s -> request <- { request with Memory = Some(size s) }
             | Threads s -> request <- { request with Threads = Some(threads s) }
             | Strict -> request <- { request with Strict = true }
@@ -258,7 +267,7 @@ let parse (argv: string[]) : Result<Request, string> =
 
 /// The help: commands, then options as Argu knows them.
 let help () =
-    let row (left: string) right = "  " + left.PadRight 20 + right
+    let row (left: string) right = "  " + left.PadRight 22 + right
     let option (c: ArgumentCaseInfo) =
         let value =
             match List.ofArray (c.UnionCaseInfo.GetFields()) with

@@ -22,7 +22,9 @@ let private optionsOf (request: Request) =
             { Memory = defaultArg request.Memory defaults.Memory
               Threads = defaultArg request.Threads defaults.Threads
               Strict = request.Strict
-              Cache = not request.NoCache } }
+              Cache = not request.NoCache
+              Device = defaultArg request.Device defaults.Device
+              DeviceMemory = request.DeviceMemory } }
 
 /// What is done with a text that has no mistakes.
 type private Deed =
@@ -84,6 +86,7 @@ let private perform (host: Host) (report: Report) (request: Request) =
     | Task.Eval text -> evaluate host report request run { Name = "<eval>"; Folder = host.Folder; Text = text }
     | Task.Inspect path -> Inspect.run host report (optionsOf request) path request.Norms
     | Task.Ops name -> Ops.run report name
+    | Task.Devices -> Devices.run report
     | Task.Lsp -> Lsp.Server.run (optionsOf request) host.Folder version.Value host.Cancel
     | Task.Import config -> Import.Command.run host report config request.Out request.Force request.Strict
 

@@ -77,8 +77,9 @@ let ``what follows two dashes is taken as it is`` () =
 [<InlineData("run a.tva --memory much", "500MB, 128MiB or 2GiB")>]
 [<InlineData("run a.tva --memory 0", "500MB, 128MiB or 2GiB")>]
 [<InlineData("run a.tva --set lambda", "NAME=VALUE")>]
-[<InlineData("run a.tva --device gpu", "no GPU in this build")>]
-[<InlineData("run a.tva --device tpu", "choose cpu, gpu or auto")>]
+[<InlineData("run a.tva --device=", "choose cpu, gpu, auto")>]
+[<InlineData("run a.tva --device-memory much", "--device-memory much: not a size")>]
+[<InlineData("device gpu", "--device gpu computes there")>]
 [<InlineData("run a.tva --norms", "an option of tva inspect")>]
 [<InlineData("run a.tva -q", "there is no option -q")>]
 let ``what is wrong is said with a way out`` (words: string, part: string) =

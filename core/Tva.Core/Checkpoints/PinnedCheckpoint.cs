@@ -67,6 +67,9 @@ public sealed unsafe class PinnedCheckpoint : Checkpoint
     public static long BytesFor(Checkpoint checkpoint) =>
         checkpoint.Tensors.Sum(t => (t.Bytes + Block.Alignment - 1) / Block.Alignment * Block.Alignment);
 
+    /// <summary>Called when the memory is given back: copies elsewhere are then nobody's.</summary>
+    public event Action? Released;
+
     /// <summary>Bytes of memory held.</summary>
     public long Held => block.Length;
 
@@ -110,6 +113,7 @@ public sealed unsafe class PinnedCheckpoint : Checkpoint
     public Checkpoint Release()
     {
         block.Dispose();
+        Released?.Invoke();
         return inner;
     }
 
@@ -117,6 +121,7 @@ public sealed unsafe class PinnedCheckpoint : Checkpoint
     public override void Dispose()
     {
         block.Dispose();
+        Released?.Invoke();
         inner.Dispose();
     }
 

@@ -72,6 +72,7 @@ internal sealed unsafe class BlockRunner : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        device?.End(false);
         call.Dispose();
         own?.Dispose();
         lane?.Dispose();
@@ -91,7 +92,7 @@ internal sealed unsafe class BlockRunner : IDisposable
         call.Arrange(kernel, job.Tensor, job.Unit);
         var before = (Bytes: call.BytesRead, Time: Stopwatch.GetTimestamp());
         var onDevice = device?.Takes(kernel, job.Tensor) == true;
-        call.Read(job.Tensor, claim.Start, claim.Count);
+        call.Read(job.Tensor, claim.Start, claim.Count, onDevice ? device!.Prepare(claim) : null);
         engine.ReadAhead.Observe(call.BytesRead - before.Bytes, Stopwatch.GetElapsedTime(before.Time));
         var slots = kernel.Reductions.Slots.Length;
         if (job.Fold is not null && results.Length != job.Unit / PlanShape.Cell * slots)
@@ -149,7 +150,14 @@ internal sealed unsafe class BlockRunner : IDisposable
     /// </summary>
     private void LogFlagged(Claim claim)
     {
-        for (var cell = 0; cell < device!.Flags.Length; cell++)
+        if (!device!.Flags.Contains(true))
+        {
+            return;
+        }
+
+        // What stayed on the device was not read.
+        call.Read(claim.Job.Tensor, claim.Start, claim.Count);
+        for (var cell = 0; cell < device.Flags.Length; cell++)
         {
             var at = (long)cell * PlanShape.Cell;
             for (long from = at; device.Flags[cell] && from < Math.Min(at + PlanShape.Cell, claim.Count); from += claim.Job.Kernel.CallElements)
@@ -255,7 +263,7 @@ internal sealed unsafe class BlockRunner : IDisposable
         call.Read(job.Tensor, start, n);
         if (device?.Takes(job.Kernel, job.Tensor) == true)
         {
-            device.Fetch(job, start, n, job.Kernel.Feed(group.Index).A);
+            device.Fetch(new Claim(job, start, n), job.Kernel.Feed(group.Index).A);
         }
         else
         {

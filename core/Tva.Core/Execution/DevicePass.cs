@@ -9,6 +9,9 @@ namespace Tva.Core.Execution;
 internal sealed unsafe class DevicePass(Engine engine, KernelCall call, IBlockLane lane, int worker)
 {
     private readonly BlockCall block = new();
+    private HeldOperand?[] operands = [];
+    private bool[] there = [];
+    private Claim begun;
 
     /// <summary>Per cell of the last block whether a guarded value was NaN or infinite.</summary>
     public bool[] Flags => block.Flags;
@@ -25,7 +28,7 @@ internal sealed unsafe class DevicePass(Engine engine, KernelCall call, IBlockLa
         var job = claim.Job;
         var kernel = job.Kernel;
         var full = job.Kind == JobKind.Full;
-        var cells = Prepare(job, claim.Start, (int)claim.Count);
+        var cells = Fill(claim);
         block.Reduces = full && (job.Fold is not null || job.Rows.Length > 0);
         block.CellResults = block.Reduces ? new double[cells * kernel.Block!.Program.Cells.Count] : [];
         var cuts = job.Rows.Length > 0 && full ? RowSegments.Of(block.Start, block.Count, block.RowLength) : [];
@@ -54,7 +57,7 @@ internal sealed unsafe class DevicePass(Engine engine, KernelCall call, IBlockLa
         }
 
         block.Scans = scans;
-        lane.Run(kernel.Block!, block);
+        Run(kernel);
         if (job.Fold is not null)
         {
             Array.Clear(results);
@@ -87,18 +90,64 @@ internal sealed unsafe class DevicePass(Engine engine, KernelCall call, IBlockLa
     }
 
     /// <summary>One cell's values of a scratch stream, to where the worker looks for them.</summary>
-    public void Fetch(Job job, long start, int count, int output)
+    public void Fetch(Claim claim, int output)
     {
-        Prepare(job, start, count);
+        (operands, there) = (new HeldOperand?[claim.Job.Kernel.InputSizes.Length], new bool[claim.Job.Kernel.InputSizes.Length]);
+        Fill(claim);
         block.Reduces = false;
         block.Scans = [];
         Array.Clear(block.Outputs);
         block.Outputs[output] = (nint)call.Stream(output);
-        lane.Run(job.Kernel.Block!, block);
+        Run(claim.Job.Kernel);
     }
 
-    private int Prepare(Job job, long start, int count)
+    /// <summary>Looks which of a block's inputs are on the device, or are to stay there. Returns per input whether it need not be read.</summary>
+    public bool[] Prepare(Claim claim)
     {
+        var kernel = claim.Job.Kernel;
+        (operands, there, begun) = (new HeldOperand?[kernel.InputSizes.Length], new bool[kernel.InputSizes.Length], claim);
+        var unread = new bool[there.Length];
+        for (var i = 0; i < operands.Length && engine.Held is not null; i++)
+        {
+            if (kernel.Kernel.Inputs[i] is FileInput file && engine.Held.Find(claim.Job.Step, file.Source, claim.Job.Tensor) is { } held
+                && held.Begin(claim.Start, claim.Count, out there[i]))
+            {
+                operands[i] = held;
+                unread[i] = there[i] && !kernel.CopyOf.Contains(i);
+            }
+        }
+
+        return unread;
+    }
+
+    private void Run(StepKernel kernel)
+    {
+        var done = false;
+        try
+        {
+            lane.Run(kernel.Block!, block);
+            done = true;
+        }
+        finally
+        {
+            End(done);
+        }
+    }
+
+    /// <summary>Whatever was on its way to stay on the device has come there, or has not and won't.</summary>
+    public void End(bool done)
+    {
+        foreach (var held in operands)
+        {
+            held?.End(begun.Start, begun.Count, done);
+        }
+
+        operands = [];
+    }
+
+    private int Fill(Claim claim)
+    {
+        var (job, start, count) = (claim.Job, claim.Start, (int)claim.Count);
         var kernel = job.Kernel;
         var shape = engine.Plan.Tensors[job.Tensor].Shape;
         var cells = (count + PlanShape.Cell - 1) / PlanShape.Cell;
@@ -119,7 +168,9 @@ internal sealed unsafe class DevicePass(Engine engine, KernelCall call, IBlockLa
                     block.Inputs[i].RowValues = [.. engine.Scalars.Rows(row.Scalar, job.Tensor).AsSpan((int)first, (int)(last - first + 1)).ToArray().Select(v => (float)v)];
                     break;
                 default:
-                    block.Inputs[i].Host = call.InputBlock(i);
+                    block.Inputs[i].Host = there[i] ? null : call.InputBlock(i);
+                    block.Inputs[i].Held = operands[i]?.Memory;
+                    block.Inputs[i].HeldOffset = start * kernel.InputSizes[i];
                     break;
             }
         }

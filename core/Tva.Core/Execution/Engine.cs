@@ -11,6 +11,7 @@ internal sealed class Engine : IDisposable
         Plan = plan;
         Options = options;
         Device = backend.Device;
+        Held = backend.Held is { } held ? new HeldRun(held, plan) : null;
         Shape = new PlanShape(plan.Tensors);
         Reductions = [.. plan.Steps.Select(step => new StepReductions(step.Reductions))];
         Kernels = [.. plan.Steps.Select((step, s) => step.Kernels.Select(k => k is null ? null : new StepKernel(Reductions[s], k, backend)).ToArray())];
@@ -32,6 +33,9 @@ internal sealed class Engine : IDisposable
 
     /// <summary>What takes blocks; null: nothing but the worker threads.</summary>
     public IBlockDevice? Device { get; }
+
+    /// <summary>The operands that are kept on the device; null where there is none.</summary>
+    public HeldRun? Held { get; }
 
     public PlanShape Shape { get; }
 
@@ -70,7 +74,11 @@ internal sealed class Engine : IDisposable
     public OutputFiles? Outputs { get; set; }
 
     /// <inheritdoc/>
-    public void Dispose() => Keys.Dispose();
+    public void Dispose()
+    {
+        Keys.Dispose();
+        Held?.Dispose();
+    }
 
     public StepKernel? KernelOf(int step, int tensor) => Plan.Tensors[tensor].Class is >= 0 and var c ? Kernels[step][c] : null;
 

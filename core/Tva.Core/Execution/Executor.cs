@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Tva.Core.Devices;
 
 namespace Tva.Core.Execution;
 
@@ -12,6 +13,7 @@ public static class Executor
     /// <exception cref="FaultException">A file can't be read or written, tensors that are to be copied differ, an input has NaN or
     /// infinity while <see cref="RunOptions.Strict"/>, or the memory budget can't hold the smallest buffers.</exception>
     /// <exception cref="OperationCanceledException">Cancelled; like after a fault nothing is left behind.</exception>
+    /// <exception cref="DeviceFaultException">The backend's device can't do its part.</exception>
     /// <exception cref="ArgumentException">The plan contradicts itself.</exception>
     public static RunResult Run(
         ExecutionPlan plan, RunOptions options, IProgress<RunProgress>? progress = null, CancellationToken cancellation = default, IBackend? backend = null)
@@ -38,8 +40,13 @@ public static class Executor
                 Elapsed = clock.Elapsed,
             };
         }
-        catch
+        catch (Exception e)
         {
+            if (e is DeviceFaultException fault)
+            {
+                fault.BeforeOutput = !outputs.Begun;
+            }
+
             outputs.Dispose();
             throw;
         }

@@ -144,6 +144,7 @@ internal sealed class Flow
         if (step == plan.Steps.Count)
         {
             engine.Matrices.Free(tensor);
+            engine.Held?.Free(tensor);
             Interlocked.Increment(ref finished);
             return;
         }

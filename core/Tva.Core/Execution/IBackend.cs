@@ -17,6 +17,9 @@ public interface IBackend
 
     /// <summary>The device that takes blocks; null: the worker threads do everything, cell by cell.</summary>
     IBlockDevice? Device => null;
+
+    /// <summary>The operands that stay on the device from one run to the next; null where there is none.</summary>
+    HeldOperands? Held => null;
 }
 
 /// <summary>Runs kernels on the worker threads themselves, as vector loops.</summary>
@@ -38,4 +41,7 @@ public sealed class DeviceBackend(IBlockDevice device) : IBackend
 
     /// <inheritdoc/>
     public IBlockDevice Device => device;
+
+    /// <inheritdoc/>
+    public HeldOperands Held { get; } = new(device);
 }

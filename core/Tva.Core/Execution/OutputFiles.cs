@@ -51,6 +51,9 @@ internal sealed class OutputFiles : IDisposable
 
     public IReadOnlyList<ICheckpointWriter> Writers => writers;
 
+    /// <summary>Whether anything was written.</summary>
+    public bool Begun { get; private set; }
+
     /// <summary>Writes bytes of an output's tensor; returns whether the output keeps that tensor.</summary>
     public bool Write(int output, int tensor, long byteOffset, ReadOnlySpan<byte> bytes)
     {
@@ -60,6 +63,7 @@ internal sealed class OutputFiles : IDisposable
             return false;
         }
 
+        Begun = true;
         var part = plan.Outputs[output].Stack?.Part ?? 0;
         var size = plan.Tensors[tensor].Shape.Elements * plan.Outputs[output].DTypes[tensor].Size();
         writers[fileOf[output]].Write(place, (part * size) + byteOffset, bytes);

@@ -65,4 +65,34 @@ internal static class Placement
         kernel.Inputs.Any(i => i is RankInput) ? "ranks are sorted by the processor"
         : kernel.Program.Instructions.Count == 0 ? "there is nothing to compute"
         : device.Refusal(program);
+
+    /// <summary>What the worker threads do of a plan beside copying, a line for each kind of work.</summary>
+    public static IReadOnlyList<string> OnProcessor(ExecutionPlan plan, IBlockDevice device)
+    {
+        var lines = new List<string>();
+        for (var s = 0; s < plan.Steps.Count; s++)
+        {
+            var reductions = new StepReductions(plan.Steps[s].Reductions);
+            foreach (var kernel in plan.Steps[s].Kernels.OfType<ClassKernel>())
+            {
+                var program = Of(kernel, reductions, output => StepKernel.CopySource(kernel, output)).Program;
+                if (Refusal(kernel, reductions, program, device) is { } reason)
+                {
+                    lines.Add($"step {s + 1} on the cpu: {reason}");
+                }
+            }
+
+            if (plan.Steps[s].Matrices.Count > 0)
+            {
+                lines.Add($"step {s + 1}: whole matrices on the cpu");
+            }
+
+            if (reductions.RowSelections.Length > 0)
+            {
+                lines.Add($"step {s + 1}: quantiles by row on the cpu");
+            }
+        }
+
+        return [.. lines.Distinct()];
+    }
 }

@@ -187,7 +187,8 @@ internal sealed class StepKernel
     /// <summary>What the reduction is fed for this class; A is -1 where it is fed nothing.</summary>
     public ReductionFeed Feed(int reduction) => Kernel.Feeds[reduction];
 
-    private static int CopySource(ClassKernel kernel, int output)
+    /// <summary>The input whose bytes an output is, or -1.</summary>
+    public static int CopySource(ClassKernel kernel, int output)
     {
         if (kernel.Files[output] < 0)
         {

@@ -54,8 +54,15 @@ type RunSettings =
       /// NaN or infinity in an input is a fault.
       Strict: bool
       /// Gram matrices are kept beside the families that they are of, and used again.
-      Cache: bool }
+      Cache: bool
+      /// Where plans are computed: "cpu", "auto" for the CPU or a graphics card that is worth the transfer, "gpu", or a device's number, id or name.
+      Device: string
+      /// Bytes of a device's memory that may be taken; None: three quarters.
+      DeviceMemory: int64 option }
 
     static member Default =
         let o = RunOptions.Default
-        { Memory = o.Memory; Threads = o.Threads; Strict = o.Strict; Cache = true }
+        { Memory = o.Memory; Threads = o.Threads; Strict = o.Strict; Cache = true; Device = "cpu"; DeviceMemory = None }
+
+    /// The choice of a device that these settings are.
+    member s.Choice = DeviceChoice(s.Device, Option.toNullable s.DeviceMemory)

@@ -84,7 +84,8 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
     /// Runs the plan of a group, for a purpose.
     member this.Run(group: PlannedGroup, what: string) : RunResult =
         onEvent (Event.Started what)
-        let result = this.During(group.Saves, fun () -> Executor.Run(group.Planned.Plan, options, progress, cancellation))
+        let told text = onEvent (Event.Warned text)
+        let result = this.During(group.Saves, fun () -> settings.Choice.Run(group.Planned.Plan, options, told, progress, cancellation))
         warn result
         tellMatrices group.Planned result
         onEvent (Event.Finished(result.BytesRead, result.BytesWritten, result.Elapsed))

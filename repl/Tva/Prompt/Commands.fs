@@ -134,7 +134,7 @@ let private set (s: Session) (text: string) =
     | _ -> s.Host.Say "tva: what can be set is memory (:set memory 1GiB) and threads (:set threads 4)"
     true
 
-let private device (s: Session) (_: string) =
+let private processor (s: Session) =
     let bits, name =
         if Vector512.IsHardwareAccelerated then 512, "AVX-512"
         elif Vector256.IsHardwareAccelerated then 256, "AVX2"
@@ -144,7 +144,26 @@ let private device (s: Session) (_: string) =
     let vectors = if bits = 0 then "no vectors" else $"{bits}-bit vectors ({name})"
     let pinned = s.Evaluator.PinnedBytes
     let pins = if pinned > 0L then $", {Tensors.Sizes.Text pinned} of it pinned" else ""
-    say s $"cpu: {vectors}, {settings.Threads} threads, memory {Tensors.Sizes.Text settings.Memory}{pins}"
+    $"cpu: {vectors}, {settings.Threads} threads, memory {Tensors.Sizes.Text settings.Memory}{pins}"
+
+/// Alone it tells where things are computed; with a name they are from now on.
+let private device (s: Session) (name: string) =
+    let e = s.Evaluator
+    let tell () =
+        let choice = e.Settings.Choice
+        [ match choice.Named with
+          | null -> if choice.IsAuto then "auto: the cpu, or a graphics card that is worth the transfer"
+          | d -> yield! Devices.lines " " d
+          processor s ]
+        |> fun text -> say s (String.Join("\n", text))
+    s.Guard(fun _ _ ->
+        if name <> "" then
+            let settings = { e.Settings with Device = name }
+            settings.Choice.Named |> ignore
+            e.Settings <- settings
+        tell ()
+        Ended.Done)
+    |> ignore
     true
 
 /// The one place where the F# prompt comes in: it is given the session and comes back from it.
@@ -225,7 +244,7 @@ and all () : Command list =
       row "save" "FILE" (Takes.Path [ ".tva" ]) "writes what has been done so far as a script"
           (withArgument "save" "a path for the script" (fun s path -> Saving.save s path; true))
       row "set" "[memory SIZE]" Takes.Setting "bound on memory, number of threads; alone, tells them" set
-      row "device" "" Takes.Nothing "where things are computed" device
+      row "device" "[NAME]" Takes.Nothing "where things are computed; with a name, from now on there: cpu, gpu, auto or one of tva device" device
       row "fs" "" Takes.Nothing "F# with the session's names" fsharp
       row "quit" "" Takes.Nothing "leaves" (fun _ _ -> false) ]
 

@@ -26,7 +26,7 @@ internal static unsafe class DeviceRig
     public static TheoryData<string> DevicesBothWays =>
         Names.Count == 0 ? [None] : [.. Names.SelectMany(n => DeviceCatalog.Find(n).Fp64 ? (string[])[n, n + Plain] : [n])];
 
-    private static IReadOnlyList<string> Names { get; } = [.. DeviceCatalog.Devices.Where(d => d.Unusable is null).Select(d => d.Id)];
+    private static IReadOnlyList<string> Names { get; } = [.. DeviceCatalog.Devices.Where(d => d.Unusable is null && !d.Id.StartsWith(FakeProvider.Prefix, StringComparison.Ordinal)).Select(d => d.Id)];
 
     /// <summary>A device, opened once.</summary>
     public static IBlockDevice Open(string name)

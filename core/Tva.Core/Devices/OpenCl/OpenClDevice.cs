@@ -54,6 +54,9 @@ internal sealed unsafe class OpenClDevice : IBlockDevice
     /// <summary>Bytes of device memory that buffers take now.</summary>
     public long Taken => Interlocked.Read(ref taken);
 
+    /// <summary>Its compiled programs.</summary>
+    public ProgramCache Programs => programs;
+
     /// <summary>The kernels that do not depend on a plan.</summary>
     public nint Standard => programs.Get(StandardKernels.Source);
 

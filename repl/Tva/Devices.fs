@@ -1,0 +1,57 @@
+/// From the devices there are to what `tva device` prints.
+module Tva.Devices
+
+open System
+open Tva.Core.Devices
+open Tva.Core.Tensors
+
+let private processor () =
+    DeviceInfo("cpu", "the CPU, by this program's own vector code", $".NET {Environment.Version}", GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, DeviceKind.Processor, true, false, true)
+
+let private kind (d: DeviceInfo) =
+    match d.Kind with
+    | DeviceKind.Gpu -> "graphics card"
+    | DeviceKind.Processor -> "processor"
+    | _ -> "other"
+
+let private has (d: DeviceInfo) =
+    [ if d.Fp64 then "fp64"
+      if d.Fp16 then "f16"
+      if d.Exact then "same bits as the CPU" else "within 1 ulp of the CPU" ]
+
+let private status (d: DeviceInfo) =
+    match d.Unusable with
+    | null -> "ready"
+    | reason -> $"can't be used: {reason}"
+
+/// A line for a device, then what it has.
+let lines (number: string) (d: DeviceInfo) =
+    [ $"{number}  {d.Id}: {d.Name}"
+      $"   {kind d}, {Sizes.Text d.Memory}, {d.Driver}"
+      "   " + String.Join(", ", has d) + "; " + status d ]
+
+let private json (d: DeviceInfo) =
+    Json.line (fun json ->
+        json.WriteString("id", d.Id)
+        json.WriteString("name", d.Name)
+        json.WriteString("kind", kind d)
+        json.WriteString("driver", d.Driver)
+        json.WriteNumber("memory", d.Memory)
+        json.WriteBoolean("fp64", d.Fp64)
+        json.WriteBoolean("f16", d.Fp16)
+        json.WriteBoolean("exact", d.Exact)
+        json.WriteString("status", status d))
+
+let run (report: Report) =
+    let found = List.ofSeq DeviceCatalog.Devices
+    if report.Json then
+        for d in processor () :: found do
+            report.Result(json d)
+    else
+        let missing = [ for p in DeviceCatalog.Providers do match p.Missing with null -> () | text -> text ]
+        [ yield! lines "-" (processor ())
+          for number, d in List.indexed found do
+              yield! lines (string number) d
+          yield! missing ]
+        |> fun text -> report.Result(String.Join("\n", text))
+    Exit.Done

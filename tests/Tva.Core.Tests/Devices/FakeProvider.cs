@@ -1,0 +1,99 @@
+using Tva.Core.Devices;
+using Tva.Core.Kernels;
+using Tva.Core.Tensors;
+
+namespace Tva.Core.Tests.Devices;
+
+/// <summary>
+/// Graphics cards that only tests know: they compute linear plans by the interpreter, and fail where they are told to.
+/// </summary>
+internal sealed class FakeProvider : IDeviceProvider
+{
+    public const string Prefix = "test:";
+
+    public static FakeProvider Instance { get; } = Add();
+
+    public string Name => "test";
+
+    public string? Missing => null;
+
+    public IReadOnlyList<DeviceInfo> Devices { get; } =
+    [
+        Card("good"), Card("broken compiler"), Card("lost at once"), Card("lost later"), Card("small", 1 << 10),
+        Card("twin of a"), Card("twin of b"), Card("old", unusable: "its driver is too old; update it"),
+    ];
+
+    public static string Id(string name) => Prefix + name.Replace(' ', '-');
+
+    public IBlockDevice Open(DeviceInfo info, DeviceOptions options) => new Device(info);
+
+    private static FakeProvider Add()
+    {
+        var provider = new FakeProvider();
+        DeviceCatalog.Add(provider);
+        return provider;
+    }
+
+    private static DeviceInfo Card(string name, long memory = 1L << 30, string? unusable = null) =>
+        new(Id(name), $"Test card, {name}", "tests 1.0", memory, DeviceKind.Gpu, true, false, true, unusable);
+
+    private sealed record Kernel(BlockProgram Program) : IBlockKernel;
+
+    private sealed class Device(DeviceInfo info) : IBlockDevice
+    {
+        private int blocks;
+
+        public DeviceInfo Info => info;
+
+        public long Memory => info.Memory;
+
+        public string? Refusal(BlockProgram program) => program.Cells.Count + program.Rows.Count > 0 ? "tests reduce nothing" : null;
+
+        public IBlockKernel Compile(BlockProgram program) => info.Id == Id("broken compiler")
+            ? throw new DeviceFaultException($"{info.Name}: its compiler refuses a kernel") : new Kernel(program);
+
+        public IBlockLane Open(long staging) => new Lane(this, staging);
+
+        public IHeld? Hold(long bytes) => null;
+
+        public void Dispose()
+        {
+        }
+
+        public void Block()
+        {
+            if (info.Id == Id("lost at once") || (info.Id == Id("lost later") && Interlocked.Increment(ref blocks) > 3))
+            {
+                throw new DeviceFaultException($"{info.Name} was lost; compute with --device cpu");
+            }
+        }
+    }
+
+    private sealed unsafe class Lane(Device device, long staging) : IBlockLane
+    {
+        private readonly Block memory = new(staging);
+
+        public byte* Staging => memory.Pointer;
+
+        public void Run(IBlockKernel kernel, BlockCall call)
+        {
+            device.Block();
+            var inputs = stackalloc byte*[call.Inputs.Length + 1];
+            var outputs = stackalloc byte*[call.Outputs.Length + 1];
+            for (var i = 0; i < call.Inputs.Length; i++)
+            {
+                inputs[i] = call.Inputs[i].Host;
+            }
+
+            for (var o = 0; o < call.Outputs.Length; o++)
+            {
+                outputs[o] = (byte*)call.Outputs[o];
+            }
+
+            _ = Interpreter.Run(kernel.Program.Program, inputs, outputs, null, call.Count);
+            Array.Clear(call.Flags);
+        }
+
+        public void Dispose() => memory.Dispose();
+    }
+}
