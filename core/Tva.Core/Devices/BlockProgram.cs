@@ -43,6 +43,12 @@ public sealed record BlockProgram(
     IReadOnlyList<BlockReduction> Cells,
     IReadOnlyList<BlockReduction> Rows)
 {
+    /// <summary>
+    /// Whether selections look at an output. Then its values must be those of every other program with the same steps, bit for bit: keys that
+    /// differ keep other elements.
+    /// </summary>
+    public bool Selects { get; init; }
+
     /// <summary>Elements of a cell.</summary>
     public const int CellElements = PlanShape.Cell;
 

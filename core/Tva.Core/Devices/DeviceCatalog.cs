@@ -6,7 +6,7 @@ namespace Tva.Core.Devices;
 /// <summary>Comes in: what a person calls a device. Goes out: which one that is of those there are, and the device opened.</summary>
 public static class DeviceCatalog
 {
-    private static readonly List<IDeviceProvider> Known = [new OpenClProvider()];
+    private static readonly List<IDeviceProvider> Known = [new OpenClProvider(), new TorchLibrary()];
 
     /// <summary>The ways to devices, in the order in which their devices are numbered.</summary>
     public static IReadOnlyList<IDeviceProvider> Providers

@@ -59,7 +59,7 @@ internal static class Placement
             MatrixInput matrix when isProduct(matrix) => BlockSource.Product,
             _ => BlockSource.Memory,
         })];
-        return (new BlockProgram(kernel.Program, sources, kept, cells, rows), [.. targets]);
+        return (new BlockProgram(kernel.Program, sources, kept, cells, rows) { Selects = reductions.Selections.Any(r => kernel.Feeds[r].A >= 0) }, [.. targets]);
     }
 
     /// <summary>Whether what a matrix op makes is kept as two factors.</summary>

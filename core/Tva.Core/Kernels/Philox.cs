@@ -14,10 +14,11 @@ namespace Tva.Core.Kernels;
 /// </summary>
 public static class Philox
 {
-    private const uint M0 = 0xd2511f53;
-    private const uint M1 = 0xcd9e8d57;
-    private const uint W0 = 0x9e3779b9;
-    private const uint W1 = 0xbb67ae85;
+    internal const uint M0 = 0xd2511f53;
+    internal const uint M1 = 0xcd9e8d57;
+    internal const uint W0 = 0x9e3779b9;
+    internal const uint W1 = 0xbb67ae85;
+    internal const int Rounds = 10;
     private const int Group = 64;
 
     /// <summary>
@@ -69,7 +70,7 @@ public static class Philox
     {
         var (x, y, z, w) = counter;
         var (k0, k1) = key;
-        for (var round = 0; round < 10; round++)
+        for (var round = 0; round < Rounds; round++)
         {
             var (a, b) = ((ulong)M0 * x, (ulong)M1 * z);
             (x, y, z, w) = ((uint)(b >> 32) ^ y ^ k0, (uint)b, (uint)(a >> 32) ^ w ^ k1, (uint)a);
@@ -124,7 +125,7 @@ public static class Philox
         var (y0, z0, w0) = (x0 >>> 32, Vector256<ulong>.Zero, Vector256<ulong>.Zero);
         var (y1, z1, w1) = (x1 >>> 32, Vector256<ulong>.Zero, Vector256<ulong>.Zero);
         var (v0, v1) = (Vector256.Create(key), Vector256.Create(key >> 32));
-        for (var round = 0; round < 10; round++)
+        for (var round = 0; round < Rounds; round++)
         {
             var (a0, b0) = (Product(m0, x0), Product(m1, z0));
             var (a1, b1) = (Product(m0, x1), Product(m1, z1));
@@ -149,7 +150,7 @@ public static class Philox
         var (y0, z0, w0) = (x0 >>> 32, Vector512<ulong>.Zero, Vector512<ulong>.Zero);
         var (y1, z1, w1) = (x1 >>> 32, Vector512<ulong>.Zero, Vector512<ulong>.Zero);
         var (v0, v1) = (Vector512.Create(key), Vector512.Create(key >> 32));
-        for (var round = 0; round < 10; round++)
+        for (var round = 0; round < Rounds; round++)
         {
             var (a0, b0) = (Product(m0, x0), Product(m1, z0));
             var (a1, b1) = (Product(m0, x1), Product(m1, z1));
