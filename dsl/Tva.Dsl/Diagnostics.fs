@@ -283,7 +283,7 @@ module Diagnostics =
         if isWarning then warn code span text help else make code span text help
 
     let fsharpAbsent span =
-        make 352 span "there is no F# compiler here" (Some "a host gives the evaluator one: `FSharp = Some Tva.Scripting.FSharpHosts.create` in its options")
+        make 352 span "there is no F# compiler here" (Some "a host gives the evaluator one: `options.WithFSharp(Tva.Scripting.FSharpHosts.create)`")
 
     let fsharpTooMuch (most: int) span =
         make 353 span $"the F# gives more than {most} values" (Some "a list for a script holds coefficients, not tensors")

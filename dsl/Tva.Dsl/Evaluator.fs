@@ -59,6 +59,11 @@ type EvaluatorOptions =
     member o.WithOutputs(target: OutputTarget) = { o with Outputs = Some target }
     /// With texts that may start programs, as `evaluate` does.
     member o.WithRun() = { o with Permissions = { o.Permissions with Run = true } }
+    /// With texts that may hold F#, which runs with this process's rights: `WithFSharp(FSharpHosts.create)` of the package Tva.Scripting.
+    member o.WithFSharp(host: Func<IFSharpHost>) =
+        { o with
+            Permissions = { o.Permissions with FSharp = true }
+            FSharp = Some host.Invoke }
     /// With reads and writes confined to these folders and what is below them; what may be written may be read.
     member o.WithFolders(read: string seq, write: string seq) = { o with Folders = Some(AllowedFolders(read, write)) }
 

@@ -124,6 +124,7 @@ let private unknown (word: string) =
     let name = word.Split('=').[0]
     wrong (
         match Suggest.nearest name names.Value with
+        | Some known when known = name -> $"{name}: a value is missing"
         | Some known -> $"there is no option {name}; did you mean {known}?"
         | None -> $"there is no option {name}; tva --help lists them"
     )

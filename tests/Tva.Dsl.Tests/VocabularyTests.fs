@@ -188,7 +188,7 @@ let hostile () =
           struct ("{\"model\":{\"vocab\":{\"a\":0}},\"added_tokens\":[{\"id\":0}]}", "no id and content")
           struct ("{\"model\":{\"vocab\":{\"a\":0}},\"added_tokens\":{}}", "added_tokens is no list")
           struct ("{\"model\":{\"vocab\":[[\"a\",0],[3,0]]}}", "entry 1 of model.vocab is no [token, score]")
-          struct ("{\"model\":{\"vocab\":{\"\\ud800\":0}}}", "is no text") ]
+          struct ("{\"model\":{\"vocab\":{\"\\ud800\":0}}}", "half a surrogate pair") ]
         |> Seq.map (fun (struct (a, b)) -> TheoryDataRow<string, string>(a, b)))
 
 [<Theory>]

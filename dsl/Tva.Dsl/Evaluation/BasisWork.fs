@@ -16,6 +16,8 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
     let known = Dictionary<int, (string * float) list>()
     /// What rules have told so far.
     let ruled = Dictionary<int, float>()
+    /// Numbers that rules rest on, by node with late numbers bound.
+    let told = Dictionary<int, float>()
 
     let rec late i =
         match program.Late[i] with
@@ -30,7 +32,7 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
             | true, v -> Some(Const v)
             | _ ->
                 let rule = program.Rules[r]
-                let known = rule.Needs |> List.choose (fun n -> match (simple n).Op with Const v -> Some v | _ -> None)
+                let known = rule.Needs |> List.choose numberOf
                 if known.Length < rule.Needs.Length then None
                 else
                     ruled[r] <- rule.Value known
@@ -42,6 +44,13 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
 
     and bind (node: Node) = Passes.bind program.Graph late node |> work.Traces.Bind
     and simple (node: Node) = Passes.simplify program.Graph (bind node)
+
+    and numberOf (node: Node) =
+        let n = simple node
+        match n.Op, told.TryGetValue n.Id with
+        | Const v, _
+        | _, (true, v) -> Some v
+        | _ -> None
 
     let dotsOf (b: int) = program.Bases[b].Gram |> List.concat
 
@@ -233,12 +242,40 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
                 | _ -> ()
             | _ -> ()
 
+    /// The rules that these nodes wait for, those that others rest on first.
+    let rec rulesOf (nodes: Node list) : int list =
+        reachable nodes
+        |> Seq.collect (fun n ->
+            match n.Op with
+            | Late(i, _) when i >= 0 ->
+                match program.Late[i] with
+                | OfRule r when not (ruled.ContainsKey r) -> rulesOf program.Rules[r].Needs @ [ r ]
+                | _ -> []
+            | _ -> [])
+        |> Seq.distinct
+        |> List.ofSeq
+
+    /// What a rule rests on and the files have still to tell; what waits for a command comes later.
+    let unread (rule: int) =
+        program.Rules[rule].Needs
+        |> List.filter (fun n -> (numberOf n).IsNone && not (reachable [ simple n ] |> Seq.exists _.Op.IsLate))
+        |> List.map simple
+
+    let measureRules (nodes: Node list) =
+        for rule in rulesOf nodes do
+            match unread rule with
+            | [] -> ()
+            | missing ->
+                for found in work.Numbers(bind, missing, "measuring what coefficients rest on") do
+                    told[found.Key] <- snd found.Value.Head
+
     /// Makes known whatever numbers of bases the nodes wait for.
     let rec require (nodes: Node list) =
         match waitingFor nodes with
         | [] -> ()
         | bases -> solveAll bases
         measureAngles nodes
+        measureRules nodes
 
     and solveAll (bases: int list) =
         for b in bases do
@@ -255,6 +292,8 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
     /// The node with the late numbers that are known.
     member _.Bind(node: Node) = bind node
     member _.Require(nodes: Node list) = require nodes
+    /// Numbers of the files that rules of the nodes rest on.
+    member _.Unread(nodes: Node list) = rulesOf nodes |> List.collect unread
     /// The bases whose numbers the nodes wait for, and those that these rest on.
     member _.Waiting(nodes: Node list) =
         let rec all (found: int list) (next: int list) =

@@ -52,7 +52,8 @@ let plans (program: Program) (settings: RunSettings) : Planned list =
         match n.Op with
         | Late(i, _) when i >= 0 -> (match program.Late[i] with OfBasis _ | OfAngles _ | OfRule _ -> true | _ -> false)
         | _ -> false
-    let dots = others |> List.collect (fun b -> program.Bases[b].Gram |> List.concat) |> List.filter (isKnown >> not)
+    let rested = bases.Unread((saves |> List.map _.Value.Node) @ numbers)
+    let dots = (others |> List.collect (fun b -> program.Bases[b].Gram |> List.concat)) @ rested |> List.filter (isKnown >> not)
     let measuring = if dots.IsEmpty then [] else Batch.plan program bind [] dots
     let rest = Batch.plan program bind saves (numbers |> List.filter (fun n -> not (single n) && not (isKnown n)))
     (measuring @ rest) |> List.filter (fun g -> not g.Saves.IsEmpty || not g.Numbers.IsEmpty) |> List.map _.Planned

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using Microsoft.FSharp.Core;
 using Tva.Core.Checkpoints;
 using Tva.Dsl;
 using Tva.Dsl.Typing;
@@ -26,10 +25,7 @@ internal static class FSharpFunctions
     {
         const int tensors = 16;
         var checkpoints = Enumerable.Range(0, 3).Select(seed => Make(seed, tensors, elements / tensors)).ToList();
-        var options = checkpoints.Aggregate(EvaluatorOptions.Default.WithThreads(threads), (o, c) => o.WithVariable(c));
-        options = new EvaluatorOptions(
-            new Permissions(run: false, fSharp: true), options.Settings, options.Run, options.Session, options.Device, options.Folder, options.Variables,
-            options.Outputs, options.Folders, FSharpOption<FSharpFunc<Unit, IFSharpHost>>.Some(FuncConvert.FromFunc(FSharpHosts.create)));
+        var options = checkpoints.Aggregate(EvaluatorOptions.Default.WithThreads(threads).WithFSharp(FSharpHosts.create), (o, c) => o.WithVariable(c));
         foreach (var (name, tva, fsharp) in Bodies)
         {
             string[] texts = [Text(tva), Text($"fs \"{fsharp}\"")];
