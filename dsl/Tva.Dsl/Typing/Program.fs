@@ -44,7 +44,7 @@ type Program(permissions: Permissions) =
     let late = List<LateNumber>()
     let rules = List<Derivation>()
     let angles = List<AngleSet>()
-    let compatible = Dictionary<struct (int * int), bool>()
+    let compatible = HashSet<struct (int * int)>()
     let texts = List<SourceText>()
     let remembered = Dictionary<string, string>()
     let models = HashSet<int>()
@@ -301,16 +301,15 @@ type Program(permissions: Permissions) =
     member p.Relist(source: int, checkpoint: Checkpoint) =
         shown.Add sources[source].Checkpoint
         sources[source] <- { sources[source] with Checkpoint = checkpoint }
-        let forget (pairs: Dictionary<struct (int * int), 'a>) =
-            for pair in List.ofSeq pairs.Keys do
-                let struct (a, b) = pair
-                if a = source || b = source then
-                    pairs.Remove pair |> ignore
-        forget compatible
-        forget p.RowsByToken
+        let isOf (struct (a, b): struct (int * int)) = a = source || b = source
+        compatible.RemoveWhere(fun pair -> isOf pair) |> ignore
+        let rows: Dictionary<struct (int * int), int> = p.RowsByToken
+        for pair in List.ofSeq rows.Keys do
+            if isOf pair then
+                rows.Remove pair |> ignore
 
     /// Sources with the rows of another, by both.
-    member val RowsByToken = Dictionary<struct (int * int), int>() with get
+    member val RowsByToken: Dictionary<struct (int * int), int> = Dictionary() with get
 
     /// Takes a checkpoint in that somebody else has opened.
     member _.Add(checkpoint: Checkpoint, shown: string) =
@@ -391,17 +390,18 @@ type Program(permissions: Permissions) =
                   $"{t.Name} {t.DType.Name()} against {u.DType.Name()}"
               | _ -> () ]
 
+    /// Whether two sources have been seen to fit.
+    member _.Fit(a: int, b: int) = a = b || compatible.Contains(struct (a, b))
+
     /// Tensors that differ between two sources: missing from b, extra in b, of another shape; empty when they fit.
     member p.Mismatches(a: int, b: int) =
-        if a = b then [], [], []
+        if p.Fit(a, b) then [], [], []
         else
-            match compatible.TryGetValue(struct (a, b)) with
-            | true, true -> [], [], []
-            | _ ->
-                let missing, extra, reshaped = p.Differences(a, b, fun _ -> true)
-                if missing.IsEmpty && extra.IsEmpty && reshaped.IsEmpty then
-                    compatible[struct (a, b)] <- true
-                missing, extra, reshaped
+            let missing, extra, reshaped = p.Differences(a, b, fun _ -> true)
+            if missing.IsEmpty && extra.IsEmpty && reshaped.IsEmpty then
+                compatible.Add(struct (a, b)) |> ignore
+                compatible.Add(struct (b, a)) |> ignore
+            missing, extra, reshaped
 
     /// The same for the tensors of a that are algebra: atoms have no others.
     member p.FloatingMismatches(a: int, b: int) = p.Differences(a, b, _.DType.IsFloating())

@@ -230,7 +230,21 @@ module Kind =
         match kind with
         | Kind.Tensor -> "Model or Delta"
         | Kind.Any -> "value"
-        | k -> $"%A{k}"
+        | Kind.Model -> "Model"
+        | Kind.Delta -> "Delta"
+        | Kind.Family -> "Family"
+        | Kind.Basis -> "Basis"
+        | Kind.Scalar -> "Scalar"
+        | Kind.Text -> "Text"
+        | Kind.Bool -> "Bool"
+        | Kind.List -> "List"
+        | Kind.Range -> "Range"
+        | Kind.Record -> "Record"
+        | Kind.Table -> "Table"
+        | Kind.Scope -> "Scope"
+        | Kind.Edit -> "Edit"
+        | Kind.Function -> "Function"
+        | Kind.Unit -> "Unit"
 
     /// With its article, for sentences.
     let article kind =
@@ -244,5 +258,6 @@ module Kind =
     let all =
         [ Kind.Model; Kind.Delta; Kind.Family; Kind.Basis; Kind.Scalar; Kind.Text; Kind.Bool; Kind.List; Kind.Range; Kind.Record; Kind.Table; Kind.Scope ]
 
-    let parse (name: string) =
-        all |> List.tryFind (fun k -> text k = name)
+    let private byName = all |> List.map (fun k -> text k, k) |> Map.ofList
+
+    let parse (name: string) = byName.TryFind name

@@ -19,7 +19,10 @@ let tieOnce (p: Program) (source: int) span =
 
 /// Where one source has an output layer of its own and the other's is its embedding, gives the other that, too.
 let untie (p: Program) (has: int) (lacks: int) =
-    let heads = p.Tensors has |> Seq.filter (fun t -> TiedWeights.IsHead t.Name && isNull (box (p.Sources[lacks].Checkpoint.Find t.Name))) |> List.ofSeq
+    let heads =
+        if p.Fit(has, lacks) then []
+        else
+            p.Tensors has |> Seq.filter (fun t -> TiedWeights.IsHead t.Name && isNull (box (p.Sources[lacks].Checkpoint.Find t.Name))) |> List.ofSeq
     try
         for head in heads do
             let s = p.Sources[lacks]
