@@ -51,4 +51,10 @@ public unsafe interface IBlockLane : IDisposable
     /// <summary>Does a block, from the copies in to the copies out.</summary>
     /// <exception cref="DeviceFaultException">The device was lost or has too little memory.</exception>
     void Run(IBlockKernel kernel, BlockCall call);
+
+    /// <summary>Copies an operand into other memory of the device, and waits for it: nothing that reads and writes as much can be faster.</summary>
+    /// <param name="from">The operand.</param>
+    /// <param name="to">As many bytes or more.</param>
+    /// <exception cref="DeviceFaultException">The device was lost.</exception>
+    void Copy(IHeld from, IHeld to);
 }

@@ -94,6 +94,8 @@ internal sealed class FakeProvider : IDeviceProvider
             Array.Clear(call.Flags);
         }
 
+        public void Copy(IHeld from, IHeld to) => throw new NotSupportedException();
+
         public void Dispose() => memory.Dispose();
     }
 }

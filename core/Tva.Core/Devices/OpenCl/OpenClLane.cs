@@ -101,6 +101,14 @@ internal sealed unsafe class OpenClLane : IBlockLane
     }
 
     /// <inheritdoc/>
+    public void Copy(IHeld from, IHeld to)
+    {
+        var (source, destination) = ((OpenClBuffer)from, (OpenClBuffer)to);
+        device.Require(Cl.clEnqueueCopyBuffer(queue, source.Handle, destination.Handle, 0, 0, (nuint)from.Bytes, 0, null, null), "copy within its memory");
+        Finish();
+    }
+
+    /// <inheritdoc/>
     public void Dispose()
     {
         if (mapped != null)
