@@ -27,7 +27,7 @@ let private status (d: DeviceInfo) =
 /// A line for a device, then what it has.
 let lines (number: string) (d: DeviceInfo) =
     [ $"{number}  {d.Id}: {d.Name}"
-      $"   {kind d}, {Sizes.Text d.Memory}, {d.Driver}"
+      "   " + String.Join(", ", [ kind d; (if d.Memory > 0L then Sizes.Text d.Memory); d.Driver ])
       "   " + String.Join(", ", has d) + "; " + status d ]
 
 let private json (d: DeviceInfo) =

@@ -19,13 +19,15 @@ internal sealed class FakeProvider : IDeviceProvider
 
     public IReadOnlyList<DeviceInfo> Devices { get; } =
     [
-        Card("good"), Card("broken compiler"), Card("lost at once"), Card("lost later"), Card("small", 1 << 10),
+        Card("good"), Card("broken compiler"), Card("lost at once"), Card("lost later"), Card("lost once"), Card("small", 1 << 10),
         Card("twin of a"), Card("twin of b"), Card("old", unusable: "its driver is too old; update it"),
     ];
 
+    private int opened;
+
     public static string Id(string name) => Prefix + name.Replace(' ', '-');
 
-    public IBlockDevice Open(DeviceInfo info, DeviceOptions options) => new Device(info);
+    public IBlockDevice Open(DeviceInfo info, DeviceOptions options) => new Device(options.Memory is { } most ? info with { Memory = most } : info, Interlocked.Increment(ref opened));
 
     private static FakeProvider Add()
     {
@@ -39,8 +41,10 @@ internal sealed class FakeProvider : IDeviceProvider
 
     private sealed record Kernel(BlockProgram Program) : IBlockKernel;
 
-    private sealed class Device(DeviceInfo info) : IBlockDevice
+    private sealed class Device(DeviceInfo info, int number) : IBlockDevice
     {
+        private static int firstLostOnce;
+
         private int blocks;
 
         public DeviceInfo Info => info;
@@ -62,9 +66,10 @@ internal sealed class FakeProvider : IDeviceProvider
 
         public void Block()
         {
-            if (info.Id == Id("lost at once") || (info.Id == Id("lost later") && Interlocked.Increment(ref blocks) > 3))
+            var once = info.Id == Id("lost once") && Interlocked.CompareExchange(ref firstLostOnce, number, 0) is var first && (first == 0 || first == number);
+            if (once || info.Id == Id("lost at once") || (info.Id == Id("lost later") && Interlocked.Increment(ref blocks) > 3))
             {
-                throw new DeviceFaultException($"{info.Name} was lost; compute with --device cpu");
+                throw new DeviceFaultException($"{info.Name} was lost; compute with --device cpu") { Lost = true };
             }
         }
     }

@@ -132,7 +132,11 @@ internal sealed unsafe class OpenClDevice : IBlockDevice
         var way = memory
             ? $"give it less with --device-memory (now {Sizes.Text(Memory)}), or compute with --device cpu"
             : "if it goes on, restart what drives it; meanwhile compute with --device cpu";
-        throw new DeviceFaultException($"{Info.Name} ({Info.Id}): can't {doing}: {Cl.ErrorName(error)}; {way}");
+        throw new DeviceFaultException($"{Info.Name} ({Info.Id}): can't {doing}: {Cl.ErrorName(error)}; {way}")
+        {
+            // A kernel that a driver has ended looks like too little memory, and so does everything after it.
+            Lost = !memory || error == Cl.OutOfResources,
+        };
     }
 
     /// <inheritdoc/>
