@@ -22,6 +22,9 @@ internal static unsafe class DeviceRig
     /// <summary>Ids to run everything on.</summary>
     public static TheoryData<string> Devices => Names.Count == 0 ? [None] : [.. Names];
 
+    /// <summary>Those with the CPU's bits.</summary>
+    public static TheoryData<string> ExactDevices => Names.Where(Exact).ToList() is { Count: > 0 } exact ? [.. exact] : [None];
+
     /// <summary>The same and, for what adds up, those without float64.</summary>
     public static TheoryData<string> DevicesBothWays =>
         Names.Count == 0 ? [None] : [.. Names.SelectMany(n => DeviceCatalog.Find(n).Fp64 ? (string[])[n, n + Plain] : [n])];

@@ -51,6 +51,8 @@ internal sealed class FakeProvider : IDeviceProvider
 
         public long Memory => info.Memory;
 
+        public bool Multiplies => false;
+
         public string? Refusal(BlockProgram program) => program.Cells.Count + program.Rows.Count > 0 ? "tests reduce nothing" : null;
 
         public IBlockKernel Compile(BlockProgram program) => info.Id == Id("broken compiler")
@@ -98,6 +100,8 @@ internal sealed class FakeProvider : IDeviceProvider
             _ = Interpreter.Run(kernel.Program.Program, inputs, outputs, null, call.Count);
             Array.Clear(call.Flags);
         }
+
+        public void Multiply(MatrixOperand a, MatrixOperand b, float* c, IHeld place) => throw new NotSupportedException();
 
         public void Copy(IHeld from, IHeld to) => throw new NotSupportedException();
 

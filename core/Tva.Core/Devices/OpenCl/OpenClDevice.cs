@@ -61,6 +61,9 @@ internal sealed unsafe class OpenClDevice : IBlockDevice
     public nint Standard => programs.Get(StandardKernels.Source);
 
     /// <inheritdoc/>
+    public bool Multiplies => Info.Exact;
+
+    /// <inheritdoc/>
     public string? Refusal(BlockProgram program)
     {
         var streams = program.Sources.Sum(s => s == BlockSource.Product ? 4 : 1) + program.Kept.Count(k => k);

@@ -101,6 +101,28 @@ internal sealed unsafe class OpenClLane : IBlockLane
     }
 
     /// <inheritdoc/>
+    public void Multiply(MatrixOperand a, MatrixOperand b, float* c, IHeld place)
+    {
+        var (left, right, made) = ((OpenClBuffer)a.Place, (OpenClBuffer)b.Place, (OpenClBuffer)place);
+        Write(left.Handle, 0, (byte*)a.Host, a.Bytes, false);
+        Write(right.Handle, 0, (byte*)b.Host, b.Bytes, false);
+        var kernel = Kernel(device.Programs.Get(ProductKernel.Source), ProductKernel.Name);
+        Set(kernel, 0, left.Handle);
+        Set(kernel, 1, (ulong)a.RowStep);
+        Set(kernel, 2, (ulong)a.ColumnStep);
+        Set(kernel, 3, right.Handle);
+        Set(kernel, 4, (ulong)b.RowStep);
+        Set(kernel, 5, (ulong)b.ColumnStep);
+        Set(kernel, 6, made.Handle);
+        Set(kernel, 7, (uint)a.Rows);
+        Set(kernel, 8, (uint)a.Columns);
+        Set(kernel, 9, (uint)b.Columns);
+        Launch(kernel, ProductKernel.Tiles(a.Rows, b.Columns) * OpenClDevice.GroupSize);
+        device.Require(Cl.clEnqueueReadBuffer(queue, made.Handle, 0, 0, (nuint)((long)a.Rows * b.Columns * sizeof(float)), c, 0, null, null), "copy from it");
+        Finish();
+    }
+
+    /// <inheritdoc/>
     public void Copy(IHeld from, IHeld to)
     {
         var (source, destination) = ((OpenClBuffer)from, (OpenClBuffer)to);
