@@ -12,6 +12,13 @@ internal sealed unsafe class DeviceProducts(IBlockLane lane, HeldOperands held) 
     /// <summary>Steps that each element on its way must be worth: it takes as long as some ten on a few threads, and starting costs too.</summary>
     private const double LeastSteps = 64;
 
+    /// <summary>Whether products are sent to a device: never to the processor by a detour.</summary>
+    public static bool Serves(IBlockDevice device) => device.Multiplies && device.Info.Kind != DeviceKind.Processor;
+
+    /// <summary>Those of a worker's device; null where threads do all.</summary>
+    public static DeviceProducts? Of(Engine engine, IBlockLane? lane) =>
+        lane is not null && Serves(engine.Device!) && engine.Operands is { } held ? new(lane, held) : null;
+
     /// <inheritdoc/>
     public bool TryMultiply(MatrixProduct.Product product)
     {

@@ -92,6 +92,16 @@ public class DeviceFaultTests
         Assert.False(late.BeforeOutput);
     }
 
+    /// <summary>While a block is on the device another one is on its way there, also where one thread is all there may be.</summary>
+    [Fact]
+    public void TwoBlocksAreInFlight()
+    {
+        using var folder = new TempFolder();
+        using var result = new DeviceChoice(FakeProvider.Id("two at once")).Run(
+            Heavy(folder["x.safetensors"], 2), new RunOptions(4 << 20, 1, false), null, null, TestContext.Current.CancellationToken);
+        Assert.True(result.BytesWritten > 0);
+    }
+
     [Fact]
     public void AutoLeavesToTheProcessorWhatIsAllTransfer()
     {

@@ -39,6 +39,14 @@ internal static unsafe class DeviceRig
             n.Replace(Plain, "", StringComparison.Ordinal), new DeviceOptions { WithoutFp64 = n.EndsWith(Plain, StringComparison.Ordinal), CacheFolder = null }))).Value;
     }
 
+    /// <summary>The same device as if it were a graphics card, which is given products of whole matrices too.</summary>
+    public static IBlockDevice OpenAsCard(string name)
+    {
+        Assert.SkipWhen(name == None, $"no device: {DeviceCatalog.Missing()}");
+        return Opened.GetOrAdd(name + " as a card", _ => new(() => DeviceCatalog.Providers.First(p => p.Devices.Any(d => d.Id == name))
+            .Open(DeviceCatalog.Find(name) with { Kind = DeviceKind.Gpu }, new DeviceOptions { CacheFolder = null }))).Value;
+    }
+
     /// <summary>Whether sums have the CPU's bits.</summary>
     public static bool Exact(string name) => !name.EndsWith(Plain, StringComparison.Ordinal) && DeviceCatalog.Find(name).Exact;
 

@@ -19,7 +19,7 @@ internal sealed class FakeProvider : IDeviceProvider
 
     public IReadOnlyList<DeviceInfo> Devices { get; } =
     [
-        Card("good"), Card("broken compiler"), Card("lost at once"), Card("lost later"), Card("lost once"), Card("small", 1 << 10),
+        Card("good"), Card("broken compiler"), Card("lost at once"), Card("lost later"), Card("lost once"), Card("two at once"), Card("small", 1 << 10),
         Card("twin of a"), Card("twin of b"), Card("old", unusable: "its driver is too old; update it"),
     ];
 
@@ -46,6 +46,8 @@ internal sealed class FakeProvider : IDeviceProvider
         private static int firstLostOnce;
 
         private int blocks;
+        private int inside;
+        private volatile bool met;
 
         public DeviceInfo Info => info;
 
@@ -68,10 +70,31 @@ internal sealed class FakeProvider : IDeviceProvider
 
         public void Block()
         {
+            if (info.Id == Id("two at once"))
+            {
+                Meet();
+            }
+
             var once = info.Id == Id("lost once") && Interlocked.CompareExchange(ref firstLostOnce, number, 0) is var first && (first == 0 || first == number);
             if (once || info.Id == Id("lost at once") || (info.Id == Id("lost later") && Interlocked.Increment(ref blocks) > 3))
             {
                 throw new DeviceFaultException($"{info.Name} was lost; compute with --device cpu") { Lost = true };
+            }
+        }
+
+        /// <summary>The first block waits for a second one to come while it is here.</summary>
+        private void Meet()
+        {
+            if (Interlocked.Increment(ref inside) > 1)
+            {
+                met = true;
+            }
+
+            var seen = SpinWait.SpinUntil(() => met, TimeSpan.FromSeconds(20));
+            Interlocked.Decrement(ref inside);
+            if (!seen)
+            {
+                throw new DeviceFaultException($"{info.Name}: one block at a time");
             }
         }
     }
