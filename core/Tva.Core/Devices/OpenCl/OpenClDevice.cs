@@ -26,7 +26,7 @@ internal sealed unsafe class OpenClDevice : IBlockDevice
     {
         Handle = handle;
         Fp64 = info.Fp64 && !options.WithoutFp64;
-        Info = info with { Fp64 = Fp64 };
+        Info = info with { Fp64 = Fp64, Exact = Fp64 && info.Exact };
         Memory = Math.Min(options.Memory ?? info.Memory / 4 * 3, info.Memory);
         LargestBuffer = (long)Math.Min(long.MaxValue, Cl.Number(handle, Cl.DeviceMaxMemAllocSize));
         parameterBytes = Cl.Number(handle, Cl.DeviceMaxParameterSize);
