@@ -42,6 +42,9 @@ internal sealed class TorchDevice : IBlockDevice
     /// <summary>Whether it has memory of its own.</summary>
     public bool IsCuda { get; }
 
+    /// <summary>Never: its sums have other bits, which the iterations on matrices would carry on.</summary>
+    public bool Multiplies => false;
+
     /// <inheritdoc/>
     public string? Refusal(BlockProgram program) => null;
 

@@ -16,6 +16,6 @@ internal static class TorchFaults
         var way = memory
             ? $"give it less with --device-memory (it has {Sizes.Text(device.Memory)}), end what else uses it, or compute with --device cpu"
             : "start again, and if it goes on, compute with --device cpu";
-        return new DeviceFaultException($"{device.Info.Name} ({device.Info.Id}) can't {what}: {said}; {way}", error);
+        return new DeviceFaultException($"{device.Info.Name} ({device.Info.Id}) can't {what}: {said}; {way}", error) { Lost = !memory };
     }
 }

@@ -64,6 +64,18 @@ internal sealed unsafe class TorchLane : IBlockLane
     }
 
     /// <inheritdoc/>
+    public void Multiply(MatrixOperand a, MatrixOperand b, float* c, IHeld place) => throw new NotSupportedException();
+
+    /// <inheritdoc/>
+    public void Copy(IHeld from, IHeld to) => device.Guarded("copy within its memory", () =>
+    {
+        using var part = ((TorchHeld)to).Elements.narrow(0, 0, from.Bytes);
+        _ = part.copy_(((TorchHeld)from).Elements);
+        device.Finish();
+        return 0;
+    });
+
+    /// <inheritdoc/>
     public void Dispose()
     {
         own?.Dispose();

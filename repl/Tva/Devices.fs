@@ -24,10 +24,16 @@ let private status (d: DeviceInfo) =
     | null -> "ready"
     | reason -> $"can't be used: {reason}"
 
+let private parts (d: DeviceInfo) =
+    [ kind d
+      // One without a driver tells none.
+      if d.Memory > 0L then Sizes.Text d.Memory
+      d.Driver ]
+
 /// A line for a device, then what it has.
 let lines (number: string) (d: DeviceInfo) =
     [ $"{number}  {d.Id}: {d.Name}"
-      $"   {kind d}, {Sizes.Text d.Memory}, {d.Driver}"
+      "   " + String.Join(", ", parts d)
       "   " + String.Join(", ", has d) + "; " + status d ]
 
 let private json (d: DeviceInfo) =

@@ -59,7 +59,7 @@ public static class DeviceCatalog
         {
             [{ Unusable: null } one] => one,
             [var one] => throw new DeviceFaultException($"{one.Name} ({one.Id}) can't be used: {one.Unusable}; or compute with --device cpu"),
-            [] => throw new DeviceFaultException($"--device {name}: there is none of that name; there are cpu, {string.Join(", ", all.Select(d => $"{d.Id} ({d.Name})"))}"),
+            [] => throw new DeviceFaultException($"--device {name}: there is none of that name; there are cpu, {string.Join(", ", all.Select(d => $"{d.Id} ({d.Name})"))}{MissingOf(name)}"),
             _ => throw new DeviceFaultException($"--device {name}: more than one is called so: {string.Join(", ", meant.Select(d => $"{d.Id} ({d.Name})"))}; name one by its id"),
         };
     }
@@ -73,6 +73,10 @@ public static class DeviceCatalog
         var info = Find(name);
         return Providers.First(p => p.Devices.Any(d => d.Id == info.Id)).Open(info, options);
     }
+
+    /// <summary>Why a way to devices has none, where the name is one of its ids.</summary>
+    private static string MissingOf(string name) =>
+        Providers.FirstOrDefault(p => name.StartsWith(p.Name, StringComparison.OrdinalIgnoreCase))?.Missing is { } missing ? $"; {missing}" : "";
 
     /// <summary>Why there is no device, and what to do.</summary>
     public static string Missing() => string.Join("; ", Providers.Select(p => p.Missing).OfType<string>());

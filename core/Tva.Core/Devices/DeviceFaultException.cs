@@ -6,6 +6,9 @@ namespace Tva.Core.Devices;
 /// </summary>
 public sealed class DeviceFaultException(string message, Exception? inner = null) : FaultException(message, inner)
 {
+    /// <summary>Whether the device is of no more use as it was opened.</summary>
+    public bool Lost { get; init; }
+
     /// <summary>Whether nothing had been written of any output when it happened.</summary>
     public bool BeforeOutput { get; internal set; } = true;
 }

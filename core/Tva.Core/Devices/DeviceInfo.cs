@@ -8,7 +8,7 @@ namespace Tva.Core.Devices;
 /// <param name="Kind">Processor, graphics card or another.</param>
 /// <param name="Fp64">Whether it has float64; sums are compensated float32 without.</param>
 /// <param name="Fp16">Whether it has float16 arithmetic, which nothing here needs: f16 is loaded and stored as bits.</param>
-/// <param name="Exact">Whether its fused products, quotients and roots are correctly rounded and subnormals kept, so that results have the CPU's bits.</param>
+/// <param name="Exact">Whether its fused products, quotients and roots are correctly rounded, subnormals kept and sums in float64, so that results have the CPU's bits.</param>
 /// <param name="Unusable">Why it can't be used, with what to do; null where it can.</param>
 public sealed record DeviceInfo(
     string Id, string Name, string Driver, long Memory, DeviceKind Kind, bool Fp64, bool Fp16, bool Exact, string? Unusable = null);

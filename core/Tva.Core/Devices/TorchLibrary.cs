@@ -58,12 +58,16 @@ public sealed class TorchLibrary : IDeviceProvider
         try
         {
             var context = new Context(path, string.IsNullOrEmpty(native) ? null : Path.GetFullPath(native));
-            var type = context.LoadFromAssemblyPath(path).GetType(Backend + ".TorchProvider", throwOnError: true)!;
+            var assembly = context.LoadFromAssemblyPath(path);
+
+            // One of another version shows now, and not in the middle of a run.
+            _ = assembly.GetTypes();
+            var type = assembly.GetType(Backend + ".TorchProvider", throwOnError: true)!;
             return ((IDeviceProvider)Activator.CreateInstance(type)!, null);
         }
-        catch (Exception e) when (e is IOException or BadImageFormatException or TypeLoadException or InvalidCastException or TargetInvocationException or MissingMethodException)
+        catch (Exception e) when (e is IOException or BadImageFormatException or TypeLoadException or ReflectionTypeLoadException or InvalidCastException or TargetInvocationException or MissingMethodException)
         {
-            return (null, $"{path} can't be loaded: {(e.InnerException ?? e).Message}; build it anew, with this version, with {BuildCommand}");
+            return (null, $"{path} can't be loaded: {((e as ReflectionTypeLoadException)?.LoaderExceptions.FirstOrDefault() ?? e.InnerException ?? e).Message}; build it anew, with this version, with {BuildCommand}");
         }
     }
 

@@ -34,7 +34,7 @@ internal sealed unsafe class BlockRunner : IDisposable
         arena = lane is null ? own!.Pointer : lane.Staging;
         call = new KernelCall(engine, flow, arena);
         device = lane is null ? null : new DevicePass(engine, call, lane, worker);
-        matrices = new MatrixRunner(engine, flow, call);
+        matrices = new MatrixRunner(engine, flow, call, DeviceProducts.Of(engine, lane));
     }
 
     /// <summary>Bytes read from checkpoints so far.</summary>

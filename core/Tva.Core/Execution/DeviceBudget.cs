@@ -20,19 +20,20 @@ internal static class DeviceBudget
         // Half is for blocks in flight, the rest for operands that stay.
         var room = device.Memory / 2 / lanes;
         var target = Math.Max(Budget.BlockTarget, Math.Min(Wanted, memory / 4 / lanes));
-        foreach (var kernel in kernels.SelectMany(k => k).OfType<StepKernel>().Where(k => k.Block is not null))
+        List<StepKernel> taken = [.. kernels.SelectMany(k => k).OfType<StepKernel>().Where(k => k.Block is not null)];
+        if (taken.MaxBy(k => k.DeviceBytes) is { } largest && largest.DeviceBytes * PlanShape.Cell > room)
+        {
+            throw new DeviceFaultException(
+                $"{device.Info.Name} ({device.Info.Id}): {Sizes.Text(device.Memory)} of its memory are too little for {lanes} blocks of a plan with "
+                + $"{largest.InputSizes.Length} inputs; give at least {Sizes.Enough((long)(largest.DeviceBytes * PlanShape.Cell * 2 * lanes))} with --device-memory, or compute with --device cpu");
+        }
+
+        foreach (var kernel in taken)
         {
             var bytes = Math.Max(1, kernel.BlockBytes);
             while (target / bytes >= PlanShape.Cell && target / bytes * kernel.DeviceBytes > room)
             {
                 target /= 2;
-            }
-
-            if (kernel.DeviceBytes * PlanShape.Cell > room)
-            {
-                throw new DeviceFaultException(
-                    $"{device.Info.Name} ({device.Info.Id}): {Sizes.Text(device.Memory)} of its memory are too little for {lanes} blocks of a plan with "
-                    + $"{kernel.InputSizes.Length} inputs; give at least {Sizes.Text((long)(kernel.DeviceBytes * PlanShape.Cell * 2 * lanes))} with --device-memory, or compute with --device cpu");
             }
         }
 

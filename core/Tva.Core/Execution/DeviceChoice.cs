@@ -120,21 +120,50 @@ public sealed class DeviceChoice
             return Executor.Run(plan, options, progress, cancellation);
         }
 
-        return IsAuto ? RunOn(() => Backend(device), plan, options, tell, progress, cancellation) : Executor.Run(plan, options, progress, cancellation, Backend(device));
+        return RunOn(() => Backend(device), plan, options, IsAuto, () => Forget(device), tell, progress, cancellation);
     }
 
-    /// <summary>Runs a plan on a device that the engine chose by itself.</summary>
+    /// <summary>Runs a plan on a device.</summary>
+    /// <param name="device">Opens it.</param>
+    /// <param name="plan">The plan.</param>
+    /// <param name="options">How to run it.</param>
+    /// <param name="stepIn">Whether the processor does it where the device can't and nothing has been written.</param>
+    /// <param name="lost">Is called where the device is of no more use as it was opened.</param>
+    /// <param name="tell">See <see cref="Run"/>.</param>
+    /// <param name="progress">The same.</param>
+    /// <param name="cancellation">The same.</param>
     internal static RunResult RunOn(
-        Func<IBackend> device, ExecutionPlan plan, RunOptions options, Action<string>? tell, IProgress<RunProgress>? progress, CancellationToken cancellation)
+        Func<IBackend> device, ExecutionPlan plan, RunOptions options, bool stepIn, Action lost, Action<string>? tell, IProgress<RunProgress>? progress,
+        CancellationToken cancellation)
     {
         try
         {
             return Executor.Run(plan, options, progress, cancellation, device());
         }
-        catch (DeviceFaultException fault) when (fault.BeforeOutput)
+        catch (DeviceFaultException fault)
         {
-            tell?.Invoke($"the CPU computes instead: {fault.Message}");
-            return Executor.Run(plan, options, progress, cancellation);
+            if (fault.Lost)
+            {
+                lost();
+            }
+
+            if (!stepIn || !fault.BeforeOutput)
+            {
+                throw;
+            }
+
+            tell?.Invoke($"the CPU computes instead: {fault.Message.ReplaceLineEndings(" ")}");
+        }
+
+        return Executor.Run(plan, options, progress, cancellation);
+    }
+
+    /// <summary>Whoever asks next opens it anew. What others still do with it goes on as it can.</summary>
+    private void Forget(DeviceInfo device)
+    {
+        lock (Opened)
+        {
+            Opened.Remove((device.Id, memory));
         }
     }
 

@@ -11,6 +11,7 @@ internal sealed class Engine : IDisposable
         Plan = plan;
         Options = options;
         Device = backend.Device;
+        Operands = backend.Held;
         Held = backend.Held is { } held ? new HeldRun(held, plan) : null;
         Shape = new PlanShape(plan.Tensors);
         Reductions = [.. plan.Steps.Select(step => new StepReductions(step.Reductions))];
@@ -33,6 +34,9 @@ internal sealed class Engine : IDisposable
 
     /// <summary>What takes blocks; null: nothing but the worker threads.</summary>
     public IBlockDevice? Device { get; }
+
+    /// <summary>The room for operands that stay on the device; null where there is none.</summary>
+    public HeldOperands? Operands { get; }
 
     /// <summary>The operands that are kept on the device; null where there is none.</summary>
     public HeldRun? Held { get; }

@@ -47,23 +47,29 @@ public sealed class HeldOperands
     }
 
     /// <summary>Room for a tensor; null where there is none.</summary>
-    internal HeldOperand? Take(TensorInfo tensor)
+    internal HeldOperand? Take(TensorInfo tensor) => Lend(tensor.Bytes) is { } memory ? new HeldOperand(memory, tensor) : null;
+
+    /// <summary>Room for something that is used at once; null where there is none.</summary>
+    internal IHeld? Lend(long size)
     {
-        if (Interlocked.Add(ref bytes, tensor.Bytes) > device.Memory / 2 || device.Hold(tensor.Bytes) is not { } memory)
+        if (Interlocked.Add(ref bytes, size) > device.Memory / 2 || device.Hold(size) is not { } memory)
         {
-            Interlocked.Add(ref bytes, -tensor.Bytes);
+            Interlocked.Add(ref bytes, -size);
             return null;
         }
 
-        return new HeldOperand(memory, tensor);
+        return memory;
+    }
+
+    /// <summary>Gives back what was lent.</summary>
+    internal void Return(IHeld lent)
+    {
+        Interlocked.Add(ref bytes, -lent.Bytes);
+        lent.Dispose();
     }
 
     /// <summary>Gives an operand's memory back.</summary>
-    internal void Return(HeldOperand held)
-    {
-        Interlocked.Add(ref bytes, -held.Bytes);
-        held.Memory.Dispose();
-    }
+    internal void Return(HeldOperand held) => Return(held.Memory);
 
     private void Forget(PinnedCheckpoint source)
     {

@@ -3,7 +3,7 @@ using Tva.Core.Matrices;
 namespace Tva.Core.Execution;
 
 /// <summary>Comes in: a tensor whose turn for a matrix op has come. Goes out: its streams computed into whole matrices, one after another, and what the op makes of them.</summary>
-internal sealed unsafe class MatrixRunner(Engine engine, Flow flow, KernelCall call)
+internal sealed unsafe class MatrixRunner(Engine engine, Flow flow, KernelCall call, IProducts? products)
 {
     /// <summary>From so many bytes on what a matrix leaves is collected at once.</summary>
     private const long Large = 32 << 20;
@@ -48,24 +48,24 @@ internal sealed unsafe class MatrixRunner(Engine engine, Flow flow, KernelCall c
         var (rows, columns) = engine.Plan.Tensors[job.Tensor].Shape.Sides;
         var (m, n) = (checked((int)rows), checked((int)columns));
         var argument = op.Argument < 0 ? 0 : engine.Scalars.Get(op.Argument, job.Tensor);
-        var (threads, stop) = (engine.Budget.Workers, flow.Scheduler.Stopping);
+        var (workers, stop) = (new Workers(engine.Budget.Workers) { Products = products }, flow.Scheduler.Stopping);
         switch (op.Kind)
         {
             case MatrixKind.LowRank:
                 // A schedule that means 3 may come to 2.9999999999999996.
                 var rank = Math.Max(1, (int)Math.Min(Math.Floor(argument + 1e-6), Math.Min(m, n)));
-                Keep(TruncatedSvd.ByRank(Matrix(job, streams[0]), m, n, rank, threads, cancel: stop));
+                Keep(TruncatedSvd.ByRank(Matrix(job, streams[0]), m, n, rank, workers, cancel: stop));
                 break;
             case MatrixKind.KeptEnergy:
-                Keep(TruncatedSvd.ByEnergy(Matrix(job, streams[0]), m, n, argument, threads, cancel: stop));
+                Keep(TruncatedSvd.ByEnergy(Matrix(job, streams[0]), m, n, argument, workers, cancel: stop));
                 break;
             case MatrixKind.Polar:
-                var factor = PolarFactor.Of(Matrix(job, streams[0]), m, n, threads, stop);
+                var factor = PolarFactor.Of(Matrix(job, streams[0]), m, n, workers, stop);
                 engine.Matrices.Set(new MadeMatrix.Whole(factor), Report(Math.Min(m, n), double.NaN, double.NaN));
                 break;
             default:
                 var triples = TsvMerge.Triples(m, n, streams.Length, argument);
-                var (left, right, merged) = TsvMerge.Run(streams.Length, m, n, triples, (i, x) => Fill(job, streams[i], x), threads, cancel: stop);
+                var (left, right, merged) = TsvMerge.Run(streams.Length, m, n, triples, (i, x) => Fill(job, streams[i], x), workers, cancel: stop);
                 engine.Matrices.Set(new MadeMatrix.Product(left, right, merged, n), Report(merged, double.NaN, double.NaN));
                 break;
         }

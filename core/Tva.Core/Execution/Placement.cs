@@ -89,7 +89,7 @@ internal static class Placement
 
             if (plan.Steps[s].Matrices.Count > 0)
             {
-                lines.Add($"step {s + 1}: whole matrices on the cpu");
+                lines.Add($"step {s + 1}: whole matrices on the cpu{(DeviceProducts.Serves(device) ? ", large products of them on the device" : "")}");
             }
 
             if (reductions.RowSelections.Length > 0)

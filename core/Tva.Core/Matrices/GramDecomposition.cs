@@ -8,13 +8,13 @@ internal sealed unsafe class GramDecomposition
     private readonly int n;
     private readonly double[] vectors;
     private readonly double square;
-    private readonly int threads;
+    private readonly Workers workers;
     private readonly CancellationToken cancel;
 
-    private GramDecomposition(float* x, int m, int n, double[] values, double[] vectors, double square, int threads, CancellationToken cancel)
+    private GramDecomposition(float* x, int m, int n, double[] values, double[] vectors, double square, Workers workers, CancellationToken cancel)
     {
         this.x = x;
-        (this.m, this.n, this.vectors, this.square, this.threads, this.cancel) = (m, n, vectors, square, threads, cancel);
+        (this.m, this.n, this.vectors, this.square, this.workers, this.cancel) = (m, n, vectors, square, workers, cancel);
         Values = values;
     }
 
@@ -25,9 +25,9 @@ internal sealed unsafe class GramDecomposition
     public double Norm => Math.Sqrt(square);
 
     /// <summary>x must stay where it is until the last use.</summary>
-    public static GramDecomposition Run(float* x, int m, int n, int threads, CancellationToken cancel)
+    public static GramDecomposition Run(float* x, int m, int n, Workers workers, CancellationToken cancel)
     {
-        var square = Norms.Square(x, (long)m * n, threads, cancel);
+        var square = Norms.Square(x, (long)m * n, workers, cancel);
         if (!double.IsFinite(square))
         {
             throw new MatrixNotFiniteException();
@@ -35,7 +35,7 @@ internal sealed unsafe class GramDecomposition
 
         var side = Math.Min(m, n);
         var wide = (side + Tile.Columns - 1) / Tile.Columns * Tile.Columns;
-        var gram = Gram(x, m, n, wide, threads, cancel);
+        var gram = Gram(x, m, n, wide, workers, cancel);
         var packed = new double[(long)side * side];
         for (var i = 0; i < side; i++)
         {
@@ -45,8 +45,8 @@ internal sealed unsafe class GramDecomposition
             }
         }
 
-        var (values, vectors) = SymmetricEigen.Decompose(packed, side, side, threads, cancel);
-        return new(x, m, n, Array.ConvertAll(values, v => Math.Sqrt(Math.Max(v, 0))), vectors, square, threads, cancel);
+        var (values, vectors) = SymmetricEigen.Decompose(packed, side, side, workers, cancel);
+        return new(x, m, n, Array.ConvertAll(values, v => Math.Sqrt(Math.Max(v, 0))), vectors, square, workers, cancel);
     }
 
     /// <summary>The first triples.</summary>
@@ -65,13 +65,13 @@ internal sealed unsafe class GramDecomposition
             if (n <= m)
             {
                 // X·V = U·Σ.
-                MatrixProduct.Multiply(x, false, vs, true, ls, m, n, rank, threads, cancel);
+                MatrixProduct.Multiply(x, false, vs, true, ls, m, n, rank, workers, cancel);
                 w.CopyTo(right, 0);
             }
             else
             {
                 // UᵀX = Σ·Vᵀ, whose rows' norms go to the left.
-                MatrixProduct.Multiply(vs, false, x, false, rs, rank, m, n, threads, cancel);
+                MatrixProduct.Multiply(vs, false, x, false, rs, rank, m, n, workers, cancel);
                 for (var k = 0; k < rank; k++)
                 {
                     var norm = Math.Sqrt(Norms.Square(rs + ((long)k * n), n, 1, cancel));
@@ -109,7 +109,7 @@ internal sealed unsafe class GramDecomposition
         }
 
         var result = new float[(long)m * n];
-        Lots.Run(m, threads, cancel, i =>
+        Lots.Run(m, workers, cancel, i =>
         {
             var row = new double[n];
             for (var k = 0; k < side; k++)
@@ -131,7 +131,7 @@ internal sealed unsafe class GramDecomposition
     }
 
     /// <summary>XᵀX or XXᵀ of the smaller side, in rows of the given width; a strip of the larger side at a time in float64.</summary>
-    private static double[] Gram(float* x, int m, int n, int wide, int threads, CancellationToken cancel)
+    private static double[] Gram(float* x, int m, int n, int wide, Workers workers, CancellationToken cancel)
     {
         const int Strip = 4096;
         var (side, length) = (Math.Min(m, n), Math.Max(m, n));
@@ -140,14 +140,14 @@ internal sealed unsafe class GramDecomposition
         for (var first = 0; first < length; first += Strip)
         {
             var rows = Math.Min(Strip, length - first);
-            Lots.Run(rows, threads, cancel, i =>
+            Lots.Run(rows, workers, cancel, i =>
             {
                 for (var j = 0; j < side; j++)
                 {
                     strip[((long)i * wide) + j] = n <= m ? x[((long)(first + i) * n) + j] : x[((long)j * n) + first + i];
                 }
             });
-            var part = Frame.Inner(strip, wide, strip, wide, rows, threads, cancel);
+            var part = Frame.Inner(strip, wide, strip, wide, rows, workers, cancel);
             for (var i = 0; i < part.Length; i++)
             {
                 sum[i] += part[i];

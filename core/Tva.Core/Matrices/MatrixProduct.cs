@@ -27,38 +27,38 @@ public static unsafe class MatrixProduct
     /// <param name="m">Rows of a and c.</param>
     /// <param name="inner">Columns of a, rows of b.</param>
     /// <param name="n">Columns of b and c.</param>
-    /// <param name="threads">At most so many work at once; the bits don't depend on it.</param>
+    /// <param name="workers">Who works; the bits don't depend on it.</param>
     /// <param name="cancel">Stops between tiles.</param>
     /// <exception cref="ArgumentException">A length doesn't go with the sizes.</exception>
     public static void Multiply(
-        ReadOnlySpan<float> a, ReadOnlySpan<float> b, Span<float> c, int m, int inner, int n, int threads, CancellationToken cancel = default)
+        ReadOnlySpan<float> a, ReadOnlySpan<float> b, Span<float> c, int m, int inner, int n, Workers workers, CancellationToken cancel = default)
     {
         Check(a, b, c, m, inner, n);
         fixed (float* x = a, y = b, z = c)
         {
-            Multiply(x, false, y, false, z, m, inner, n, threads, cancel);
+            Multiply(x, false, y, false, z, m, inner, n, workers, cancel);
         }
     }
 
-    /// <summary>c = aᵀ·b with a inner×m; else as <see cref="Multiply(ReadOnlySpan{float}, ReadOnlySpan{float}, Span{float}, int, int, int, int, CancellationToken)"/>.</summary>
+    /// <summary>c = aᵀ·b with a inner×m; else as <see cref="Multiply(ReadOnlySpan{float}, ReadOnlySpan{float}, Span{float}, int, int, int, Workers, CancellationToken)"/>.</summary>
     public static void MultiplyLeftTransposed(
-        ReadOnlySpan<float> a, ReadOnlySpan<float> b, Span<float> c, int m, int inner, int n, int threads, CancellationToken cancel = default)
+        ReadOnlySpan<float> a, ReadOnlySpan<float> b, Span<float> c, int m, int inner, int n, Workers workers, CancellationToken cancel = default)
     {
         Check(a, b, c, m, inner, n);
         fixed (float* x = a, y = b, z = c)
         {
-            Multiply(x, true, y, false, z, m, inner, n, threads, cancel);
+            Multiply(x, true, y, false, z, m, inner, n, workers, cancel);
         }
     }
 
-    /// <summary>c = a·bᵀ with b n×inner; else as <see cref="Multiply(ReadOnlySpan{float}, ReadOnlySpan{float}, Span{float}, int, int, int, int, CancellationToken)"/>.</summary>
+    /// <summary>c = a·bᵀ with b n×inner; else as <see cref="Multiply(ReadOnlySpan{float}, ReadOnlySpan{float}, Span{float}, int, int, int, Workers, CancellationToken)"/>.</summary>
     public static void MultiplyRightTransposed(
-        ReadOnlySpan<float> a, ReadOnlySpan<float> b, Span<float> c, int m, int inner, int n, int threads, CancellationToken cancel = default)
+        ReadOnlySpan<float> a, ReadOnlySpan<float> b, Span<float> c, int m, int inner, int n, Workers workers, CancellationToken cancel = default)
     {
         Check(a, b, c, m, inner, n);
         fixed (float* x = a, y = b, z = c)
         {
-            Multiply(x, false, y, true, z, m, inner, n, threads, cancel);
+            Multiply(x, false, y, true, z, m, inner, n, workers, cancel);
         }
     }
 
@@ -71,22 +71,27 @@ public static unsafe class MatrixProduct
     /// <param name="m">Rows of c.</param>
     /// <param name="inner">The inner index.</param>
     /// <param name="n">Columns of c.</param>
-    /// <param name="threads">At most so many work at once; the bits don't depend on it.</param>
+    /// <param name="workers">Who works; the bits don't depend on it.</param>
     /// <param name="cancel">Stops between tiles.</param>
     public static void Multiply(
-        float* a, bool aTransposed, float* b, bool bTransposed, float* c, int m, int inner, int n, int threads, CancellationToken cancel = default)
+        float* a, bool aTransposed, float* b, bool bTransposed, float* c, int m, int inner, int n, Workers workers, CancellationToken cancel = default)
     {
-        Multiply(new Product(a, aTransposed, b, bTransposed, c, m, inner, n), threads, cancel);
+        Multiply(new Product(a, aTransposed, b, bTransposed, c, m, inner, n), workers, cancel);
     }
 
     /// <summary>One product in the widest vectors there are.</summary>
-    internal static void Multiply(Product product, int threads, CancellationToken cancel)
+    internal static void Multiply(Product product, Workers workers, CancellationToken cancel)
     {
+        if (workers.Products?.TryMultiply(product) == true)
+        {
+            return;
+        }
+
         switch (CpuKernel.Width)
         {
-            case 512: Run<V512>(product, threads, cancel); break;
-            case 256: Run<V256>(product, threads, cancel); break;
-            default: Run<V128>(product, threads, cancel); break;
+            case 512: Run<V512>(product, workers, cancel); break;
+            case 256: Run<V256>(product, workers, cancel); break;
+            default: Run<V128>(product, workers, cancel); break;
         }
     }
 

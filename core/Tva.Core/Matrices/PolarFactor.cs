@@ -13,11 +13,11 @@ public static unsafe class PolarFactor
     /// <param name="x">m×n, row-major.</param>
     /// <param name="m">Rows.</param>
     /// <param name="n">Columns.</param>
-    /// <param name="threads">At most so many work at once; the bits don't depend on it.</param>
+    /// <param name="workers">Who works; the bits don't depend on it.</param>
     /// <param name="cancel">Stops within a product.</param>
     /// <exception cref="MatrixNotFiniteException">NaN or infinity in x.</exception>
     /// <exception cref="ArgumentException">The length doesn't go with the sizes.</exception>
-    public static float[] Of(ReadOnlySpan<float> x, int m, int n, int threads, CancellationToken cancel = default)
+    public static float[] Of(ReadOnlySpan<float> x, int m, int n, Workers workers, CancellationToken cancel = default)
     {
         if (x.Length != (long)m * n)
         {
@@ -28,14 +28,14 @@ public static unsafe class PolarFactor
         {
             fixed (float* p = x)
             {
-                return GramDecomposition.Run(p, m, n, threads, cancel).Polar();
+                return GramDecomposition.Run(p, m, n, workers, cancel).Polar();
             }
         }
 
         var (factor, other) = (new float[x.Length], new float[x.Length]);
         fixed (float* from = x, q = factor, next = other)
         {
-            var square = Norms.Square(from, x.Length, threads, cancel);
+            var square = Norms.Square(from, x.Length, workers, cancel);
             if (!double.IsFinite(square))
             {
                 throw new MatrixNotFiniteException();
@@ -43,8 +43,8 @@ public static unsafe class PolarFactor
 
             if (square > 0)
             {
-                Norms.Scale(from, 1 / Math.Sqrt(square), q, x.Length, threads, cancel);
-                return new PolarIteration(m, n, threads, cancel).Run(q, next) == q ? factor : other;
+                Norms.Scale(from, 1 / Math.Sqrt(square), q, x.Length, workers, cancel);
+                return new PolarIteration(m, n, workers, cancel).Run(q, next) == q ? factor : other;
             }
 
             return factor;

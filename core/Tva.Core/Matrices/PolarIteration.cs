@@ -3,7 +3,7 @@ namespace Tva.Core.Matrices;
 /// <summary>
 /// A matrix of norm 1 in, its polar factor out: Q ← Q·p(QᵀQ), or p(QQᵀ)·Q for wide ones, until all singular values are 1 or 0.
 /// </summary>
-internal sealed unsafe class PolarIteration(int m, int n, int threads, CancellationToken cancel)
+internal sealed unsafe class PolarIteration(int m, int n, Workers workers, CancellationToken cancel)
 {
     // Of the bound on the largest singular value; what lies below by an order is rounding of float32.
     private const double Least = 1e-6;
@@ -24,8 +24,8 @@ internal sealed unsafe class PolarIteration(int m, int n, int threads, Cancellat
         var bound = Math.Sqrt(Gram2());
         fixed (float* g = gram)
         {
-            Norms.Scale(q, 1 / bound, q, (long)m * n, threads, cancel);
-            Norms.Scale(g, 1 / (bound * bound), g, gram.LongLength, threads, cancel);
+            Norms.Scale(q, 1 / bound, q, (long)m * n, workers, cancel);
+            Norms.Scale(g, 1 / (bound * bound), g, gram.LongLength, workers, cancel);
         }
 
         var (low, high) = (Least, 1.0);
@@ -66,9 +66,9 @@ internal sealed unsafe class PolarIteration(int m, int n, int threads, Cancellat
     {
         fixed (float* g = gram, p = power)
         {
-            MatrixProduct.Multiply(new(g, false, g, false, p, side, side, side, symmetric: true), threads, cancel);
+            MatrixProduct.Multiply(new(g, false, g, false, p, side, side, side, symmetric: true), workers, cancel);
             var (first, second) = ((nint)g, (nint)p);
-            Lots.Run(side, threads, cancel, i =>
+            Lots.Run(side, workers, cancel, i =>
             {
                 var row = (float*)first + ((long)i * side);
                 var squared = (float*)second + ((long)i * side);
@@ -79,11 +79,11 @@ internal sealed unsafe class PolarIteration(int m, int n, int threads, Cancellat
             });
             if (n <= m)
             {
-                MatrixProduct.Multiply(q, false, p, false, next, m, n, n, threads, cancel);
+                MatrixProduct.Multiply(q, false, p, false, next, m, n, n, workers, cancel);
             }
             else
             {
-                MatrixProduct.Multiply(p, false, q, false, next, m, m, n, threads, cancel);
+                MatrixProduct.Multiply(p, false, q, false, next, m, m, n, workers, cancel);
             }
         }
     }
@@ -94,7 +94,7 @@ internal sealed unsafe class PolarIteration(int m, int n, int threads, Cancellat
         {
             MatrixProduct.Multiply(
                 n <= m ? new(q, true, q, false, g, n, m, n, symmetric: true) : new(q, false, q, true, g, m, n, m, symmetric: true),
-                threads, cancel);
+                workers, cancel);
         }
     }
 
@@ -103,7 +103,7 @@ internal sealed unsafe class PolarIteration(int m, int n, int threads, Cancellat
     {
         fixed (float* g = gram)
         {
-            return Math.Sqrt(Norms.Square(g, gram.LongLength, threads, cancel));
+            return Math.Sqrt(Norms.Square(g, gram.LongLength, workers, cancel));
         }
     }
 

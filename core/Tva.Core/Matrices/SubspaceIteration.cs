@@ -18,12 +18,12 @@ internal static unsafe class SubspaceIteration
     public static int Width(int rank) => Up(rank <= KrylovWidest ? rank : rank + 8 + (rank / 16));
 
     /// <summary>The subspace must be thinner than either side.</summary>
-    public static LowRankFactors Run(float* x, int m, int n, int rank, int threads, long seed, CancellationToken cancel)
+    public static LowRankFactors Run(float* x, int m, int n, int rank, Workers workers, long seed, CancellationToken cancel)
     {
         var l = Width(rank);
         var krylov = l <= KrylovWidest;
         var steps = krylov ? KrylovPasses : PowerPasses;
-        using var products = new SubspaceProducts(x, m, n, l, threads, cancel);
+        using var products = new SubspaceProducts(x, m, n, l, workers, cancel);
         var z = products.Start(seed);
         if (!double.IsFinite(products.Square))
         {
@@ -39,7 +39,7 @@ internal static unsafe class SubspaceIteration
         var v = new List<double[]>();
         for (var step = 0; ; step++)
         {
-            var block = Frame.Orthonormal(z, v, l, n, krylov || step == steps, threads, cancel);
+            var block = Frame.Orthonormal(z, v, l, n, krylov || step == steps, workers, cancel);
             var (product, back) = products.Apply(block, step < steps);
             if (krylov || step == steps)
             {
@@ -49,7 +49,7 @@ internal static unsafe class SubspaceIteration
 
             if (back is null)
             {
-                return Restricted(y, v, l, m, n, rank, products.Square, products.Scale, threads, cancel);
+                return Restricted(y, v, l, m, n, rank, products.Square, products.Scale, workers, cancel);
             }
 
             z = back;
@@ -58,7 +58,7 @@ internal static unsafe class SubspaceIteration
 
     /// <summary>The triples of Y·Vᵀ, V's columns orthonormal: by the eigenvectors of YᵀY.</summary>
     private static LowRankFactors Restricted(
-        List<float[]> y, List<double[]> v, int l, int m, int n, int rank, double square, float scale, int threads, CancellationToken cancel)
+        List<float[]> y, List<double[]> v, int l, int m, int n, int rank, double square, float scale, Workers workers, CancellationToken cancel)
     {
         var width = l * y.Count;
         var (joined, wide, basis) = (new float[(long)m * width], new double[(long)m * width], new float[(long)n * width]);
@@ -83,12 +83,12 @@ internal static unsafe class SubspaceIteration
             }
         }
 
-        var gram = Frame.Inner(wide, width, wide, width, m, threads, cancel);
-        var (values, vectors) = SymmetricEigen.Decompose(gram, width, rank, threads, cancel);
+        var gram = Frame.Inner(wide, width, wide, width, m, workers, cancel);
+        var (values, vectors) = SymmetricEigen.Decompose(gram, width, rank, workers, cancel);
         var kept = Array.ConvertAll(vectors, value => (float)value);
         var (left, right) = (new float[(long)m * rank], new float[(long)rank * n]);
-        MatrixProduct.MultiplyRightTransposed(joined, kept, left, m, width, rank, threads, cancel);
-        MatrixProduct.MultiplyRightTransposed(kept, basis, right, rank, width, n, threads, cancel);
+        MatrixProduct.MultiplyRightTransposed(joined, kept, left, m, width, rank, workers, cancel);
+        MatrixProduct.MultiplyRightTransposed(kept, basis, right, rank, width, n, workers, cancel);
         for (var i = 0; scale != 1 && i < left.Length; i++)
         {
             left[i] /= scale;

@@ -7,7 +7,7 @@ namespace Tva.Core.Matrices;
 /// A matrix X (m×n) and the width l of a subspace in; XᵀΩ for a random Ω, X·V and XᵀX·V out, each in one reading of X while l is
 /// small, else by blocked products. X is scaled by a power of two where XᵀX would otherwise overflow or vanish.
 /// </summary>
-internal sealed unsafe class SubspaceProducts(float* x, int m, int n, int l, int threads, CancellationToken cancel) : IDisposable
+internal sealed unsafe class SubspaceProducts(float* x, int m, int n, int l, Workers workers, CancellationToken cancel) : IDisposable
 {
     private float* x = x;
     private Block? scaled;
@@ -46,14 +46,14 @@ internal sealed unsafe class SubspaceProducts(float* x, int m, int n, int l, int
         {
             if (streamed is not null)
             {
-                streamed.Run(x, zs, ys, both ? backs : null, threads, cancel);
+                streamed.Run(x, zs, ys, both ? backs : null, workers, cancel);
             }
             else
             {
-                MatrixProduct.Multiply(x, false, zs, false, ys, m, n, l, threads, cancel);
+                MatrixProduct.Multiply(x, false, zs, false, ys, m, n, l, workers, cancel);
                 if (both)
                 {
-                    MatrixProduct.Multiply(x, true, ys, false, backs, n, m, l, threads, cancel);
+                    MatrixProduct.Multiply(x, true, ys, false, backs, n, m, l, workers, cancel);
                 }
             }
         }
@@ -73,11 +73,11 @@ internal sealed unsafe class SubspaceProducts(float* x, int m, int n, int l, int
     {
         if (streamed is not null)
         {
-            return streamed.Run(x, null, y, back, threads, cancel);
+            return streamed.Run(x, null, y, back, workers, cancel);
         }
 
-        MatrixProduct.Multiply(x, true, y, false, back, n, m, l, threads, cancel);
-        return Norms.Square(x, (long)m * n, threads, cancel);
+        MatrixProduct.Multiply(x, true, y, false, back, n, m, l, workers, cancel);
+        return Norms.Square(x, (long)m * n, workers, cancel);
     }
 
     /// <summary>Goes on with a copy of X whose norm is near 1.</summary>
@@ -100,7 +100,7 @@ internal sealed unsafe class SubspaceProducts(float* x, int m, int n, int l, int
         const int Part = 1 << 12;
         var key = Philox.Key(seed, "subspace");
         var omega = new float[(long)m * l];
-        Lots.Run((int)((omega.LongLength + Part - 1) / Part), threads, cancel, part =>
+        Lots.Run((int)((omega.LongLength + Part - 1) / Part), workers, cancel, part =>
         {
             Span<float> drawn = stackalloc float[4 * Part];
             var first = (long)part * Part;

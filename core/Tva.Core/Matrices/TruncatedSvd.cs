@@ -21,13 +21,13 @@ public static unsafe class TruncatedSvd
     /// <param name="m">Rows.</param>
     /// <param name="n">Columns.</param>
     /// <param name="rank">At least 1.</param>
-    /// <param name="threads">At most so many work at once; the bits don't depend on it.</param>
+    /// <param name="workers">Who works; the bits don't depend on it.</param>
     /// <param name="seed">Of the random start.</param>
     /// <param name="cancel">Stops within a pass.</param>
     /// <exception cref="MatrixNotFiniteException">NaN or infinity in x.</exception>
     /// <exception cref="ArgumentException">The length doesn't go with the sizes.</exception>
     public static LowRankFactors ByRank(
-        ReadOnlySpan<float> x, int m, int n, int rank, int threads, long seed = 0, CancellationToken cancel = default)
+        ReadOnlySpan<float> x, int m, int n, int rank, Workers workers, long seed = 0, CancellationToken cancel = default)
     {
         if (x.Length != (long)m * n)
         {
@@ -36,20 +36,20 @@ public static unsafe class TruncatedSvd
 
         fixed (float* p = x)
         {
-            return ByRank(p, m, n, rank, threads, seed, cancel);
+            return ByRank(p, m, n, rank, workers, seed, cancel);
         }
     }
 
     /// <summary>As above, for matrices of any size.</summary>
-    public static LowRankFactors ByRank(float* x, int m, int n, int rank, int threads, long seed = 0, CancellationToken cancel = default)
+    public static LowRankFactors ByRank(float* x, int m, int n, int rank, Workers workers, long seed = 0, CancellationToken cancel = default)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(m, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(n, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(rank, 1);
         rank = Math.Min(rank, Math.Min(m, n));
         return Whole(m, n, rank)
-            ? GramDecomposition.Run(x, m, n, threads, cancel).Keep(rank)
-            : SubspaceIteration.Run(x, m, n, rank, threads, seed, cancel);
+            ? GramDecomposition.Run(x, m, n, workers, cancel).Keep(rank)
+            : SubspaceIteration.Run(x, m, n, rank, workers, seed, cancel);
     }
 
     /// <summary>The fewest singular triples, at least one, that hold so much of ‖X‖² = Σσ².</summary>
@@ -57,13 +57,13 @@ public static unsafe class TruncatedSvd
     /// <param name="m">Rows.</param>
     /// <param name="n">Columns.</param>
     /// <param name="energy">The share of Σσ², above 0 and at most 1; float32 tells shares apart to some 1e-7.</param>
-    /// <param name="threads">At most so many work at once; the bits don't depend on it.</param>
+    /// <param name="workers">Who works; the bits don't depend on it.</param>
     /// <param name="seed">Of the random start.</param>
     /// <param name="cancel">Stops within a pass.</param>
     /// <exception cref="MatrixNotFiniteException">NaN or infinity in x.</exception>
     /// <exception cref="ArgumentException">The length doesn't go with the sizes, or the energy is no such share.</exception>
     public static LowRankFactors ByEnergy(
-        ReadOnlySpan<float> x, int m, int n, double energy, int threads, long seed = 0, CancellationToken cancel = default)
+        ReadOnlySpan<float> x, int m, int n, double energy, Workers workers, long seed = 0, CancellationToken cancel = default)
     {
         if (x.Length != (long)m * n)
         {
@@ -72,13 +72,13 @@ public static unsafe class TruncatedSvd
 
         fixed (float* p = x)
         {
-            return ByEnergy(p, m, n, energy, threads, seed, cancel);
+            return ByEnergy(p, m, n, energy, workers, seed, cancel);
         }
     }
 
     /// <summary>As above, for matrices of any size.</summary>
     public static LowRankFactors ByEnergy(
-        float* x, int m, int n, double energy, int threads, long seed = 0, CancellationToken cancel = default)
+        float* x, int m, int n, double energy, Workers workers, long seed = 0, CancellationToken cancel = default)
     {
         if (energy is not (> 0 and <= 1))
         {
@@ -88,14 +88,14 @@ public static unsafe class TruncatedSvd
         // Few triples are far cheaper than all; twice as many as were too few cost as much again at most.
         for (var rank = FirstRank; !Whole(m, n, rank); rank *= 2)
         {
-            var factors = ByRank(x, m, n, rank, threads, seed, cancel);
+            var factors = ByRank(x, m, n, rank, workers, seed, cancel);
             if (Fewest(factors.SingularValues, energy, factors.Norm) is { } fewest)
             {
                 return factors.Take(fewest);
             }
         }
 
-        var all = GramDecomposition.Run(x, m, n, threads, cancel);
+        var all = GramDecomposition.Run(x, m, n, workers, cancel);
         return all.Keep(Fewest(all.Values, energy, all.Norm) ?? all.Values.Length);
     }
 

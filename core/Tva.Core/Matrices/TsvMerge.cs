@@ -33,13 +33,13 @@ public static unsafe class TsvMerge
     /// <param name="n">Columns of each.</param>
     /// <param name="triples">Kept of each, as by <see cref="Triples"/>.</param>
     /// <param name="load">Writes matrix t (m×n, row-major) to the memory it is given; called once for each t, in order.</param>
-    /// <param name="threads">At most so many work at once; the bits don't depend on it.</param>
+    /// <param name="workers">Who works; the bits don't depend on it.</param>
     /// <param name="seed">Of the random starts.</param>
     /// <param name="cancel">Stops within a matrix.</param>
     /// <returns>Left (m×R) and Right (R×n), row-major, and R = T·min(triples, m, n).</returns>
     /// <exception cref="MatrixNotFiniteException">NaN or infinity in a matrix.</exception>
     public static (float[] Left, float[] Right, int Rank) Run(
-        int count, int m, int n, int triples, Action<int, float[]> load, int threads, long seed = 0, CancellationToken cancel = default)
+        int count, int m, int n, int triples, Action<int, float[]> load, Workers workers, long seed = 0, CancellationToken cancel = default)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(count, 1);
         var each = Math.Min(triples, Math.Min(m, n));
@@ -49,7 +49,7 @@ public static unsafe class TsvMerge
         for (var t = 0; t < count; t++)
         {
             load(t, x);
-            var factors = TruncatedSvd.ByRank(x, m, n, each, threads, seed, cancel);
+            var factors = TruncatedSvd.ByRank(x, m, n, each, workers, seed, cancel);
             factors.SingularValues.CopyTo(singular, t * each);
             factors.Right.CopyTo(v, (long)t * each * n);
             for (var k = 0; k < each; k++)
@@ -62,8 +62,8 @@ public static unsafe class TsvMerge
             }
         }
 
-        var left = PolarFactor.Of(u, m, rank, threads, cancel);
-        var right = PolarFactor.Of(v, rank, n, threads, cancel);
+        var left = PolarFactor.Of(u, m, rank, workers, cancel);
+        var right = PolarFactor.Of(v, rank, n, workers, cancel);
         for (var i = 0L; i < m; i++)
         {
             for (var k = 0; k < rank; k++)

@@ -37,11 +37,28 @@ public class DeviceFaultTests
         }
     }
 
+    /// <summary>A card that was lost is opened anew by whoever asks next, as after its driver was restarted.</summary>
+    [Fact]
+    public void ALostDeviceIsOpenedAnew()
+    {
+        using var folder = new TempFolder();
+        var plan = Heavy(folder["x.safetensors"], 2);
+        var choice = new DeviceChoice(FakeProvider.Id("lost once"));
+        Says("was lost", () => choice.Run(plan, Plans.Options, null, null, TestContext.Current.CancellationToken).Dispose());
+        using var result = choice.Run(plan, Plans.Options, null, null, TestContext.Current.CancellationToken);
+        Assert.True(result.BytesWritten > 0);
+    }
+
     [Fact]
     public void TooLittleMemoryIsToldWithHowMuchIsNeeded()
     {
         using var folder = new TempFolder();
-        Says("give at least", () => new DeviceChoice(FakeProvider.Id("small")).Run(Heavy(folder["x.safetensors"], 2), Plans.Options, null, null, TestContext.Current.CancellationToken).Dispose());
+        var plan = Heavy(folder["x.safetensors"], 2);
+        var message = Assert.Throws<DeviceFaultException>(() => new DeviceChoice(FakeProvider.Id("small")).Run(plan, Plans.Options, null, null, TestContext.Current.CancellationToken).Dispose()).Message;
+        var (number, unit) = message[(message.IndexOf("at least ", StringComparison.Ordinal) + 9)..].Split(' ') is [var n, var u, ..] ? (n, u) : ("", "");
+        var enough = double.Parse(number, System.Globalization.CultureInfo.InvariantCulture) * (unit == "KiB" ? 1 << 10 : 1 << 20);
+        new DeviceChoice(FakeProvider.Id("good"), (long)enough).Run(plan, Plans.Options, null, null, TestContext.Current.CancellationToken).Dispose();
+        Says("give at least", () => new DeviceChoice(FakeProvider.Id("good"), (long)(enough * 0.99)).Run(plan, Plans.Options, null, null, TestContext.Current.CancellationToken).Dispose());
     }
 
     /// <summary>The first card there is may be any, so the device is named and the choice made as `auto` makes it.</summary>
@@ -61,7 +78,7 @@ public class DeviceFaultTests
         {
             File.Delete(path);
             var told = new List<string>();
-            using (var result = DeviceChoice.RunOn(() => Open(name), plan, Plans.Options, told.Add, null, TestContext.Current.CancellationToken))
+            using (var result = DeviceChoice.RunOn(() => Open(name), plan, Plans.Options, true, () => { }, told.Add, null, TestContext.Current.CancellationToken))
             {
                 result.Commit();
             }
@@ -71,8 +88,18 @@ public class DeviceFaultTests
             Assert.All(told, text => Assert.Contains("the CPU computes instead: Test card", text));
         }
 
-        var late = Assert.Throws<DeviceFaultException>(() => DeviceChoice.RunOn(() => Open("lost later"), plan, new RunOptions(4 << 20, 1, false), null, null, TestContext.Current.CancellationToken));
+        var late = Assert.Throws<DeviceFaultException>(() => DeviceChoice.RunOn(() => Open("lost later"), plan, new RunOptions(4 << 20, 1, false), true, () => { }, null, null, TestContext.Current.CancellationToken));
         Assert.False(late.BeforeOutput);
+    }
+
+    /// <summary>While a block is on the device another one is on its way there, also where one thread is all there may be.</summary>
+    [Fact]
+    public void TwoBlocksAreInFlight()
+    {
+        using var folder = new TempFolder();
+        using var result = new DeviceChoice(FakeProvider.Id("two at once")).Run(
+            Heavy(folder["x.safetensors"], 2), new RunOptions(4 << 20, 1, false), null, null, TestContext.Current.CancellationToken);
+        Assert.True(result.BytesWritten > 0);
     }
 
     [Fact]

@@ -22,6 +22,9 @@ internal static unsafe class DeviceRig
     /// <summary>Ids to run everything on.</summary>
     public static TheoryData<string> Devices => Names.Count == 0 ? [None] : [.. Names];
 
+    /// <summary>Those with the CPU's bits.</summary>
+    public static TheoryData<string> ExactDevices => Names.Where(Exact).ToList() is { Count: > 0 } exact ? [.. exact] : [None];
+
     /// <summary>The same and, for what adds up, those without float64.</summary>
     public static TheoryData<string> DevicesBothWays =>
         Names.Count == 0 ? [None] : [.. Names.SelectMany(n => DeviceCatalog.Find(n).Fp64 ? (string[])[n, n + Plain] : [n])];
@@ -34,6 +37,14 @@ internal static unsafe class DeviceRig
         Assert.SkipWhen(name == None, $"no device: {DeviceCatalog.Missing()}");
         return Opened.GetOrAdd(name, n => new(() => DeviceCatalog.Open(
             n.Replace(Plain, "", StringComparison.Ordinal), new DeviceOptions { WithoutFp64 = n.EndsWith(Plain, StringComparison.Ordinal), CacheFolder = null }))).Value;
+    }
+
+    /// <summary>The same device as if it were a graphics card, which is given products of whole matrices too.</summary>
+    public static IBlockDevice OpenAsCard(string name)
+    {
+        Assert.SkipWhen(name == None, $"no device: {DeviceCatalog.Missing()}");
+        return Opened.GetOrAdd(name + " as a card", _ => new(() => DeviceCatalog.Providers.First(p => p.Devices.Any(d => d.Id == name))
+            .Open(DeviceCatalog.Find(name) with { Kind = DeviceKind.Gpu }, new DeviceOptions { CacheFolder = null }))).Value;
     }
 
     /// <summary>Whether sums have the CPU's bits.</summary>

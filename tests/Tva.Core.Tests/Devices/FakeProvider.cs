@@ -19,13 +19,15 @@ internal sealed class FakeProvider : IDeviceProvider
 
     public IReadOnlyList<DeviceInfo> Devices { get; } =
     [
-        Card("good"), Card("broken compiler"), Card("lost at once"), Card("lost later"), Card("small", 1 << 10),
+        Card("good"), Card("broken compiler"), Card("lost at once"), Card("lost later"), Card("lost once"), Card("two at once"), Card("small", 1 << 10),
         Card("twin of a"), Card("twin of b"), Card("old", unusable: "its driver is too old; update it"),
     ];
 
+    private int opened;
+
     public static string Id(string name) => Prefix + name.Replace(' ', '-');
 
-    public IBlockDevice Open(DeviceInfo info, DeviceOptions options) => new Device(info);
+    public IBlockDevice Open(DeviceInfo info, DeviceOptions options) => new Device(options.Memory is { } most ? info with { Memory = most } : info, Interlocked.Increment(ref opened));
 
     private static FakeProvider Add()
     {
@@ -39,13 +41,19 @@ internal sealed class FakeProvider : IDeviceProvider
 
     private sealed record Kernel(BlockProgram Program) : IBlockKernel;
 
-    private sealed class Device(DeviceInfo info) : IBlockDevice
+    private sealed class Device(DeviceInfo info, int number) : IBlockDevice
     {
+        private static int firstLostOnce;
+
         private int blocks;
+        private int inside;
+        private volatile bool met;
 
         public DeviceInfo Info => info;
 
         public long Memory => info.Memory;
+
+        public bool Multiplies => false;
 
         public string? Refusal(BlockProgram program) => program.Cells.Count + program.Rows.Count > 0 ? "tests reduce nothing" : null;
 
@@ -62,9 +70,31 @@ internal sealed class FakeProvider : IDeviceProvider
 
         public void Block()
         {
-            if (info.Id == Id("lost at once") || (info.Id == Id("lost later") && Interlocked.Increment(ref blocks) > 3))
+            if (info.Id == Id("two at once"))
             {
-                throw new DeviceFaultException($"{info.Name} was lost; compute with --device cpu");
+                Meet();
+            }
+
+            var once = info.Id == Id("lost once") && Interlocked.CompareExchange(ref firstLostOnce, number, 0) is var first && (first == 0 || first == number);
+            if (once || info.Id == Id("lost at once") || (info.Id == Id("lost later") && Interlocked.Increment(ref blocks) > 3))
+            {
+                throw new DeviceFaultException($"{info.Name} was lost; compute with --device cpu") { Lost = true };
+            }
+        }
+
+        /// <summary>The first block waits for a second one to come while it is here.</summary>
+        private void Meet()
+        {
+            if (Interlocked.Increment(ref inside) > 1)
+            {
+                met = true;
+            }
+
+            var seen = SpinWait.SpinUntil(() => met, TimeSpan.FromSeconds(20));
+            Interlocked.Decrement(ref inside);
+            if (!seen)
+            {
+                throw new DeviceFaultException($"{info.Name}: one block at a time");
             }
         }
     }
@@ -93,6 +123,10 @@ internal sealed class FakeProvider : IDeviceProvider
             _ = Interpreter.Run(kernel.Program.Program, inputs, outputs, null, call.Count);
             Array.Clear(call.Flags);
         }
+
+        public void Multiply(MatrixOperand a, MatrixOperand b, float* c, IHeld place) => throw new NotSupportedException();
+
+        public void Copy(IHeld from, IHeld to) => throw new NotSupportedException();
 
         public void Dispose() => memory.Dispose();
     }

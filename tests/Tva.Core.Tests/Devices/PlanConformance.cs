@@ -164,6 +164,17 @@ public class PlanConformance
                 [new PlanOutput(folder["x.safetensors"], [.. tensors.Select(t => t.Class < 0 ? DType.I64 : output)], Plans.NoMetadata)], []);
             Compare(device, plan, DeviceRig.Exact(name));
             Compare(device, plan, DeviceRig.Exact(name), new RunOptions(2 << 20, 4, false));
+            if (output == DType.F32 && !DeviceRig.Exact(name))
+            {
+                // What is left there is what the device wrote: an ulp of the sum in float64 at most.
+                var got = Plans.ReadFloats(plan.Outputs[0].Path)["w"];
+                for (var i = 0; i < got.Length; i++)
+                {
+                    var sum = ((double)0.3f * f[i]) + ((double)-1.7f * h[i]);
+                    var near = double.IsFinite(sum) ? Math.Abs(got[i] - sum) <= MathF.BitIncrement(MathF.Abs((float)sum)) - MathF.Abs((float)sum) : !float.IsFinite(got[i]);
+                    Assert.True(near, $"element {i} is {got[i]:r} on the device and {sum:r} in float64");
+                }
+            }
         }
     }
 
@@ -194,12 +205,12 @@ public class PlanConformance
         Compare(device, plan, DeviceRig.Exact(name));
     }
 
-    /// <summary>A matrix's factors are multiplied out on the device: a rank beyond one chain, in rows that blocks cut.</summary>
+    /// <summary>A matrix's factors are multiplied out on the device: a rank beyond one chain, in rows that blocks cut. So are whole matrices, for the polar factor.</summary>
     [Theory]
     [MemberData(nameof(Devices))]
     public void ProductsOfFactors(string name)
     {
-        var device = DeviceRig.Open(name);
+        var device = DeviceRig.OpenAsCard(name);
         using var folder = new TempFolder();
         var source = new FakeCheckpoint("m").Add("w", new Shape(300, 320), Plans.Normal(1, 96000)).Add("v", new Shape(70, 17), Plans.Normal(2, 1190)).Add("one", new Shape(5), Plans.Normal(3, 5));
         var tensors = Plans.Tensors(source);
@@ -215,37 +226,6 @@ public class PlanConformance
                 [new Step([], [null]) { Matrices = [new MatrixOp(kind, kind == MatrixKind.Polar ? -1 : 0, [[Plans.Streams(DType.F32, 1)]])] }, new Step([], [half])],
                 [new PlanOutput(folder["x.safetensors"], [.. tensors.Select(_ => DType.F32)], Plans.NoMetadata)], []);
             Compare(device, plan, DeviceRig.Exact(name));
-        }
-    }
-
-    /// <summary>What two steps read is copied to the device once where it fits, and streamed where it does not; nothing stays taken.</summary>
-    [Theory]
-    [MemberData(nameof(Devices))]
-    public void OperandsStayWhileTheyFit(string name)
-    {
-        using var folder = new TempFolder();
-        Assert.SkipWhen(name.StartsWith('('), DeviceCatalog.Missing());
-        var source = new FakeCheckpoint("w");
-        for (var t = 0; t < 6; t++)
-        {
-            source.AddHalf($"m.{t}.w", new Shape(1 << 20), Plans.Coarse(t, 1 << 20));
-        }
-
-        var plan = Plans.Keeping(folder["x.safetensors"], Extent.Tensor, 0.2, DType.BF16, source);
-        var all = source.Tensors.Sum(t => t.Bytes);
-        foreach (var (memory, fits) in ((long, bool)[])[(1L << 30, true), (14 << 20, false)])
-        {
-            using var device = DeviceCatalog.Open(name, new DeviceOptions { Memory = memory, CacheFolder = null });
-            var backend = new DeviceBackend(device);
-            using var got = Executor.Run(plan, new RunOptions(32 << 20, 2, false), null, TestContext.Current.CancellationToken, backend);
-            Assert.InRange(got.BytesRead, all, fits ? all + (all / 8) : 3 * all);
-            Assert.Equal(0, backend.Held.Bytes);
-            got.Commit();
-            var values = Plans.ReadFloats(plan.Outputs[0].Path);
-            using var expected = Plans.Execute(plan, Plans.Options);
-            expected.Commit();
-            var reference = Plans.ReadFloats(plan.Outputs[0].Path);
-            Assert.All(reference, r => Assert.Equal(r.Value, values[r.Key]));
         }
     }
 

@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using Microsoft.Win32.SafeHandles;
 using Tva.Bench;
+using Tva.Core;
 using Tva.Core.Execution;
 
 // What merely moving the bytes costs: reads every input and writes one output of the first one's size, block by block, on all cores,
@@ -18,6 +19,8 @@ using Tva.Core.Execution;
 // `fsharp` sets functions written in F# beside the same written in TVA, in one process.
 // `pinned` sets an expression over checkpoints held in memory beside a plain copy of them from memory to memory.
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- formats FOLDER --megabytes 512   [--repeat 5] [--threads N]
+//   dotnet run -c Release --project tests/bench/Tva.Bench -- device NAME            [--megabytes 256] [--device-memory BYTES] [--repeat 5] [--threads N]
+// `device` measures kernels and plans over operands in a device's memory beside a copy within it; torch_device.py does the same in PyTorch.
 // `formats` writes the same elements in each format that is read, and reads them as the engine does.
 var files = args.Skip(1).TakeWhile(a => !a.StartsWith("--", StringComparison.Ordinal)).ToList();
 long Option(string name, long otherwise)
@@ -50,6 +53,25 @@ if (args is ["fsharp", ..])
     return 0;
 }
 
+if (args is ["device", var device, ..])
+{
+    try
+    {
+        long? most = Option("--device-memory", 0) is > 0 and var bytes ? bytes : null;
+        foreach (var line in OnDevice.Run(device, (int)Option("--megabytes", 256), most, (int)Option("--threads", Environment.ProcessorCount), (int)Option("--repeat", 5)))
+        {
+            Console.WriteLine(line);
+        }
+    }
+    catch (FaultException fault)
+    {
+        Console.Error.WriteLine(fault.Message);
+        return 1;
+    }
+
+    return 0;
+}
+
 if (args is ["formats", var folder, ..])
 {
     foreach (var line in Formats.Run(folder, (int)Option("--megabytes", 512), (int)Option("--repeat", 5), (int)Option("--threads", Environment.ProcessorCount)))
@@ -63,7 +85,7 @@ if (args is ["formats", var folder, ..])
 if (args.Length < 2 || args[0] is not ("copy" or "read" or "gram" or "expand" or "pinned"))
 {
     Console.Error.WriteLine(
-        "usage: copy OUT INPUT... | read INPUT... | gram BASE TASK... | pinned BASE TASK... | expand ROWS COLUMNS RANK | matmul | fsharp | lowrank FILE | formats FOLDER   [--block BYTES] [--threads N] [--repeat N] [--memory BYTES]");
+        "usage: copy OUT INPUT... | read INPUT... | gram BASE TASK... | pinned BASE TASK... | expand ROWS COLUMNS RANK | matmul | fsharp | lowrank FILE | formats FOLDER | device NAME   [--block BYTES] [--threads N] [--repeat N] [--memory BYTES]");
     return 2;
 }
 

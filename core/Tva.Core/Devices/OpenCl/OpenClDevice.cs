@@ -26,7 +26,7 @@ internal sealed unsafe class OpenClDevice : IBlockDevice
     {
         Handle = handle;
         Fp64 = info.Fp64 && !options.WithoutFp64;
-        Info = info with { Fp64 = Fp64 };
+        Info = info with { Fp64 = Fp64, Exact = Fp64 && info.Exact };
         Memory = Math.Min(options.Memory ?? info.Memory / 4 * 3, info.Memory);
         LargestBuffer = (long)Math.Min(long.MaxValue, Cl.Number(handle, Cl.DeviceMaxMemAllocSize));
         parameterBytes = Cl.Number(handle, Cl.DeviceMaxParameterSize);
@@ -59,6 +59,9 @@ internal sealed unsafe class OpenClDevice : IBlockDevice
 
     /// <summary>The kernels that do not depend on a plan.</summary>
     public nint Standard => programs.Get(StandardKernels.Source);
+
+    /// <inheritdoc/>
+    public bool Multiplies => Info.Exact;
 
     /// <inheritdoc/>
     public string? Refusal(BlockProgram program)
@@ -132,7 +135,11 @@ internal sealed unsafe class OpenClDevice : IBlockDevice
         var way = memory
             ? $"give it less with --device-memory (now {Sizes.Text(Memory)}), or compute with --device cpu"
             : "if it goes on, restart what drives it; meanwhile compute with --device cpu";
-        throw new DeviceFaultException($"{Info.Name} ({Info.Id}): can't {doing}: {Cl.ErrorName(error)}; {way}");
+        throw new DeviceFaultException($"{Info.Name} ({Info.Id}): can't {doing}: {Cl.ErrorName(error)}; {way}")
+        {
+            // A kernel that a driver has ended looks like too little memory, and so does everything after it.
+            Lost = !memory || error == Cl.OutOfResources,
+        };
     }
 
     /// <inheritdoc/>

@@ -74,6 +74,7 @@ internal sealed unsafe class OpenClProvider : IDeviceProvider
         const ulong exact = Cl.FpDenorm | Cl.FpInfNan | Cl.FpRoundToNearest | Cl.FpFma | Cl.FpCorrectlyRoundedDivideSqrt;
         var type = Cl.Number(handle, Cl.DeviceType);
         var extensions = Cl.Text(handle, Cl.DeviceExtensions).Split(' ');
+        var fp64 = extensions.Contains("cl_khr_fp64");
         var config = Cl.Number(handle, Cl.DeviceSingleFpConfig);
         var unusable = Cl.Number(handle, Cl.DeviceAvailable) == 0 ? "its driver says that it is not available; restart it"
             : Cl.Number(handle, Cl.DeviceCompilerAvailable) == 0 ? "its driver has no compiler for kernels; install the full driver"
@@ -85,6 +86,6 @@ internal sealed unsafe class OpenClProvider : IDeviceProvider
             $"opencl:{number}", Cl.Text(handle, Cl.DeviceName), $"{Cl.PlatformText(platform, Cl.PlatformName)} {Cl.Text(handle, Cl.DriverVersion)}",
             (long)Math.Min(long.MaxValue, Cl.Number(handle, Cl.DeviceGlobalMemSize)),
             (type & Cl.DeviceTypeGpu) != 0 ? DeviceKind.Gpu : (type & Cl.DeviceTypeCpu) != 0 ? DeviceKind.Processor : DeviceKind.Other,
-            extensions.Contains("cl_khr_fp64"), extensions.Contains("cl_khr_fp16"), (config & exact) == exact, unusable);
+            fp64, extensions.Contains("cl_khr_fp16"), fp64 && (config & exact) == exact, unusable);
     }
 }

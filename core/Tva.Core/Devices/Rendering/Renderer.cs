@@ -110,7 +110,7 @@ internal sealed class Renderer
 
         foreach (var s in slots)
         {
-            Line(1, Start(block.Cells[s].Kind, $"s{s}"));
+            Line(1, ReductionText.Start(block.Cells[s].Kind, $"s{s}"));
         }
 
         Line(1, $"for (uint i = begin + lane; i < end; i += {BlockProgram.Lanes}u)");
@@ -119,7 +119,7 @@ internal sealed class Renderer
         foreach (var s in slots)
         {
             var r = block.Cells[s];
-            Line(2, Step(r.Kind, $"s{s}", $"v{stored[r.A]}", r.B < 0 ? "" : $"v{stored[r.B]}"));
+            Line(2, ReductionText.Step(r.Kind, $"s{s}", $"v{stored[r.A]}", r.B < 0 ? "" : $"v{stored[r.B]}"));
         }
 
         if (first && Guards)
@@ -135,42 +135,11 @@ internal sealed class Renderer
 
         foreach (var s in slots)
         {
-            Line(1, $"partials[({s}u * cells + cell) * {BlockProgram.Lanes}u + lane] = {End(block.Cells[s].Kind, $"s{s}")};");
+            Line(1, $"partials[({s}u * cells + cell) * {BlockProgram.Lanes}u + lane] = {ReductionText.End(block.Cells[s].Kind, $"s{s}")};");
         }
 
         text.Append("}\n\n");
     }
-
-    /// <summary>A sum's declaration.</summary>
-    public static string Start(ReduceKind kind, string s) => kind switch
-    {
-        ReduceKind.MaxAbs => $"int {s} = 0;",
-        ReduceKind.Min or ReduceKind.Max => $"float {s} = -as_float(0x7f800000);",
-        ReduceKind.CountNonzero => $"uint {s} = 0;",
-        _ => $"acc_t {s} = ACC_ZERO;",
-    };
-
-    /// <summary>One element more.</summary>
-    public static string Step(ReduceKind kind, string s, string a, string b) => kind switch
-    {
-        ReduceKind.Sum => $"{s} = acc_add({s}, {a});",
-        ReduceKind.SumAbs => $"{s} = acc_add({s}, fabs({a}));",
-        ReduceKind.Dot => $"{s} = acc_mad({s}, {a}, {b});",
-        ReduceKind.MaxAbs => $"{s} = max({s}, as_int({a}) & 0x7fffffff);",
-        ReduceKind.Min => $"{s} = max_ieee({s}, -{a});",
-        ReduceKind.Max => $"{s} = max_ieee({s}, {a});",
-        ReduceKind.CountNonzero => $"{s} += {a} != 0.0f ? 1u : 0u;",
-        _ => throw new ArgumentOutOfRangeException(nameof(kind), kind, "selections are no sums"),
-    };
-
-    /// <summary>A lane's result; of Min minus it.</summary>
-    public static string End(ReduceKind kind, string s) => kind switch
-    {
-        ReduceKind.MaxAbs => $"ACC_OF(as_float({s}))",
-        ReduceKind.Min or ReduceKind.Max => $"ACC_OF({s})",
-        ReduceKind.CountNonzero => $"acc_count({s})",
-        _ => s,
-    };
 
     private bool Guards => program.Instructions.Any(i => i.Code == Code.Guard);
 

@@ -101,12 +101,12 @@ internal static class StandardKernels
                     if (part >= parts) return;
                     GLOBAL const float* x = (GLOBAL const float*)(a + a_offset);
                     GLOBAL const float* y = (GLOBAL const float*)(b + b_offset);
-                    {{Renderer.Start(kind, "s")}}
+                    {{ReductionText.Start(kind, "s")}}
                     for (int i = cuts[part] + (int)lane; i < cuts[part + 1]; i += 16)
                     {
-                        {{Renderer.Step(kind, "s", "x[i]", "y[i]")}}
+                        {{ReductionText.Step(kind, "s", "x[i]", "y[i]")}}
                     }
-                    partials[GLOBAL_ID] = {{Renderer.End(kind, "s")}};
+                    partials[GLOBAL_ID] = {{ReductionText.End(kind, "s")}};
                 }
 
 
