@@ -70,10 +70,16 @@ type Interactive(references: string list) =
             lines[file] <- t.Lines
             let found = how t.Text
             { found with Diagnostics = found.Diagnostics |> List.map (placed file) }
-        let asking = Stopping.asking s.InteractiveChecker text file
-        let found = attempt asking
-        let isWrong = found.Diagnostics |> List.exists (fun d -> d.Severity = FSharpDiagnosticSeverity.Error)
-        if isWrong && asking.Text <> text && not (Running.hasBegun ()) then attempt (Stopping.asItIs text) else found
+        let isWrong (found: Answer) = found.Diagnostics |> List.exists (fun d -> d.Severity = FSharpDiagnosticSeverity.Error)
+        let asking boxed = Stopping.asking s.InteractiveChecker text file boxed
+        let asItIs () = attempt (Stopping.asItIs text)
+        let found = attempt (asking false)
+        if not (isWrong found) || Running.hasBegun () then found
+        elif found.Diagnostics |> List.exists (fun d -> d.ErrorNumberText = "FS0030") then
+            // A value of all types has none.
+            let boxed = attempt (asking true)
+            if isWrong boxed && not (Running.hasBegun ()) then asItIs () else boxed
+        else asItIs ()
 
     /// Runs what may be stopped; F# that can't be ended takes the session with it.
     member private _.Run(stop: CancellationToken, work: FsiEvaluationSession -> 'a) : 'a =

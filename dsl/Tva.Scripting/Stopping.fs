@@ -16,8 +16,8 @@ let rec private untyped (e: SynExpr) =
     | SynExpr.Typed(inner, _, _) -> untyped inner
     | e -> e
 
-/// Where what loops and functions do begins, and what a text does outside of them.
-let private beginnings (lines: string[]) (input: ParsedInput) : (int * int) list =
+/// Where what loops and functions do begins, and what a text does outside of them; by line.
+let private beginnings (lines: string[]) (input: ParsedInput) : Map<int, int list> =
     let isWritten (word: string) (at: pos) = lines[at.Line - 1].AsSpan(at.Column).StartsWith(word, StringComparison.Ordinal)
     let start (e: SynExpr) =
         match e with
@@ -44,7 +44,22 @@ let private beginnings (lines: string[]) (input: ParsedInput) : (int * int) list
                 | _ -> found
             | SyntaxNode.SynModule(SynModuleDecl.Expr(expr = e)) -> start e :: found
             | _ -> found
-    ([], input) ||> ParsedInput.fold take |> List.map (fun at -> at.Line - 1, at.Column) |> List.distinct |> List.sort
+    ([], input)
+    ||> ParsedInput.fold take
+    |> List.distinct
+    |> List.groupBy _.Line
+    |> List.map (fun (line, found) -> line - 1, found |> List.map _.Column |> List.sort)
+    |> Map.ofList
+
+/// Where the expression begins that a text ends with.
+let private result (input: ParsedInput) : pos option =
+    match input with
+    | ParsedInput.ImplFile(ParsedImplFileInput(contents = modules)) ->
+        modules
+        |> List.tryLast
+        |> Option.bind (fun (SynModuleOrNamespace(decls = declarations)) -> List.tryLast declarations)
+        |> Option.bind (function SynModuleDecl.Expr(expr = e) -> Some e.Range.Start | _ -> None)
+    | _ -> None
 
 type Asking =
     { Text: string
@@ -53,25 +68,27 @@ type Asking =
 
 let asItIs (text: string) = { Text = text; Lines = [| 1 .. text.Split('\n').Length |] }
 
-/// The text as it is where it can't be read.
-let asking (checker: FSharpChecker) (text: string) (file: string) : Asking =
+/// The text, as it is where it can't be read. `boxed`: what it ends with may be of any type (`failwith "no"` is of all).
+let asking (checker: FSharpChecker) (text: string) (file: string) (boxed: bool) : Asking =
     let options = { FSharpParsingOptions.Default with SourceFiles = [| file |]; IsInteractive = true }
     let parsed = checker.ParseFile(file, SourceText.ofString text, options, cache = false) |> Async.RunSynchronously
     if parsed.ParseHadErrors then asItIs text
     else
         let lines = text.Split '\n'
-        let found = beginnings lines parsed.ParseTree |> List.groupBy fst |> List.map (fun (l, ats) -> l, List.map snd ats) |> Map.ofList
-        let places l = found.TryFind l |> Option.defaultValue []
+        let found = beginnings lines parsed.ParseTree
+        let last = if boxed then result parsed.ParseTree else None
         let made = ResizeArray<struct (string * int)>()
         for l in 0 .. lines.Length - 1 do
             let add (piece: string) = made.Add(struct (piece, l + 1))
             let mutable column = 0
             let indent () = String(' ', column)
-            for at in places l do
+            for at in found.TryFind l |> Option.defaultValue [] do
                 let before = indent () + lines[l].Substring(column, at - column)
                 if not (String.IsNullOrWhiteSpace before) then
                     add before
                 column <- at
                 add (indent () + Question)
+                if last |> Option.exists (fun p -> p.Line = l + 1 && p.Column = at) then
+                    add (indent () + "box <|")
             add (indent () + lines[l].Substring column)
         { Text = String.Join("\n", [ for struct (piece, _) in made -> piece ]); Lines = [| for struct (_, line) in made -> line |] }
