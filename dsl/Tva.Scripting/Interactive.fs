@@ -73,6 +73,7 @@ type Interactive(references: string list) =
         let isWrong (found: Answer) = found.Diagnostics |> List.exists (fun d -> d.Severity = FSharpDiagnosticSeverity.Error)
         let asking boxed = Stopping.asking s.InteractiveChecker text file boxed
         let asItIs () = attempt (Stopping.asItIs text)
+        Running.compiles ()
         let found = attempt (asking false)
         if not (isWrong found) || Running.hasBegun () then found
         elif found.Diagnostics |> List.exists (fun d -> d.ErrorNumberText = "FS0030") then

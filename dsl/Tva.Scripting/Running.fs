@@ -28,7 +28,9 @@ type private Stage() =
         and set (value: bool) =
             Volatile.Write(&isPersons, value)
             if value then hasBegun <- true
-    member _.HasBegun = hasBegun
+    member _.HasBegun
+        with get () = hasBegun
+        and set (value: bool) = hasBegun <- value
     member _.Stops
         with get () = Volatile.Read &stops
         and set (value: bool) = Volatile.Write(&stops, value)
@@ -51,7 +53,15 @@ let begins () = match current.Value with null -> () | stage -> stage.IsPersons <
 /// What follows on this thread is the compiler's again.
 let ends () = match current.Value with null -> () | stage -> stage.IsPersons <- false
 
-/// Whether anything of a person's has run in this work.
+/// What follows on this thread compiles a text of which nothing has run.
+let compiles () =
+    match current.Value with
+    | null -> ()
+    | stage ->
+        stage.IsPersons <- false
+        stage.HasBegun <- false
+
+/// Whether anything of the text has run.
 let hasBegun () = match current.Value with null -> false | stage -> stage.HasBegun
 
 /// F# Interactive loads what it has compiled right before it runs it.
