@@ -33,7 +33,7 @@ type Interactive(references: string list) =
         let configuration = FsiEvaluationSession.GetDefaultConfiguration()
         let session =
             FsiEvaluationSession.Create(configuration, Array.ofList arguments, TextReader.Null, echoed, TextWriter.Null, collectible = false)
-        session.EvalInteractionNonThrowing "open System" |> ignore
+        Running.aside (fun () -> session.EvalInteractionNonThrowing "open System") |> ignore
         echoed.Take() |> ignore
         session
 
@@ -72,7 +72,9 @@ type Interactive(references: string list) =
             { found with Diagnostics = found.Diagnostics |> List.map (placed file) }
         let isWrong (found: Answer) = found.Diagnostics |> List.exists (fun d -> d.Severity = FSharpDiagnosticSeverity.Error)
         let asking boxed = Stopping.asking s.InteractiveChecker text file boxed
-        let asItIs () = attempt (Stopping.asItIs text)
+        let asItIs () =
+            Running.check ()
+            attempt (Stopping.asItIs text)
         Running.compiles ()
         let found = attempt (asking false)
         if not (isWrong found) || Running.hasBegun () then found

@@ -61,6 +61,15 @@ let compiles () =
         stage.IsPersons <- false
         stage.HasBegun <- false
 
+/// Does what is no person's, whatever of it runs.
+let aside (work: unit -> 'a) : 'a =
+    let stage = current.Value
+    current.Value <- null
+    try
+        work ()
+    finally
+        current.Value <- stage
+
 /// Whether anything of the text has run.
 let hasBegun () = match current.Value with null -> false | stage -> stage.HasBegun
 
