@@ -69,6 +69,12 @@ expect 'computing: '
 keys C-c;                                       expect '^tva: cancelled'
 line '20 + 3';                                  expect '^23$'
 line ':type A';                                 expect '^Delta: 54 tensors'
+# Megabytes that come as if typed, given up by Ctrl-C.
+head -c 8000000 /dev/zero | tr '\0' '(' > "$state/typed"
+t load-buffer "$state/typed"
+t paste-buffer -t p
+keys C-c
+line '20 + 4';                                  expect '^24$'
 # F#: the session's names go there and back, texts over several lines, a loop without an end, an exception.
 line ':fs';                                     expect '^F#>'
 line '40 + 2';                                  expect '^val it: int = 42$'
@@ -84,6 +90,10 @@ line 'while true do ()'
 sleep 1
 keys C-c;                                       expect '^F#> while true do ()$'
 line 'f 10 + 1';                                expect '^val it: int = 211$'
+line 'let rec fib n = if n < 2 then n else fib (n - 1) + fib (n - 2) in fib 90'
+sleep 1
+keys C-c;                                       expect '^F#> let rec fib n .*fib 90$'
+line 'f 10 + 2';                                expect '^val it: int = 212$'
 line 'let g () : int = failwith "thrown"'
 line 'g ()';                                    expect 'the F# threw Exception: thrown$'
 keys C-d;                                       expect '^tva> $'

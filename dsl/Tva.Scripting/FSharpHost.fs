@@ -53,7 +53,7 @@ type FSharpHost() =
         let e = match e with :? Reflection.TargetInvocationException when not (isNull e.InnerException) -> Unchecked.nonNull e.InnerException | _ -> e
         let message = $"the F# threw {e.GetType().Name}: {short (oneLine e.Message)}"
         let place =
-            Interactive.LineOf e
+            interactive.Value.LineOf e
             |> Option.bind (fun (file, line) ->
                 (asked :: List.ofSeq pieces) |> List.tryFind (fun p -> fileOf p = file && line <= p.Lines.Length) |> Option.map (fun p -> p, line - 1))
         match place with

@@ -3,11 +3,13 @@
 namespace Tva.Scripting
 
 open System
+open System.Collections.Generic
 open System.Diagnostics
 open System.IO
 open System.Threading
 open FSharp.Compiler.Diagnostics
 open FSharp.Compiler.Interactive.Shell
+open FSharp.Compiler.Text
 
 /// What became of a text.
 type Answer =
@@ -27,11 +29,11 @@ type Interactive(references: string list) =
     let create () =
         let arguments =
             [ "fsi.exe"; "--noninteractive"; "--nologo"; "--gui-"; "--usesdkrefs-"; "--readline-"; "--crossoptimize-" ]
-            @ (references |> List.map (fun r -> "-r:" + r))
+            @ (typeof<Answer>.Assembly.Location :: references |> List.distinct |> List.map (fun r -> "-r:" + r))
         let configuration = FsiEvaluationSession.GetDefaultConfiguration()
         let session =
             FsiEvaluationSession.Create(configuration, Array.ofList arguments, TextReader.Null, echoed, TextWriter.Null, collectible = false)
-        session.EvalInteractionNonThrowing "open System" |> ignore
+        Running.aside (fun () -> session.EvalInteractionNonThrowing "open System") |> ignore
         echoed.Take() |> ignore
         session
 
@@ -46,26 +48,62 @@ type Interactive(references: string list) =
         // Behind what is wrong, F# Interactive says once more that something is.
         { Value = value; Thrown = thrown; Diagnostics = diagnostics |> Array.filter (fun d -> d.Message <> "parse error") |> List.ofArray }
 
+    /// For each text, as diagnostics and stack traces call it, which of its lines those of the compiled one are.
+    let lines = Dictionary<string, int[]>()
+
+    let lineOf (file: string) (line: int) =
+        match lines.TryGetValue file with
+        | true, known when line >= 1 && line <= known.Length -> known[line - 1]
+        | _ -> line
+
+    /// At the place of the text that was given.
+    let placed (file: string) (d: FSharpDiagnostic) =
+        if Path.GetFileName d.FileName <> file then d
+        else
+            let at line column = Position.mkPos (lineOf file line) column
+            let range = Range.mkRange d.FileName (at d.StartLine d.StartColumn) (at d.EndLine d.EndColumn)
+            FSharpDiagnostic.Create(d.Severity, d.Message, d.ErrorNumber, range, d.ErrorNumberPrefix, d.Subcategory)
+
+    /// Evaluates a text as one that asks whether it is to stop, or as it is where the compiler doesn't take that.
+    let evaluate (s: FsiEvaluationSession) (text: string) (file: string) (how: string -> Answer) =
+        let attempt (t: Stopping.Asking) =
+            lines[file] <- t.Lines
+            let found = how t.Text
+            { found with Diagnostics = found.Diagnostics |> List.map (placed file) }
+        let isWrong (found: Answer) = found.Diagnostics |> List.exists (fun d -> d.Severity = FSharpDiagnosticSeverity.Error)
+        let asking boxed = Stopping.asking s.InteractiveChecker text file boxed
+        let asItIs () =
+            Running.check ()
+            attempt (Stopping.asItIs text)
+        Running.compiles ()
+        let found = attempt (asking false)
+        if not (isWrong found) || Running.hasBegun () then found
+        elif found.Diagnostics |> List.exists (fun d -> d.ErrorNumberText = "FS0030") then
+            // A value of all types has none.
+            let boxed = attempt (asking true)
+            if isWrong boxed && not (Running.hasBegun ()) then asItIs () else boxed
+        else asItIs ()
+
     /// Runs what may be stopped; F# that can't be ended takes the session with it.
     member private _.Run(stop: CancellationToken, work: FsiEvaluationSession -> 'a) : 'a =
         if abandoned then
             session <- lazy create ()
             abandoned <- false
-        Running.run stop (fun () -> abandoned <- true) (fun () -> 
+        Running.run stop (fun () -> abandoned <- true) (fun () ->
             let writer: TextWriter = match output with null -> printed | w -> w
             Printing.into writer (fun () -> work session.Value))
 
     /// Evaluates an expression and goes on with its value, both under `stop`. `file` is how diagnostics and stack traces call the text.
     member this.Expression(text: string, file: string, stop: CancellationToken, goOn: Answer -> 'a) : 'a =
-        this.Run(stop, fun s -> 
-            let found = answer (s.EvalExpressionNonThrowing(text, file))
+        this.Run(stop, fun s ->
+            let found = evaluate s text file (fun t -> answer (s.EvalExpressionNonThrowing(t, file)))
             // A sequence runs when it is looked at.
             Running.begins ()
             goOn found)
 
     /// Takes declarations, or what else one may type.
     member this.Interaction(text: string, file: string, stop: CancellationToken) : Answer =
-        this.Run(stop, fun s -> answer (s.EvalInteractionNonThrowing(text, file, CancellationToken.None)))
+        this.Run(stop, fun s -> evaluate s text file (fun t -> answer (s.EvalInteractionNonThrowing(t, file, CancellationToken.None))))
 
     /// Gives a value a name.
     member this.Bind(name: string, value: obj) =
@@ -94,12 +132,12 @@ type Interactive(references: string list) =
     member _.TakeEchoed() = echoed.Take().Replace("val it: unit = ()\n", "").TrimStart('\n')
 
     /// The line of a text that an exception came from, from 1, with the text's name.
-    static member LineOf(e: exn) : (string * int) option =
+    member _.LineOf(e: exn) : (string * int) option =
         StackTrace(e, true).GetFrames()
         |> Seq.tryPick (fun f ->
             match f.GetFileName() with
             | null -> None
-            | name when name.EndsWith ".fsx" && f.GetFileLineNumber() > 0 -> Some(string (Path.GetFileName name), f.GetFileLineNumber())
+            | name when name.EndsWith ".fsx" && f.GetFileLineNumber() > 0 -> Some(string (Path.GetFileName name), lineOf (string (Path.GetFileName name)) (f.GetFileLineNumber()))
             | _ -> None)
 
     interface IDisposable with

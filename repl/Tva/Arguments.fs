@@ -26,7 +26,7 @@ type Flag =
     | [<AltCommandLine("-o"); EqualsAssignmentOrSpaced>] Out of file: string
     | Force
     | Json
-    | Json_Document
+    | Json_Lines
     | Version
 
     interface IArgParserTemplate with
@@ -49,8 +49,8 @@ type Flag =
             | Norms -> "inspect: add the norm of each floating tensor"
             | Out _ -> "import: write the script to a file instead of stdout"
             | Force -> "import: write over a file that is there"
-            | Json -> "print results and diagnostics as JSON, one object a line"
-            | Json_Document -> "print all of it as one JSON document, at the end"
+            | Json -> "print all there is to tell as one JSON document"
+            | Json_Lines -> "print it as JSON while it comes, one object a line"
             | Version -> "print the version"
 
 [<RequireQualifiedAccess>]
@@ -91,8 +91,11 @@ type Request =
       Out: string option
       Force: bool
       Json: bool
-      /// One document instead of lines.
-      JsonDocument: bool }
+      /// As it comes, an object a line, and not one document.
+      JsonLines: bool }
+
+    /// A document gathers what is told bit by bit; what tells one thing as JSON is one already.
+    member r.JsonDocument = r.Json && not r.JsonLines && not (r.Task.IsInspect || r.Task.IsVerify || r.Task.IsImport)
 
 /// Name, what it takes and what it does, as the help lists them.
 let commands =
@@ -218,7 +221,7 @@ let private nothing =
       Out = None
       Force = false
       Json = false
-      JsonDocument = false }
+      JsonLines = false }
 
 let private parseWords (argv: string[]) : Result<Request, string> =
     try
@@ -252,7 +255,7 @@ let private parseWords (argv: string[]) : Result<Request, string> =
             | Out file -> request <- { request with Out = Some file }
             | Force -> request <- { request with Force = true }
             | Json -> request <- { request with Json = true }
-            | Json_Document -> request <- { request with Json = true; JsonDocument = true }
+            | Json_Lines -> request <- { request with Json = true; JsonLines = true }
             | Version -> version <- true
         if parsed.IsUsageRequested then Ok { request with Task = Task.Help }
         elif version then Ok { request with Task = Task.Version }

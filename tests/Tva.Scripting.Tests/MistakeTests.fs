@@ -100,3 +100,9 @@ let ``what is stopped while it is compiled does not run`` () =
     // A new compiler takes longer than that to start.
     Assert.ThrowsAny<OperationCanceledException>(fun () -> e.Check("test.tva", examples, $"x = fs \"IO.File.WriteAllText(@\\\"{file}\\\", \\\"\\\"); 1\"") |> ignore) |> ignore
     Assert.False(IO.File.Exists file)
+
+[<Fact>]
+let ``F# of all types throws what it throws`` () =
+    let d, place = mistake "x = fs \"failwith \\\"oh no\\\"\""
+    Assert.Equal("the F# threw Exception: oh no", d.Message)
+    Assert.Contains("failwith", place)

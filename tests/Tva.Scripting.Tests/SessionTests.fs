@@ -83,6 +83,64 @@ type SessionTests(fixture: Fixture) =
         Assert.False session.HasLostNames
         Assert.Contains("43", good "kept + 1")
 
+    [<Theory>]
+    [<InlineData("let rec fib n = if n < 2 then n else fib (n - 1) + fib (n - 2)\nfib 90")>]
+    [<InlineData("let rec spin n = spin (n ^^^ 1)\nspin 3")>]
+    [<InlineData("let mutable n = 0\nwhile true do n <- n + 1")>]
+    [<InlineData("while true do\n    try failwith \"caught\" with _ -> ()")>]
+    [<InlineData("Seq.initInfinite id |> Seq.map (fun x ->\n    x + 1) |> Seq.length")>]
+    [<InlineData("[ for i in Seq.initInfinite id -> if i > 9 then 1 else i ] |> List.sum")>]
+    [<InlineData("let f = function\n        | 0 -> 1\n        | n -> n\nlet ends = Seq.initInfinite id |> Seq.sumBy f")>]
+    [<InlineData("type T() =\n    member _.Go(x) = while x do ()\nT().Go true")>]
+    [<InlineData("Threading.Thread.Sleep 100000")>]
+    [<InlineData("async { while true do do! Async.Sleep 1 } |> Async.RunSynchronously")>]
+    [<InlineData("Threading.Tasks.Parallel.For(0, 4, fun i -> while true do ignore i)")>]
+    member _.``F# is stopped whatever it is at``(text: string) =
+        good "let stays = 42" |> ignore
+        use stop = new CancellationTokenSource()
+        let stopped = stopWhenRunning stop
+        Assert.ThrowsAny<OperationCanceledException>(fun () -> session.Eval($"{stopped.Mark}\n{text}", stop.Token) |> ignore) |> ignore
+        Assert.True(stopped.Since() < TimeSpan.FromSeconds 5.)
+        Assert.False session.HasLostNames
+        Assert.Contains("43", good "stays + 1")
+
+    [<Fact>]
+    member _.``what can't be ended is left to itself, and F# begins anew``() =
+        use stop = new CancellationTokenSource()
+        let stopped = stopWhenRunning stop
+        let text = $"let gone = 1\n{stopped.Mark}\nSeq.initInfinite id |> Seq.length"
+        use other = new FSharpSession(fixture.Evaluator, examples)
+        Assert.ThrowsAny<OperationCanceledException>(fun () -> other.Eval(text, stop.Token) |> ignore) |> ignore
+        Assert.True other.HasLostNames
+        Assert.Contains("val it: float = 0.6", (eval other "lambda * 2.0").Output)
+        Assert.Contains(eval other "gone" |> _.Findings, fun f -> f.Code = "FS0039")
+
+    [<Fact>]
+    member _.``places stay where they are in F# with loops and functions``() =
+        let o = eval session "let f x =\n    match x with\n    | 0 -> failwith \"zero\"\n    | n -> n\nlet g = List.map (fun a ->\n    f a)\ng [ 1; 0 ]"
+        Assert.Equal(Some 3, o.ThrownAt |> Option.map snd)
+        let o = eval session "for i in 1..2 do ignore i\nlet h x = match x with 1 -> 2\nh 1"
+        Assert.True(o.Succeeded, $"%A{o}")
+        let f = List.exactlyOne o.Findings
+        Assert.Equal(("FS0025", 2, 17), (f.Code, f.Line, f.Column))
+        Assert.Contains("val it: int = 2", o.Output)
+
+    [<Theory>]
+    [<InlineData("query { for x in [ 1; 2; 3 ] do\n        where (x > 1)\n        select x } |> Seq.sum", "val it: int = 5")>]
+    [<InlineData("let q = <@ fun x -> x + 1 @>\nmatch q with Quotations.Patterns.Lambda(v, _) -> v.Name | _ -> \"\"", "\"x\"")>]
+    [<InlineData("let empty = []\n1 :: empty, \"a\" :: empty", "([1], [\"a\"])")>]
+    [<InlineData("let inline add a b = a + b\nadd 1 2, add 1.0 2.0", "(3, 3.0)")>]
+    [<InlineData("seq { for i in 1..3 do\n        yield i\n        yield! [ i ] } |> Seq.sum", "val it: int = 12")>]
+    [<InlineData("let s = [ for i in 1..3 -> fun x -> x + i ]\ns[2] 4", "val it: int = 7")>]
+    [<InlineData("let text = \"\"\"fun x ->\n  y\"\"\" in text.Length", "val it: int = 12")>]
+    [<InlineData("let rec f : int -> int = fun n -> if n = 0 then 0 else f (n - 1)\nf 3", "val it: int = 0")>]
+    member _.``F# that is to ask says what it says``(text: string, said: string) = Assert.Contains(said, good text)
+
+    [<Fact>]
+    member _.``an expression of all types throws what it throws``() =
+        Assert.Equal("no", (eval session "failwith \"no\"").Thrown.Value.Message)
+        Assert.Equal("not one", (eval session "let x = 1\nraise (InvalidOperationException \"not one\")").Thrown.Value.Message)
+
     /// What TVA says of an expression now.
     member private _.Tva(text: string) : string =
         let shown = ResizeArray<Shown>()

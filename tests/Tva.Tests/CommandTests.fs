@@ -62,7 +62,7 @@ let ``a plan is JSON where that is asked for`` () =
     let plan = Command.run [ "plan"; "examples/ties.tva"; "--allow-run"; "--json" ]
     Assert.Equal(0, plan.Status)
     use document = System.Text.Json.JsonDocument.Parse plan.Out
-    Assert.Equal(System.Text.Json.JsonValueKind.Array, document.RootElement.ValueKind)
+    Assert.Equal(System.Text.Json.JsonValueKind.Array, document.RootElement.GetProperty("results").[0].ValueKind)
 
 [<Theory>]
 [<InlineData("run", "nowhere.tva", "nowhere.tva: doesn't exist")>]

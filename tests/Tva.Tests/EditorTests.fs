@@ -26,6 +26,45 @@ let private feed (text: string) =
     [ for c in text do yield! decoder.Feed c
       yield! decoder.Flush() ]
 
+/// Texts that follow each other as one.
+let private together (inputs: Input list) =
+    (inputs, [])
+    ||> List.foldBack (fun input rest ->
+        match input, rest with
+        | Input.Key(Key.Text a), Input.Key(Key.Text b) :: rest -> Input.Key(Key.Text(a + b)) :: rest
+        | input, rest -> input :: rest)
+
+[<Fact>]
+let ``however the characters come, they are the same keys`` () =
+    let random = Random 7
+    let pieces = [| "abc"; "λ"; "😀"; "\r"; "\n"; "\t"; "\u001b[A"; "\u001b[1;5D"; "\u001bb"; "\u007f"; "\u0003"; "\u001b[200~a\r~b\u001b[A\u001b[201~"; "~"; "\ud83d"; "\ude00"; "\u001b" |]
+    for _ in 1..200 do
+        let text = String.Concat [ for _ in 1..30 -> pieces[random.Next pieces.Length] ]
+        let decoder = KeyDecoder()
+        let given = ResizeArray<Input>()
+        let mutable at = 0
+        while at < text.Length do
+            let n = min (text.Length - at) (random.Next(1, 20))
+            decoder.Feed(text.Substring(at, n), given.Add)
+            at <- at + n
+        given.AddRange(decoder.Flush())
+        Assert.Equal<Input list>(together (feed text), together (List.ofSeq given))
+
+[<Fact>]
+let ``what waits is taken in order, texts as one, and may be forgotten`` () =
+    let queue = InputQueue()
+    for input in [ Input.Key(Key.Text "a"); Input.Key(Key.Text "b"); Input.Key Key.Enter; Input.Paste "p"; Input.Key(Key.Text "c") ] do
+        queue.Add input
+    Assert.True queue.Pending
+    Assert.Equal<Input list>([ Input.Key(Key.Text "ab"); Input.Key Key.Enter; Input.Paste "p"; Input.Key(Key.Text "c") ], [ for _ in 1..4 -> queue.Take() ])
+    Assert.False queue.Pending
+    queue.Add(Input.Key(Key.Text "d"))
+    queue.Clear()
+    Assert.False queue.Pending
+    let late = System.Threading.Tasks.Task.Run(fun () -> queue.Take())
+    queue.Add(Input.Key Key.Tab)
+    Assert.Equal(Input.Key Key.Tab, late.Result)
+
 let private after (history: string list) (text: string) =
     ((Editor.start (Array.ofList history), []), feed text)
     ||> List.fold (fun (e, actions) input ->

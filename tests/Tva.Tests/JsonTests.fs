@@ -34,7 +34,7 @@ let ``progress is for people`` () =
 
 [<Fact>]
 let ``results`` () =
-    let ran = Command.run [ "eval"; "print(1 + 1, \"two\"); 1 / 4"; "--json" ]
+    let ran = Command.run [ "eval"; "print(1 + 1, \"two\"); 1 / 4"; "--json-lines" ]
     Assert.Equal(0, ran.Status)
     Assert.Equal("", ran.Error)
     let shown = lines ran |> List.filter (fun e -> (field "event" e).GetString() = "shown")
@@ -45,7 +45,7 @@ let ``results`` () =
 
 [<Fact>]
 let ``diagnostics`` () =
-    let ran = Command.run [ "eval"; "x = 1\ny = zz + x"; "--json" ]
+    let ran = Command.run [ "eval"; "x = 1\ny = zz + x"; "--json-lines" ]
     Assert.Equal(2, ran.Status)
     let d = Assert.Single(lines ran)
     Assert.Equal("diagnostic", (field "event" d).GetString())
@@ -58,10 +58,10 @@ let ``diagnostics`` () =
 
 [<Fact>]
 let ``faults and assertions`` () =
-    let fault = Command.run [ "run"; "nowhere.tva"; "--json" ]
+    let fault = Command.run [ "run"; "nowhere.tva"; "--json-lines" ]
     Assert.Equal(1, fault.Status)
     Assert.Equal("fault", (field "event" (Assert.Single(lines fault))).GetString())
-    let failed = Command.run [ "eval"; "assert 1 > 2, \"no\""; "--json" ]
+    let failed = Command.run [ "eval"; "assert 1 > 2, \"no\""; "--json-lines" ]
     Assert.Equal(3, failed.Status)
     Assert.Equal("assert", (field "event" (List.last (lines failed))).GetString())
 
@@ -70,7 +70,7 @@ let ``what an adapter's modules lose is told for each of them`` () =
     use temp = new TempFolder()
     let lora = (Repository.path "tests/golden/lora").Replace('\\', '/')
     let text = $"base = model(\"{lora}/base.safetensors\"); delta(\"{lora}/adapter\", base) |> save(\"low\", as = \"lora\", rank = 3)"
-    let ran = Command.runIn temp.Path "" [ "eval"; text; "--json" ]
+    let ran = Command.runIn temp.Path "" [ "eval"; text; "--json-lines" ]
     Assert.Equal(0, ran.Status)
     let told = lines ran |> List.find (fun e -> (field "event" e).GetString() = "truncated")
     let modules = [ for m in (field "modules" told).EnumerateArray() -> string ((field "name" m).GetString()), (field "rank" m).GetInt32(), (field "relative_error" m).GetDouble() ]

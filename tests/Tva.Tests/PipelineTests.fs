@@ -19,7 +19,7 @@ let ``a run from the standard input is one document`` () =
     use temp = new TempFolder()
     let zoo = Repository.path "examples/zoo"
     let text = $"b = model(\"{zoo}/base.safetensors\")\nprint(\"size\", numel(raw(b)))\n1 / 4\nb |> save(\"out.safetensors\")"
-    let ran = Command.runIn temp.Path text [ "run"; "-"; "--json-document" ]
+    let ran = Command.runIn temp.Path text [ "run"; "-"; "--json" ]
     Assert.Equal((0, ""), (ran.Status, ran.Error))
     let d = document ran
     Assert.Equal(0, d.GetProperty("status").GetInt32())
@@ -37,7 +37,7 @@ let ``a run from the standard input is one document`` () =
 [<InlineData("print(1)\nx = y", 2, "")>]
 [<InlineData("model(\"nowhere.safetensors\")", 1, "")>]
 let ``how a run fails is in the document and the status`` (text: string, status: int, failure: string) =
-    let ran = Command.runIn Repository.root text [ "run"; "-"; "--json-document" ]
+    let ran = Command.runIn Repository.root text [ "run"; "-"; "--json" ]
     Assert.Equal(status, ran.Status)
     let d = document ran
     Assert.Equal(status, d.GetProperty("status").GetInt32())
@@ -47,9 +47,9 @@ let ``how a run fails is in the document and the status`` (text: string, status:
 [<Fact>]
 let ``plans and lists of functions are documents too`` () =
     let zoo = Repository.path "examples/zoo"
-    let plan = document (Command.runIn zoo "model(\"base.safetensors\") |> save(\"x.safetensors\")" [ "plan"; "-"; "--json-document" ])
+    let plan = document (Command.runIn zoo "model(\"base.safetensors\") |> save(\"x.safetensors\")" [ "plan"; "-"; "--json" ])
     Assert.Equal(1, length plan "results")
-    let ops = document (Command.run [ "ops"; "norm"; "--json-document" ])
+    let ops = document (Command.run [ "ops"; "norm"; "--json" ])
     Assert.Equal("norm", ops.GetProperty("results").[0].GetProperty("name").GetString())
 
 /// What `make` does where there is none: the recipes of a Makefile whose targets stand after what uses them, last first.

@@ -121,6 +121,29 @@ let ``permission is asked for once`` () =
     contains "\n1.5\n" seen
 
 [<Fact>]
+let ``what was typed before the question is no answer`` () =
+    let measure = "evaluate(base, \"echo '{\\\"a\\\": 0.5}' # {model}\")\r"
+    let seen = see [ Typed zoo; Typed(measure + "y = 3\ry\r") ]
+    contains "[y/N] no: more was typed already\n" seen
+    contains "error TVA0601" seen
+    contains "tva> y = 3\ntva> y\n3\n" seen
+
+[<Fact>]
+let ``an enormous paste is refused, and the prompt goes on`` () =
+    let mutable below = ""
+    let seen =
+        see
+            [ PasteText(String('(', 50_000_000))
+              Look(fun s -> below <- s.Text)
+              Typed "1 + 2\r"
+              Press(Key.Text(String('x', 50_000_000)))
+              Typed "\r"
+              Typed "2 + 2\r" ]
+    Assert.Contains("the text is too long to be edited here; put it into a file: :load file.tva", below)
+    contains "tva> 1 + 2\n3\n" seen
+    contains "tva> 2 + 2\n4\n" seen
+
+[<Fact>]
 let ``the history comes back in the next run`` () =
     use temp = new TempFolder()
     let history = Some(temp.File "state/history")

@@ -66,20 +66,29 @@ module Editor =
     [<Literal>]
     let MaxText = 4_000_000
 
+    let private tooLong = [ "the text is too long to be edited here; put it into a file: :load file.tva" ]
+
     let private mostUndo = 500
 
     let private remember e =
         match e.Undo with
         | last :: _ when last.Text = e.Buffer.Text -> e
-        | _ -> { e with Undo = e.Buffer :: (if e.Undo.Length > mostUndo then List.truncate (mostUndo / 2) e.Undo else e.Undo) }
+        | _ ->
+            // Long texts a few times, short ones often.
+            let most = Math.Clamp(20_000_000 / (e.Buffer.Text.Length + 1), 4, mostUndo)
+            { e with Undo = e.Buffer :: (if e.Undo.Length > most then List.truncate (most / 2) e.Undo else e.Undo) }
 
     /// A change of the text: it can be taken back, and ends the walk through the history.
     let private change (f: TextBuffer -> TextBuffer) e =
         let after = f e.Buffer
         if after.Text.Length > MaxText then
-            { e with Hint = [ "the text is too long to be edited here; put it into a file: :load file.tva" ] }
+            { e with Hint = tooLong }
         else
             { remember e with Buffer = after; Entry = e.History.Length; Prefix = "" }
+
+    /// Text at the cursor; one that is too long is not even tried.
+    let private insert (text: string) e =
+        if e.Buffer.Text.Length + text.Length > MaxText then { e with Hint = tooLong } else change (TextBuffer.insert text) e
 
     let private move f e = { e with Buffer = f e.Buffer }
 
@@ -172,7 +181,7 @@ module Editor =
     let rec private editing (services: EditorServices) (e: Editor) (key: Key) : Editor * Action =
         let stay e = e, Action.Continue
         match key with
-        | Key.Text text -> stay (change (TextBuffer.insert text) e)
+        | Key.Text text -> stay (insert text e)
         | Key.Enter -> enter services e
         | Key.Newline -> stay (change (TextBuffer.insert "\n") e)
         | Key.Tab ->
@@ -267,7 +276,7 @@ module Editor =
         | Input.Paste text, _ ->
             // A last line end would only stand in the way of the Enter that follows.
             let text = if text.EndsWith '\n' then text.Substring(0, text.Length - 1) else text
-            change (TextBuffer.insert text) { e with Mode = Mode.Editing }, Action.Continue
+            insert text { e with Mode = Mode.Editing }, Action.Continue
         | Input.Key key, Mode.Editing -> editing services e key
         | Input.Key key, Mode.Choosing menu -> choosing services menu e key
         | Input.Key key, Mode.Searching(pattern, at, before) -> searching services pattern at before e key

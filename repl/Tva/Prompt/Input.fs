@@ -6,7 +6,7 @@ open System.Text
 
 [<RequireQualifiedAccess>]
 type Key =
-    /// What is to be inserted: a whole character.
+    /// What is to be inserted: whole characters.
     | Text of string
     | Enter
     /// A line end that does not end the input (Alt-Enter).
@@ -142,6 +142,26 @@ type KeyDecoder() =
         else
             high <- '\000'
             key (Key.Text(string c))
+
+    /// The same for many at once: characters that mean nothing but themselves are told together.
+    member this.Feed(text: string, give: Input -> unit) =
+        let isPlain (c: char) = c >= ' ' && c <> '\u007f' && not (Char.IsSurrogate c)
+        let mutable i = 0
+        while i < text.Length do
+            let mutable last = i
+            if pasting then
+                while last < text.Length && text[last] <> '~' do
+                    last <- last + 1
+                pasted.Append(text, i, last - i) |> ignore
+            elif sequence.Length = 0 && high = '\000' then
+                while last < text.Length && isPlain text[last] do
+                    last <- last + 1
+                if last > i then
+                    give (Input.Key(Key.Text(text.Substring(i, last - i))))
+            if last = i then
+                List.iter give (this.Feed text[i])
+                last <- i + 1
+            i <- last
 
     /// Nothing more came for a while: an escape was the key of that name.
     member _.Flush() : Input list =

@@ -119,6 +119,15 @@ module Picture =
             let kept = text.EnumerateRunes() |> Seq.takeWhile (fun r -> used <- used + Render.width (string r); used < width) |> Seq.map string
             String.Concat kept
 
+    /// Words on as many lines as they take.
+    let wrap (width: int) (text: string) : string list =
+        let lines = ResizeArray [ "" ]
+        for word in text.Split ' ' do
+            let last = lines[lines.Count - 1]
+            if last <> "" && Render.width last + 1 + Render.width word > width then lines.Add word
+            else lines[lines.Count - 1] <- (if last = "" then word else last + " " + word)
+        List.ofSeq lines
+
     let private menu color width (m: Menu) =
         let all = m.Completion.Candidates
         let most = 8
@@ -149,7 +158,11 @@ module Picture =
             | Mode.Searching(pattern, found, _) ->
                 let shown = if pattern <> "" && found < 0 then $"not found: {pattern}" else $"search: {pattern}"
                 [ paint color "90" (fit (width - 1) shown) ]
-            | Mode.Editing -> e.Hint |> List.truncate 4 |> List.map (fun l -> paint color "90" (fit (width - 1) ("  " + l)))
+            | Mode.Editing ->
+                e.Hint
+                |> List.collect (wrap (max 20 (width - 4)))
+                |> List.truncate 8
+                |> List.map (fun l -> paint color "90" (fit (width - 1) ("  " + l)))
         { Rows = rows @ List.truncate left below; Row = body.Row - skip; Column = body.Column }
 
 /// What has been drawn, so that it can be drawn over.

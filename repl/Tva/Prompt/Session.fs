@@ -45,18 +45,19 @@ type Session(host: Host, console: PromptConsole, terminal: ITerminal, options: E
     /// A question waits for its answer: then Ctrl-C is one.
     let mutable asking = false
 
-    /// Asks a question with yes or no.
+    /// Asks a question with yes or no. What was typed or pasted before is no answer.
     let agrees (question: string) =
         asking <- true
         terminal.Write($"{question} [y/N] ")
+        let ahead = terminal.Pending
         let rec answer () =
             match terminal.Read() with
             | Input.Resized -> answer ()
             | Input.Key(Key.Text("y" | "Y")) -> true
             | _ -> false
-        let yes = answer ()
+        let yes = not ahead && answer ()
         asking <- false
-        terminal.Write(if yes then "yes\r\n" else "no\r\n")
+        terminal.Write(if yes then "yes\r\n" elif ahead then "no: more was typed already\r\n" else "no\r\n")
         yes
 
     /// What `it` was made by.

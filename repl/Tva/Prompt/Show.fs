@@ -96,20 +96,11 @@ let private table color width isNamed (t: ResultTable) =
         @ (if more > 0 then [ paint color "90" $"... and {more} rows more; print(...) shows all" ] else [])
         @ summary
 
-/// Words on as many lines as they take.
-let private wrap (width: int) (text: string) : string list =
-    let lines = ResizeArray [ "" ]
-    for word in text.Split ' ' do
-        let last = lines[lines.Count - 1]
-        if last <> "" && Render.width last + 1 + Render.width word > width then lines.Add word
-        else lines[lines.Count - 1] <- (if last = "" then word else last + " " + word)
-    List.ofSeq lines
-
 let private card color width (title: string) (facts: (string * string) list) =
     let left = if facts.IsEmpty then 0 else facts |> List.map (fun (n, _) -> Render.width n) |> List.max
     paint color "1" (Format.printable title)
     :: [ for name, value in facts do
-             let parts = value.Split '\n' |> List.ofArray |> List.collect (Format.printable >> wrap (max 20 (width - left - 4)))
+             let parts = value.Split '\n' |> List.ofArray |> List.collect (Format.printable >> Picture.wrap (max 20 (width - left - 4)))
              for i, line in List.indexed parts do
                  let name = if i = 0 then name else ""
                  let label = "  " + Format.printable name + String(' ', max 0 (left - Render.width name)) + "  "

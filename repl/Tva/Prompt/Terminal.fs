@@ -46,7 +46,7 @@ module private Libc =
 /// The terminal on the standard input. Keys come singly and unechoed from its making until it is disposed: Console.ReadKey would not do, as
 /// it knows no pasted texts and lets go of the terminal between two keys.
 type UnixTerminal(out: TextWriter, width: unit -> int, height: unit -> int) =
-    let queue = new BlockingCollection<Input>()
+    let queue = InputQueue()
     let gate = obj ()
     let mutable watcher: (unit -> bool) option = None
     let saved = Array.zeroCreate<byte> 512
@@ -106,7 +106,11 @@ type UnixTerminal(out: TextWriter, width: unit -> int, height: unit -> int) =
 
     let give (input: Input) =
         match input with
-        | Input.Key(Key.Ctrl 'c') when interrupted () -> ()
+        | Input.Key(Key.Ctrl 'c') ->
+            // As a terminal's own line discipline does: what was typed ahead is given up too, such as a paste that one thinks better of.
+            queue.Clear()
+            if not (interrupted ()) then
+                queue.Add input
         | input -> queue.Add input
 
     /// An escape alone is told from the begin of a sequence by what follows, or that nothing does.
@@ -115,8 +119,7 @@ type UnixTerminal(out: TextWriter, width: unit -> int, height: unit -> int) =
         let mutable go = true
         while go do
             if characters.TryTake(&text, (if decoder.Waits then 40 else Timeout.Infinite)) then
-                for c in text do
-                    List.iter give (decoder.Feed c)
+                decoder.Feed(text, give)
             elif characters.IsCompleted then
                 queue.Add Input.Closed
                 go <- false
@@ -141,7 +144,7 @@ type UnixTerminal(out: TextWriter, width: unit -> int, height: unit -> int) =
             Libc.tcsetattr (0, now, raw) |> ignore
             queue.Take()
 
-        member _.Pending = queue.Count > 0
+        member _.Pending = queue.Pending
         member _.Write text =
             out.Write text
             out.Flush()
