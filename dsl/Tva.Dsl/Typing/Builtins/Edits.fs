@@ -89,6 +89,9 @@ let ood ctx (call: Call) =
         elif gamma |> List.forall ((=) 0.0) then
             report ctx (Diagnostics.gammaZero a.Span)
             Value.Unknown Kind.Edit
+        elif gamma |> List.sumBy (fun g -> g * g) > 1.0 + 1e-6 then
+            report ctx (Diagnostics.gammaTooLong (Math.Round(gamma |> List.sumBy (fun g -> g * g), 4)) a.Span)
+            Value.Unknown Kind.Edit
         else
             edit ctx call 1 (Goal.Ood gamma) members
     | _ -> Value.Unknown Kind.Edit
