@@ -70,7 +70,7 @@ let private advise ctx (call: Call) =
     match editOf ctx call with
     | None -> nothing
     | Some e ->
-        match optionsOf ctx call e, smoothnessOf ctx call e, basisOf ctx call e with
+        match catching ctx call None (fun () -> optionsOf ctx call e), smoothnessOf ctx call e, basisOf ctx call e with
         | Some o, Some smooth, Some basis ->
             catching ctx call nothing (fun () ->
                 let p = ctx.Program
@@ -134,7 +134,7 @@ let private advised ctx (call: Call) =
     match editOf ctx call with
     | None -> nothing
     | Some e ->
-        match optionsOf ctx call e with
+        match catching ctx call None (fun () -> optionsOf ctx call e) with
         | None -> nothing
         | Some o ->
             catching ctx call nothing (fun () ->

@@ -84,7 +84,8 @@ let private drawable ctx (call: Call) i =
                 | Value.Basis _ -> Some "`similarity` and `stats` make tables of it; `report` draws all there is to see"
                 | Value.Table _ -> Some "what it finds is words; its numbers have names, and `conflicts`, `row_gap` and `spectrum` can be drawn"
                 | _ -> Some "`similarity`, `stats`, `sweep`, `errors`, a number by layer, or `table(\"file.csv\")` give one"
-            report ctx (Diagnostics.pictureOf $"`{call.Function}`" (describe ctx a.Value) help a.Span)
+            let what = match a.Value with Value.Table _ -> "a table of words" | v -> describe ctx v
+            report ctx (Diagnostics.pictureOf $"`{call.Function}`" what help a.Span)
             None
         | Some size ->
             match size |> Option.bind (fun (rows, columns) -> problem rows columns) with
