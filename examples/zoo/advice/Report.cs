@@ -59,10 +59,14 @@ internal static class Report
         var wrong = pairs.Except(right).ToList();
         if (wrong.Count > 0)
         {
-            text.WriteLine($"  {what}: not so for {string.Join("; ", wrong.Select(p => Why(p, advice(p), best(p))))}");
+            text.WriteLine($"  {what}: not so for");
+            foreach (var p in wrong)
+            {
+                text.WriteLine($"    {Why(p, advice(p), best(p))}");
+            }
         }
     }
 
     private static string Why(Pair p, Advised a, double best) =>
-        $"{p.First}, {p.Second} ({(a.Serves ? "said to be served, and no λ does" : "said not to be, and some λ does")}; best at λ = {best:F2}: {p.Measured[best].First:F3}, {p.Measured[best].Second:F3})";
+        $"{p.First + ", " + p.Second,-24} {(a.Serves ? "said to be served, and no λ does" : "said not to be, and some λ does")}; best at λ = {best:F2}: {p.Measured[best].First:F3}, {p.Measured[best].Second:F3}";
 }

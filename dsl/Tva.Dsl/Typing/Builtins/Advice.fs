@@ -169,10 +169,10 @@ let all =
           false
           ("What theory allows for an edit (arXiv 2504.10957): how each pair of tasks lies to each other, the range of λ with its condition in numbers, the λ to take, or why none serves. "
            + "Adding: both tasks are good iff α ≥ 0 and λ ≥ 1 − α + β. Forgetting: α = 0 and λ ≤ 0, or α < 0 and −Θ(α⁻²) ≤ λ < 0; for α > 0 only when α is small. "
-           + "Out of domain: Σλγ ≥ 1 + c, Σλγ² ≥ 1 + c and |λ|β ≤ c for a c in (0, 1) (the λ of least norm, how far each reaches, or the proof that there are none). "
+           + "Out of domain: Σλγ ≥ 1 + c, Σλγ² ≥ 1 + c and |λ|β ≤ c for a c in (0, 1), or for the `c` given (the λ of least norm, how far each reaches, or the proof that there are none). "
            + "α is `alpha` (one number, or a list of one for each pair), or is estimated from `outputs`, a command as of `evaluate` that prints the outputs of a model, "
            + "{\"data set\": [[numbers of a sample], ...]}, for each task's own model: the mean cosine. Without either the cosine of the task vectors stands for it, which is a proxy and is called so; by layer too. "
-           + "Estimates up to `irrelevant` count as 0. With `smoothness` L (one number, or one for each task) the bounds on the losses, (L/2)·‖θ − θ_task‖² from the Gram matrix, and with `basis` how keeping the tasks as its atoms changes them (arXiv 2502.01015). "
+           + "Estimates up to `irrelevant` count as 0. With `smoothness` L (one number, or one for each task) the bounds on the losses, (L/2)·‖θ − θ_task‖² from the Gram matrix, and with `basis` how keeping the tasks as its atoms changes them (arXiv 2502.01015); members of a basis are told of by its tasks, and need no `basis`. "
            + "Its numbers have names: of a pair `alpha`, `lambda` and its range `low`, `high`; `feasible`; and each task's coefficient under its own.")
           $"advise(add({zoo}.digits, {zoo}.letters))" Kind.Table advise
       builtin "advised" ([ Call.required "edit" Kind.Edit ] @ options) false
