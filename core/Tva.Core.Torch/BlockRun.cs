@@ -1,4 +1,5 @@
 using Tva.Core.Devices;
+using Tva.Core.Devices.Tapes;
 using Tva.Core.Tensors;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -87,6 +88,8 @@ internal sealed unsafe class BlockRun(TorchDevice device, TorchLane lane, TorchK
                 return Uniform.Of(place.Key, call.Start + from, count, device.Place);
             case BlockSource.Rows:
                 return ByRow(place.RowValues!);
+            case BlockSource.Product:
+                return Multiplied(place);
             default:
                 var type = block.Program.Inputs[input];
                 if (place.Held is not TorchHeld held)
@@ -108,6 +111,19 @@ internal sealed unsafe class BlockRun(TorchDevice device, TorchLane lane, TorchK
         var (first, last) = (phase / call.RowLength, (phase + count - 1) / call.RowLength);
         var some = tensor(numbers.AsSpan((int)first, (int)(last - first + 1)).ToArray(), device: device.Place);
         return some.repeat_interleave(call.RowLength).narrow(0, phase - (first * call.RowLength), count).MoveToOuterDisposeScope();
+    }
+
+    /// <summary>A run of a product's elements: its whole rows, added up in float64, and of those the run.</summary>
+    private Tensor Multiplied(BlockInput factors)
+    {
+        using var scope = NewDisposeScope();
+        var phase = (call.Start % factors.Columns) + from;
+        var (first, last) = (phase / factors.Columns, (phase + count - 1) / factors.Columns);
+        var rows = (int)(last - first + 1);
+        var left = tensor(factors.Left.Slice((int)first * factors.Rank, rows * factors.Rank).ToArray(), [rows, factors.Rank], device: device.Place);
+        var right = tensor(factors.Right.ToArray(), [factors.Rank, factors.Columns], device: device.Place);
+        var product = left.to(ScalarType.Float64).mm(right.to(ScalarType.Float64)).to(ScalarType.Float32);
+        return product.view(-1).narrow(0, phase - (first * factors.Columns), count).MoveToOuterDisposeScope();
     }
 
     private BlockParameter Parameter(int index)

@@ -1,4 +1,5 @@
 using Tva.Core.Devices;
+using Tva.Core.Devices.Tapes;
 using Tva.Core.Tensors;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -67,6 +68,8 @@ internal sealed class TapeRun(
                 return A().sqrt();
             case TapeCode.Floor:
                 return A().floor();
+            case TapeCode.Round:
+                return A().round();
             case TapeCode.Negate:
                 return A().neg();
             case TapeCode.Magnitude:
@@ -95,12 +98,12 @@ internal sealed class TapeRun(
                 return A().bitwise_right_shift(B());
             case TapeCode.FromInt:
                 return A().to(ScalarType.Float32);
-            case TapeCode.WideSine or TapeCode.WideCosine or TapeCode.WideArcCosine or TapeCode.WidePower:
+            case TapeCode.WideSine or TapeCode.WideCosine or TapeCode.WideArcCosine or TapeCode.WidePower or TapeCode.WideRemainder:
                 return Wide(step);
             case TapeCode.Keep:
                 return Keep(A(), parameter(step.Immediate));
-            case TapeCode.Round:
-                return Round(A(), (DType)step.Immediate, side.Constants[number]!);
+            case TapeCode.Narrow:
+                return Narrow(A(), (DType)step.Immediate, side.Constants[number]!);
             case TapeCode.Store:
                 store(step.Immediate, Whole(step.Kind == TapeKind.Int ? A().to(ScalarType.Byte) : A()));
                 return null;
@@ -121,6 +124,7 @@ internal sealed class TapeRun(
             TapeCode.WideSine => x.sin(),
             TapeCode.WideCosine => x.cos(),
             TapeCode.WideArcCosine => x.acos(),
+            TapeCode.WideRemainder => x.fmod(y!),
             _ => x.pow(y!),
         };
         return wide.to(ScalarType.Float32);
@@ -146,7 +150,7 @@ internal sealed class TapeRun(
         return where(both, wholeX, zero);
     }
 
-    private static Tensor Round(Tensor x, DType type, Tensor nan)
+    private static Tensor Narrow(Tensor x, DType type, Tensor nan)
     {
         using var rounded = x.to(TorchTypes.Of(type));
         using var isNumber = x.eq(x);

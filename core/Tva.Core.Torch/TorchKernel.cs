@@ -1,4 +1,5 @@
 using Tva.Core.Devices;
+using Tva.Core.Devices.Tapes;
 using Tva.Core.Tensors;
 using TorchSharp;
 using static TorchSharp.torch;
@@ -87,7 +88,7 @@ internal sealed class TorchKernel : IBlockKernel
         {
             { Code: TapeCode.Constant, Kind: TapeKind.Int } => tensor(step.Immediate, device: device),
             { Code: TapeCode.Constant } => tensor(BitConverter.Int32BitsToSingle(step.Immediate), device: device),
-            { Code: TapeCode.Round } => tensor(PositiveNaN, TorchTypes.Of((DType)step.Immediate), device: device),
+            { Code: TapeCode.Narrow } => tensor(PositiveNaN, TorchTypes.Of((DType)step.Immediate), device: device),
             _ => null,
         };
     }

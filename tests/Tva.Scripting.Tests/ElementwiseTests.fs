@@ -4,6 +4,7 @@ module Tva.Scripting.Tests.ElementwiseTests
 
 open System
 open System.IO
+open Tva.Core.Devices
 open Tva.Dsl
 open Xunit
 open Tva.Dsl.Tests.Scripts
@@ -85,6 +86,32 @@ let ``functions compute what .NET computes`` () =
                 for j in 0 .. values.Length - 1 do
                     let expected = reference x[j] (float 0.01f)
                     Assert.True(abs (values[j] - expected) <= 2e-5 * max 0.01 (abs expected), $"{code} at {x[j]}: {values[j]}, not {expected}")
+
+let devices =
+    match [ for d in DeviceCatalog.Devices do if isNull d.Unusable then d.Id ] with
+    | [] -> [ [| box "(none)" |] ]
+    | ids -> [ for id in ids -> [| box id |] ]
+
+/// The bytes are the CPU's where the device rounds as it does; elsewhere each step may be an ulp off, which tanh x / k and such carry on.
+[<Theory>]
+[<MemberData(nameof devices)>]
+let ``every device computes what the CPU computes`` (device: string) =
+    Assert.SkipWhen((device = "(none)"), $"no device: {DeviceCatalog.Missing()}")
+    use temp = new TempFolder()
+    let save (folder: string) =
+        [ for i, code in List.indexed ((cases |> List.map fst) @ [ "fun x _ -> round (x * 100.0f)"; "fun x k -> x % (k * 0.3f)"; "fun x k -> 7.5f % (x * k)" ]) do
+              $"def f{i}(x: Delta, k: Scalar): Delta = fs \"{code}\""
+              $"point(f{i}(A, 0.01)) |> save(\"{temp.File folder}{i}.safetensors\", dtype = \"f32\")" ]
+    for folder, options in [ "here", options; "there", options.WithDevice device ] do
+        let ran = runWith options examples (heading + helpers + String.Join("\n", save folder))
+        Assert.Empty(ran.Diagnostics |> List.map _.Message)
+    let exact = (DeviceCatalog.Find device).Exact
+    for file in Directory.GetFiles(temp.Path, "here*") do
+        let here, there = load file, load (file.Replace("here", "there"))
+        for KeyValue(name, (info, values)) in here do
+            for x, y in Array.zip values (snd there[name]) do
+                let near = if exact then 0.0 else 1e-5 * max 0.01 (abs x)
+                Assert.True((x.Equals y || abs (x - y) <= near), $"{Path.GetFileName file}, {name}: {x} on the CPU, {y} on {device}")
 
 /// To the bit: where a result could be near and wrong.
 [<Theory>]

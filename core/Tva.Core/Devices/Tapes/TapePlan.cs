@@ -1,8 +1,7 @@
-using Tva.Core.Devices;
 using Tva.Core.Kernels;
 using Tva.Core.Tensors;
 
-namespace Tva.Core.Torch;
+namespace Tva.Core.Devices.Tapes;
 
 /// <summary>
 /// Comes in: a fused program and which of its outputs are looked at. Goes out: the steps for libtorch, and where on the tape those outputs'
@@ -111,7 +110,7 @@ internal sealed class TapePlan
             DType.F8E4M3 => VTape.OnStore(tape, value, v => Conversion.StoreF8E4M3(v, null)),
             DType.F8E5M2 => VTape.OnStore(tape, value, v => Conversion.StoreF8E5M2(v, null)),
             DType.I8 => VTape.OnStore(tape, value, v => Conversion.StoreI8(v, null)),
-            _ => tape.Say(new(TapeCode.Round, TapeKind.Float, value, Immediate: (int)type)),
+            _ => tape.Say(new(TapeCode.Narrow, TapeKind.Float, value, Immediate: (int)type)),
         };
         tape.Say(new(TapeCode.Store, tape.Steps[step].Kind, step, Immediate: output));
     }

@@ -1,13 +1,13 @@
 using Tva.Core.Tensors;
 
-namespace Tva.Core.Torch;
+namespace Tva.Core.Devices.Tapes;
 
 #pragma warning disable CS1591 // the names are the documentation
 /// <summary>What a lane of a step's result is: float32, int32, or whether something holds.</summary>
 internal enum TapeKind : byte { Float, Int, Mask }
 #pragma warning restore CS1591
 
-/// <summary>What a step does; each is one or a few calls of libtorch.</summary>
+/// <summary>What a step does; each is one or a few calls of a library of tensors, which is libtorch.</summary>
 internal enum TapeCode : byte
 {
     /// <summary>Immediate bits, the same in all lanes.</summary>
@@ -22,20 +22,20 @@ internal enum TapeCode : byte
     /// <summary>The bits of A as the other of Float and Int.</summary>
     Reinterpret,
 
-    Add, Subtract, Multiply, Divide, Fma, SquareRoot, Floor, Negate, Magnitude,
+    Add, Subtract, Multiply, Divide, Fma, SquareRoot, Floor, Round, Negate, Magnitude,
     Less, LessEqual, Equal,
     And, Or, Xor, Not,
     Select,
     AddInt, SubtractInt, MaxInt, ShiftLeft, ShiftRightSigned, FromInt,
 
     /// <summary>Through float64, where libtorch's own functions are off by less than what the rounding to float32 takes away.</summary>
-    WideSine, WideCosine, WideArcCosine, WidePower,
+    WideSine, WideCosine, WideArcCosine, WidePower, WideRemainder,
 
     /// <summary>A where its magnitude's bits are above parameter Immediate's, else 0.</summary>
     Keep,
 
     /// <summary>A rounded to the type Immediate by libtorch's own conversion; its NaNs are any.</summary>
-    Round,
+    Narrow,
 
     /// <summary>A is output Immediate's stored element: an int's low bits, or a number already of the type.</summary>
     Store,

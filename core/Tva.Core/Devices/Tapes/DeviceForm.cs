@@ -2,7 +2,7 @@ using System.Globalization;
 using Tva.Core.Devices.Rendering;
 using Tva.Core.Ops;
 
-namespace Tva.Core.Torch;
+namespace Tva.Core.Devices.Tapes;
 
 /// <summary>
 /// Comes in: an op's expression in the device dialect (<see cref="OpInfo.Gpu"/>) and its operands. Goes out: the same on a tape. The dialect's
@@ -168,6 +168,8 @@ internal sealed class DeviceForm
             ("fabs", 1) => a[0] & VTape.Bits(int.MaxValue),
             ("sqrt", 1) => VTape.Sqrt(a[0]),
             ("floor", 1) => VTape.Floor(a[0]),
+            ("rint", 1) => VTape.Round(a[0]),
+            ("fmod", 2) => VTape.Wide(TapeCode.WideRemainder, a[0], a[1]),
             ("fma", 3) => VTape.Fma(a[0], a[1], a[2]),
             ("min_ieee", 2) => VTape.Min(a[0], a[1]),
             ("max_ieee", 2) => VTape.Max(a[0], a[1]),

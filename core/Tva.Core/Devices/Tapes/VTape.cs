@@ -1,10 +1,10 @@
 using Tva.Core.Kernels.Vectors;
 
-namespace Tva.Core.Torch;
+namespace Tva.Core.Devices.Tapes;
 
 /// <summary>
 /// Comes in: what is written over vectors, an op's form or a conversion. Goes out: the same steps on a <see cref="Tape"/>, whose lanes are a
-/// tensor's elements. So libtorch computes what the CPU's vectors do, step by step, and nothing is written for it anew.
+/// tensor's elements. So a library of tensors computes what the CPU's vectors do, step by step, and nothing is written for it anew.
 /// </summary>
 internal readonly unsafe struct VTape : IVec<VTape>
 {
@@ -108,6 +108,8 @@ internal readonly unsafe struct VTape : IVec<VTape>
 
     public static VTape Floor(VTape a) => Floats(TapeCode.Floor, a);
 
+    public static VTape Round(VTape a) => Floats(TapeCode.Round, a);
+
     public static VTape Min(VTape a, VTape b) => Extreme(a, b, Less(a, b), Less(b, a), a | b);
 
     public static VTape Max(VTape a, VTape b) => Extreme(a, b, Less(b, a), Less(a, b), a.Int & b.Int);
@@ -151,6 +153,9 @@ internal readonly unsafe struct VTape : IVec<VTape>
         bits == 0 ? a : ShiftRightSigned(a, bits) & Bits((int)(uint.MaxValue >> bits));
 
     public static VTape ShiftRightSigned(VTape a, int bits) => Ints(TapeCode.ShiftRightSigned, a, Bits(bits));
+
+    /// <summary>Lanes are elements by themselves.</summary>
+    public static (VTape Low, VTape High) Interleave(VTape a, VTape b) => (a, b);
 
     public static VTape FromInt(VTape a) => Say(new(TapeCode.FromInt, TapeKind.Float, a.Int.Step));
 

@@ -1,9 +1,8 @@
-using Tva.Core.Devices;
 using Tva.Core.Kernels;
 using Tva.Core.Ops;
 using Tva.Core.Tensors;
 
-namespace Tva.Core.Torch;
+namespace Tva.Core.Devices.Tapes;
 
 /// <summary>
 /// Comes in: a program. Goes out, where all that leaves it is sums of numbers times operands: those sums as a matrix of coefficients, for a

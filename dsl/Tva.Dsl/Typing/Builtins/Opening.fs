@@ -1,0 +1,140 @@
+/// Comes in: a path. Goes out: the source it is, or the task vector over a base; mistakes are reported at the path.
+module Tva.Dsl.Typing.Builtins.Opening
+
+open System
+open System.IO
+open Tva.Core
+open Tva.Core.Adapters
+open Tva.Core.Bases
+open Tva.Core.Checkpoints
+open Tva.Core.Tensors
+open Tva.Dsl
+open Tva.Dsl.Graph
+open Tva.Dsl.Syntax
+open Tva.Dsl.Typing
+open Tva.Dsl.Typing.Context
+
+let private full = fullPath
+
+/// Whether the script itself writes there: then what is there now is of an earlier run.
+let isWritten (ctx: Context) span (path: string) =
+    let target = full ctx path
+    let isWritten =
+        ctx.Program.Effects |> Seq.exists (function
+            | Effect.Save(_, other, _, _, _)
+            | Effect.SaveBasis(_, other, _, _, _)
+            | Effect.SaveAdapter(_, other, _, _, _, _) -> other = target || target.StartsWith(other + string Path.DirectorySeparatorChar)
+            | _ -> false)
+    if isWritten then
+        report ctx (Diagnostics.readsOutput path span)
+    isWritten
+
+let openSource (ctx: Context) span (path: string) =
+    let p = ctx.Program
+    try
+        if isWritten ctx span path || not (mayRead ctx span path) then None
+        elif (p.Surroundings.InMemory path).IsSome then
+            match p.Surroundings.InMemory path |> Option.bind p.Surroundings.Variables.TryFind with
+            | Some checkpoint -> Some(p.Add(checkpoint, path))
+            | None ->
+                report ctx (Diagnostics.notInMemory path (List.ofSeq p.Surroundings.Variables.Keys) span)
+                None
+        elif BasisFolder.IsBasis(full ctx path) then
+            report ctx (Diagnostics.isBasis path span)
+            None
+        else
+            let known = p.Sources.Count
+            let i = p.Open(AdapterLayout.FileOf(full ctx path), path)
+            if i = known then
+                Vocabularies.tieOnce p i span
+            Some i
+    with :? FaultException as e ->
+        report ctx (Diagnostics.cannotOpen e.Message span)
+        None
+
+let sourceNode (ctx: Context) span i = (graph ctx).Make(Op.Source i, [||], span)
+
+/// A low-rank adapter over the base; zero wherever it has no factors.
+let private adapter (ctx: Context) span (path: string) (set: TensorSet) (file: int) extra =
+    let p = ctx.Program
+    try
+        let origin = p.Sources[set.Reference]
+        let checkpoint = AdapterCheckpoint.Over(AdapterLayout.Read p.Sources[file].Checkpoint, origin.Checkpoint)
+        let unplaced = List.ofSeq checkpoint.Unplaced
+        if checkpoint.Tensors.Count = 0 then
+            report ctx (Diagnostics.adapterElsewhere origin.Path path unplaced span)
+            None
+        elif not unplaced.IsEmpty && extra <> "drop" then
+            report ctx (Diagnostics.adapterModules origin.Path path unplaced span)
+            None
+        else
+            let i = p.Add(checkpoint, path)
+            p.Vectors.Add i |> ignore
+            p.Origins[i] <- set.Reference
+            let names = [ for t in p.Sources[i].Checkpoint.Tensors -> t.Name ]
+            Some { Node = (graph ctx).Make(Restrict(Names names), [| sourceNode ctx span i |], span); Weight = number ctx 0.0; Set = Some set }
+    with :? FaultException as e ->
+        report ctx (Diagnostics.cannotOpen e.Message span)
+        None
+
+let private isVector (p: Program) (source: int) =
+    match p.Sources[source].Checkpoint.Metadata.TryGetValue "tva.kind" with
+    | true, kind -> kind = "delta"
+    | _ -> false
+
+let vocabularies = [ "by-row"; "by-token" ]
+
+/// The source with its rows over the vocabulary where the base has the same tokens; a note says which tokens that leaves out.
+let private byToken (ctx: Context) span (path: string) (b: TensorValue) (set: TensorSet) (source: int) =
+    let p = ctx.Program
+    if (simplify ctx b.Node).Op <> Op.Source set.Reference then
+        report ctx (Diagnostics.rowsOfExpression span)
+        None
+    elif source = set.Reference then Some source
+    else
+        try
+            Some(Vocabularies.byToken p source set.Reference (isVector p source))
+        with :? FaultException as e ->
+            report ctx (Diagnostics.cannotOpen e.Message span)
+            None
+
+/// The model at `path` minus `b`; a file that holds a task vector is taken as it is, and so is a low-rank adapter.
+let deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing extra vocabulary =
+    match openSource ctx span path, b.Set with
+    | Some i, Some set when AdapterLayout.IsAdapter ctx.Program.Sources[i].Checkpoint -> adapter ctx span path set i extra
+    | Some i, Some set ->
+        let p = ctx.Program
+        Vocabularies.untie p set.Reference i
+        if extra <> "drop" then
+            Vocabularies.untie p i set.Reference
+        match (if vocabulary = "by-token" then byToken ctx span path b set i else Some i) with
+        | None -> None
+        | Some i ->
+        let gone, more, reshaped = p.Mismatches(set.Reference, i)
+        if gone.Length = (p.SetTensors set).Count then
+            report ctx (Diagnostics.nothingInCommon p.Sources[set.Reference].Path path span)
+            None
+        else
+        let gone' = if missing = "zero" then [] else gone
+        let more' = if extra = "drop" then [] else more
+        if gone'.IsEmpty && more'.IsEmpty && reshaped.IsEmpty then
+            let source = sourceNode ctx span i
+            let isDelta = isVector p i
+            if isDelta then
+                p.Vectors.Add i |> ignore
+            let difference = if isDelta then source else apply ctx "sub" span [| source; b.Node |]
+            let node =
+                if gone.IsEmpty then difference
+                else
+                    let c = p.Sources[i].Checkpoint
+                    let names = [ for t in p.SetTensors set do if not (isNull (box (c.Find t.Name))) then t.Name ]
+                    (graph ctx).Make(Restrict(Names names), [| difference |], span)
+            Some { Node = node; Weight = number ctx 0.0; Set = Some set }
+        else
+            let help =
+                if gone'.IsEmpty && more'.IsEmpty && Vocabularies.differByRows p set.Reference i then Diagnostics.byTokenHelp
+                else "`delta(path, base, missing = \"zero\", extra = \"drop\")` says otherwise; shapes must agree"
+            report ctx (Diagnostics.mismatch p.Sources[set.Reference].Path path gone' more' reshaped (Some help) span)
+            None
+    | Some _, None -> Some(ctx.Program.PlaceholderTensor 0.0)
+    | None, _ -> None
