@@ -351,6 +351,10 @@ module Diagnostics =
     let gammaZero span =
         make 422 span "all of `gamma` is 0: the new task has nothing of the known ones" (Some "the theorem asks for some γ other than 0")
 
+    let gammaTooLong (squares: float) span =
+        make 425 span $"Σγ² is {squares}, and a pattern of length 1 has at most 1 in directions that are orthonormal"
+            (Some "gamma are the target's inner products with each task's pattern; scale them down")
+
     let alphaLength (given: int) (pairs: string list) span =
         make 423 span $"`alpha` has {given} numbers for {pairs.Length} pairs" (Some $"one for all of them, or one for each, in this order: {Suggest.listing pairs}")
 

@@ -110,6 +110,40 @@ let ``a report is shown whole, without a word on the console, in light and in da
     Assert.True(colours > 20, $"{colours} colours")
     Assert.True(values |> List.exists (fun v -> v > 0.8), "ink is light on it")
 
+/// What is wrong with the texts of pictures as they are laid out: those that stand out of their picture, and those that lie on each other.
+let private misplaced (folder: TempFolder) (pictures: string) =
+    let script =
+        "const wrong = []; for (const svg of document.querySelectorAll('svg')) { const frame = svg.getBoundingClientRect(); const all = [];"
+        + "for (const t of svg.querySelectorAll('text')) { if (!t.textContent) continue; const title = t.querySelector('title')?.textContent ?? ''; const name = t.textContent.slice(title.length);"
+        + "const r = t.getBoundingClientRect(); if (r.left < frame.left || r.right > frame.right || r.top < frame.top || r.bottom > frame.bottom) wrong.push(name + ' out of ' + svg.firstChild.textContent);"
+        + "for (const [o, other] of all) if (Math.min(r.right, o.right) - Math.max(r.left, o.left) > 1 && Math.min(r.bottom, o.bottom) - Math.max(r.top, o.top) > 3) wrong.push(name + ' on ' + other);"
+        + "all.push([r, name]); } } document.body.dataset.wrong = wrong.length + ' wrong: ' + wrong.slice(0, 5).join('; ');"
+    let page = folder.File "laid-out.html"
+    File.WriteAllText(page, $"<!DOCTYPE html><meta charset=\"utf-8\"><body>{pictures}<script>{script}</script></body>")
+    let tree, said = browse folder [ "--dump-dom"; "--window-size=4000,3000" ] page
+    Assert.Empty said
+    let found = tree.IndexOf "data-wrong=\""
+    Assert.True(found >= 0, "the page was measured")
+    tree.Substring(found + 12, tree.IndexOf('"', found + 12) - found - 12)
+
+[<Fact>]
+let ``no text of a picture is cut off or lies on another`` () =
+    use temp = new TempFolder()
+    let text =
+        zoo
+        + "report(tasks @basis(4), \"r.html\")\nreport(basis(tasks, 3, \"pca\", by = \"layer\"), \"l.html\")\nreport(tasks, \"f.html\")\n"
+        + "plot(conflicts([tasks.digits, tasks.letters, tasks.shapes]), \"c.svg\", title = \"A title that is much wider than what it stands above, WWWWWWWWWW\")\n"
+        + "plot(norm(tasks, by = \"layer\"), \"n.svg\", kind = \"lines\", title = \"Wide, wide, wide, WWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWW\")\n"
+        + "def f(k: Scalar): Delta = k * tasks.digits\ndef s(x: Delta): Scalar = norm(x)\nplot(sweep(f, 0..1 by 0.25, s), \"s.svg\")\nplot(similarity(tasks), \"m.svg\", axes = \"a long name for rows \\\\ columns\")"
+    Assert.Equal(Some Outcome.Completed, (run temp.Path text).Outcome)
+    let ours = Array.append (Directory.GetFiles(temp.Path, "*.svg")) (Directory.GetFiles($"{examples}/theory/pictures", "*.svg"))
+    let pages =
+        [ for name in [ "r"; "l"; "f" ] do
+              let text = File.ReadAllText(temp.File $"{name}.html")
+              text.Substring(text.IndexOf "<body", text.IndexOf "</body>" - text.IndexOf "<body") ]
+    let style = File.ReadAllText(temp.File "r.html") |> fun t -> t.Substring(t.IndexOf "<style>", t.IndexOf "</style>" - t.IndexOf "<style>") + "</style>"
+    Assert.StartsWith("0 wrong", misplaced temp (String.Join("\n", style :: pages @ (ours |> Array.map File.ReadAllText |> List.ofArray))))
+
 [<Fact>]
 let ``a picture's cells have the colours that its numbers ask for`` () =
     use temp = new TempFolder()

@@ -176,6 +176,15 @@ let ``the spectrum is that of the singular values`` () =
             Assert.Equal(energy, value $"energy_{r}", 1e-5)
             Assert.Equal(sqrt (1.0 - energy), value $"error_{r}", 1e-5)
 
+[<Fact>]
+let ``a form is near where it loses a tenth of the norm at most`` () =
+    use temp = new TempFolder()
+    let says text = (let f = table temp text in f.Rows |> List.map (column f "says") |> List.distinct)
+    Assert.Equal<Cell list>([ Cell.Word "rank 1 is near" ], says "spectrum(lowrank(tasks.digits, 1) + 0.02 * tasks.digits, ranks = [1, 4])")
+    Assert.Equal<Cell list>([ Cell.Word "rank 4 is near" ], says "spectrum(lowrank(tasks.digits, 4), ranks = [1, 4])")
+    Assert.Equal<Cell list>([ Cell.Word "no rank is near" ], says "spectrum(tasks.digits, ranks = [1, 4])")
+    Assert.Equal<Cell list>([ Cell.Word "nothing here" ], says "spectrum(0 * tasks.digits)")
+
 [<Theory>]
 [<InlineData("conflicts(tasks.digits)", "at least 2 members")>]
 [<InlineData("conflicts(tasks, density = 0)", "`density` of `conflicts` is 0")>]

@@ -140,6 +140,20 @@ let ``a sweep's table is curves, a number by layer bars`` () =
     Assert.Equal(5, bars.Length)
 
 [<Fact>]
+let ``what stands in the way is drawn with all its numbers`` () =
+    use temp = new TempFolder()
+    let ran = run temp.Path (zoo + "conflicts([tasks.digits, tasks.letters], rank = 0)")
+    let f = ran.Events |> List.pick (function Event.Shown(_, [ Shown.Findings f ]) -> Some f | _ -> None)
+    let svg = draw temp (zoo + "plot(conflicts([tasks.digits, tasks.letters], rank = 0), \"c.svg\")")
+    let bars = told "rect" svg |> List.map fst
+    let figures name = f.Rows |> List.map (List.item (List.findIndex ((=) name) f.Columns))
+    let columns = f.Columns |> List.filter (fun c -> figures c |> List.exists _.IsFigure)
+    Assert.Equal(columns.Length * f.Rows.Length, bars.Length)
+    match (figures "share")[1] with
+    | Cell.Figure v -> Assert.Contains(bars, fun b -> b.StartsWith "fix first: " && b.EndsWith(": " + v.ToString("G6", Globalization.CultureInfo.InvariantCulture)))
+    | other -> Assert.Fail $"{other}"
+
+[<Fact>]
 let ``names from files can't become markup`` () =
     use temp = new TempFolder()
     // As a header's JSON has them: markup, quotes, an escape character, a direction override, half a surrogate pair would be no JSON.
@@ -172,6 +186,7 @@ let ``what can't be drawn is told before anything is written`` () =
     is "TVA0570" "plot(table(\"t.csv\"), \"t.png\")"
     is "TVA0571" "plot(3, \"t.svg\")"
     is "TVA0571" (zoo + "plot(tasks, \"t.svg\")")
+    is "TVA0571" (zoo + "plot(advise(add(tasks.digits, tasks.letters), alpha = 0), \"t.svg\")")
     is "TVA0572" "plot(table(\"big.csv\"), \"t.svg\")"
     is "TVA0573" "plot(table(\"t.csv\"), \"t.svg\", mark = table(\"other.csv\"))"
     is "TVA0574" "table(\"bad.csv\")"

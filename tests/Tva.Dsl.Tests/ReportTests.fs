@@ -97,6 +97,29 @@ let ``a basis's report tells what errors tells, and the chosen M`` (method: stri
     Assert.Equal("b", (named "h1" page).Head.Value)
 
 [<Fact>]
+let ``of a basis by layer the spectrum is told by layer, the chosen M outlined`` () =
+    use temp = new TempFolder()
+    let _, page = write temp "report(basis(tasks, 3, \"svd\", by = \"layer\"), \"r.html\")"
+    let spectrum = section page "Spectrum"
+    Assert.Contains("M = 3 atoms for each of 5 parts", spectrum.Value)
+    let outlined = named "rect" spectrum |> List.filter (fun r -> (named "title" r) |> List.exists (fun t -> t.Value.EndsWith ", outlined"))
+    Assert.Equal(5, outlined.Length)
+    // What M atoms hold of a layer is what they don't lose at best: the energies weigh to one minus the bound.
+    let ran, _ = write temp "b = basis(tasks, 3, \"svd\", by = \"layer\")\nerrors(b)\nreport(b, \"r.html\")"
+    let bound = ran.Events |> List.pick (function Event.Shown(_, [ Shown.Table t ]) -> Some(t.Summary |> List.find (fst >> (=) "bound") |> snd) | _ -> None)
+    let held = numbers spectrum
+    let origin = Scripts.load $"{examples}/zoo/base.safetensors"
+    let energy layer =
+        names |> Array.sumBy (fun n ->
+            Scripts.load $"{examples}/zoo/tasks/{n}.safetensors"
+            |> Map.toSeq
+            |> Seq.sumBy (fun (t, (_, v: float[])) ->
+                let mine = match t.Split '.' |> Array.tryFind (Seq.forall Char.IsDigit) with Some k -> "layer " + k | None -> "no layer"
+                if mine = layer then Array.fold2 (fun s a b -> s + (a - b) * (a - b)) 0.0 v (snd origin[t]) else 0.0))
+    let layers = [ "layer 0"; "layer 1"; "layer 2"; "layer 3"; "no layer" ] |> List.map (fun l -> energy l, held[l, "3"])
+    Assert.Equal(1.0 - bound, (layers |> List.sumBy (fun (e, h) -> e * h)) / (layers |> List.sumBy fst), 1e-4)
+
+[<Fact>]
 let ``a page asks for nothing from outside and runs nothing`` () =
     use temp = new TempFolder()
     write temp "report(tasks @basis(2), \"r.html\")" |> ignore

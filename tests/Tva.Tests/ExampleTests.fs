@@ -64,6 +64,35 @@ type ScriptTests() =
         let forgotten = (rows "full vectors").Head
         Assert.True(forgotten[0] < (rows "zero-shot").Head.Head, "negation lowers the target's accuracy")
 
+    /// A part of what examples/zoo/README.md tells of all pairs.
+    [<Fact>]
+    member _.``advice is held against what the evaluator measures``() =
+        let program = Repository.path $"examples/zoo/advice/bin/{Command.configuration}/net10.0/Zoo.Advice.dll"
+        let start = Diagnostics.ProcessStartInfo("dotnet", [ program; "--tasks"; "digits,position"; "--step"; "2"; "--images"; "8" ], RedirectStandardOutput = true, RedirectStandardError = true)
+        use p = new Diagnostics.Process(StartInfo = start)
+        p.Start() |> ignore
+        let ran = Command.finish p
+        Assert.True((ran.Status = 0), ran.Error)
+        let rows = [ for line in ran.Out.Split '\n' do if line.StartsWith "digits, position " then line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[2..] ]
+        let byCosine, byOutputs = rows[0], rows[1]
+        let number (text: string) = Double.Parse(text, CultureInfo.InvariantCulture)
+        use results = JsonDocument.Parse(File.ReadAllText(Path.Combine(examples, "zoo/results.json")))
+        let tasks = [ for t in results.RootElement.GetProperty("fine_tuned").EnumerateObject() -> t.Name ]
+        let place task = tasks |> List.findIndex ((=) task)
+        let cosine = results.RootElement.GetProperty("cosine").Item(place "digits").Item(place "position").GetDouble()
+        Assert.Equal(cosine, number byCosine[0], 6e-4)
+        // What the language and the evaluator make of the model that is advised, for the proxy and for the estimate.
+        for row, l in [ byCosine, 1.05; byOutputs, 1.0 - number byOutputs[0] + 0.05 ] do
+            Assert.Equal(l, number row[1], 6e-3)
+            let text = $"base = model(\"zoo/base.safetensors\"); t = family(\"zoo/tasks/*.safetensors\", base); m = evaluate(base + t.digits + {number row[1]} * t.position, \"dotnet run --no-build -c {Command.configuration} --project zoo/evaluator -- {{model}} --split val\"); print(m.digits); print(m.position)"
+            let measured = Command.runIn examples "" [ "eval"; text; "--allow-run" ]
+            Assert.True((measured.Status = 0), measured.Error)
+            let accuracies = measured.Out.Split('\n', StringSplitOptions.RemoveEmptyEntries) |> Array.map number
+            // One image of a task's 256, since λ is told to two digits.
+            Assert.Equal(accuracies[0], number row[2], 1.5 / 256.0)
+            Assert.Equal(accuracies[1], number row[3], 1.5 / 256.0)
+        Assert.Contains("adding: the recommended λ does it for 2 of 2", ran.Out)
+
     [<Fact>]
     member _.``the quickstart's accuracies are the ones PyTorch measured``() =
         let ran = Command.run [ "run"; "examples/quickstart.tva"; "--allow-run" ]
@@ -120,10 +149,10 @@ let ``the README's language by example is right`` () =
     Assert.True((ran.Status = 0), ran.Error)
 
 [<Fact>]
-let ``the README's scripts on bases and merges run as written`` () =
+let ``the README's scripts on bases, merges and advice run as written`` () =
     let readme = File.ReadAllText(Repository.path "README.md")
     let blocks (title: string) = (readme.Substring(readme.IndexOf title)).Split "```"
-    let bases, merges = blocks "## Task vector bases", blocks "## Merges and matrices"
+    let bases, merges, advice = blocks "## Task vector bases", blocks "## Merges and matrices", blocks "## When it should work"
     let folder = Directory.CreateTempSubdirectory("tva-readme-").FullName
     try
         Directory.CreateDirectory(Path.Combine(folder, "zoo/tasks")) |> ignore
@@ -132,10 +161,11 @@ let ``the README's scripts on bases and merges run as written`` () =
             if name.Contains "tasks" || name.Contains "base" then
                 File.Copy(file, Path.Combine(folder, name))
         let given = "base = model(\"zoo/base.safetensors\")\ntasks = family(\"zoo/tasks/*.safetensors\", base)\n"
-        for text in [ given + bases[1]; bases[3]; given + merges[1] ] do
+        for text in [ given + bases[1]; bases[3]; given + merges[1]; given + advice[1] + advice[3] ] do
             let ran = Command.runIn folder "" [ "eval"; text ]
             Assert.True((ran.Status = 0), ran.Error)
-        Assert.True(File.Exists(Path.Combine(folder, "out/twisted.safetensors")))
+        for file in [ "twisted.safetensors"; "conflicts.svg"; "report.html" ] do
+            Assert.True(File.Exists(Path.Combine(folder, "out", file)), file)
     finally
         Directory.Delete(folder, true)
 

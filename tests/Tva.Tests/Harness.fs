@@ -65,7 +65,7 @@ module Command =
 
     let eval (text: string) = run [ "eval"; text ]
 
-    let private configuration =
+    let configuration =
 #if DEBUG
         "Debug"
 #else

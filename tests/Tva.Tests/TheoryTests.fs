@@ -96,7 +96,7 @@ let ``a model edited by TVA is the float32 sum`` () =
 
 // The theorems, on a part of the grid. Learned is a mean hinge loss of at most 0.1, forgotten one of at least 0.9: an untrained model has 1.
 
-let private alphas = [| -0.9; -0.5; 0.0; 0.5; 1.0 |]
+let private alphas = [| -0.9; -0.5; -0.2; 0.0; 0.5; 1.0 |]
 let private lambdas = Tables.Range(-2, 2, 0.25)
 let private pairs = lazy Pairs.Run(sizes, alphas, lambdas, 2, threads)
 
@@ -188,6 +188,19 @@ let ``condition (B) separates the plane of targets out of domain`` () =
 let ``what comes out does not depend on threads`` () =
     let run threads = Pairs.Run(Sizes(Steps = 40, Tests = 50), [| -0.5; 0.5 |], [| -1.0; 1.0 |], 2, threads)
     Assert.Equal<Measured>(Seq.cast<Measured> (run 1).Runs |> Seq.toArray, Seq.cast<Measured> (run 3).Runs |> Seq.toArray)
+
+[<Fact>]
+let ``the saved pictures are what the script draws of the saved tables`` () =
+    use temp = new TempFolder()
+    let source = Repository.path "examples/theory"
+    Directory.CreateDirectory(Path.Combine(temp.Path, "results")) |> ignore
+    for file in Directory.GetFiles(Path.Combine(source, "results"), "*.csv") do
+        File.Copy(file, Path.Combine(temp.Path, "results", Path.GetFileName file |> Unchecked.nonNull))
+    File.Copy(Path.Combine(source, "pictures.tva"), Path.Combine(temp.Path, "pictures.tva"))
+    let ran = Command.runIn temp.Path "" [ "run"; "pictures.tva" ]
+    Assert.True((ran.Status = 0), ran.Error)
+    let pictures folder = [ for f in Directory.GetFiles(Path.Combine(folder, "pictures"), "*.svg") |> Array.sort -> Path.GetFileName f, File.ReadAllText f ]
+    Assert.Equal<(string | null * string) list>(pictures source, pictures temp.Path)
 
 [<Fact>]
 let ``the saved tables are what the laboratory measures`` () =

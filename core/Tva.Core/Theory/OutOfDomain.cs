@@ -23,10 +23,13 @@ public sealed class OutOfDomain
     /// <summary>The solution of least norm; null where there is none.</summary>
     public double[]? Lambda { get; }
 
-    /// <summary>By task the least λᵢ in the feasible region at <see cref="C"/>; null where it is empty.</summary>
+    /// <summary>
+    /// By task the least λᵢ in the feasible region, at the c given or over all c in (0, 1), where an end that only c = 1 has is never
+    /// quite reached; null where the region is empty.
+    /// </summary>
     public double[]? Low { get; }
 
-    /// <summary>By task the greatest λᵢ in the feasible region at <see cref="C"/>; null where it is empty.</summary>
+    /// <summary>By task the greatest λᵢ in that region; null where it is empty.</summary>
     public double[]? High { get; }
 
     /// <summary>
@@ -49,12 +52,12 @@ public sealed class OutOfDomain
     {
         if (c is { } given)
         {
-            return At(gamma, beta, given);
+            return At(gamma, beta, given, Ranges(gamma, beta, given));
         }
 
         if (Norm(gamma, beta, 1 - Margin) is double.PositiveInfinity)
         {
-            return At(gamma, beta, 1);
+            return At(gamma, beta, 1, default);
         }
 
         var (empty, low, high) = (0.0, 1 - Margin, 1 - Margin);
@@ -87,7 +90,42 @@ public sealed class OutOfDomain
         }
 
         // At the very edge of what is feasible rounding has the last word.
-        return At(gamma, beta, double.IsPositiveInfinity(Norm(gamma, beta, high)) ? edge : high);
+        return At(gamma, beta, double.IsPositiveInfinity(Norm(gamma, beta, high)) ? edge : high, Ranges(gamma, beta));
+    }
+
+    /// <summary>How far each λ reaches at one c.</summary>
+    private static (double[] Low, double[] High) Ranges(double[] gamma, double beta, double c)
+    {
+        var box = c / beta;
+        var rows = new double[2, gamma.Length];
+        for (var i = 0; i < gamma.Length; i++)
+        {
+            (rows[0, i], rows[1, i]) = (gamma[i], gamma[i] * gamma[i]);
+        }
+
+        var (low, high) = LinearProgramme.Ranges(rows, [(1 + c) / box, (1 + c) / box]);
+        return (Array.ConvertAll(low, v => box * v), Array.ConvertAll(high, v => box * v));
+    }
+
+    /// <summary>
+    /// How far each λ reaches over all c: the conditions are linear in λ and c together. In units of the box, λ = x/β and c = (1 + z)/2.
+    /// </summary>
+    private static (double[] Low, double[] High) Ranges(double[] gamma, double beta)
+    {
+        var n = gamma.Length;
+        var rows = new double[2 + (2 * n), n + 1];
+        var least = new double[2 + (2 * n)];
+        (rows[0, n], rows[1, n]) = (-beta / 2, -beta / 2);
+        (least[0], least[1]) = (1.5 * beta, 1.5 * beta);
+        for (var i = 0; i < n; i++)
+        {
+            (rows[0, i], rows[1, i]) = (gamma[i], gamma[i] * gamma[i]);
+            (rows[2 + i, i], rows[2 + i, n], least[2 + i]) = (1, 0.5, -0.5);
+            (rows[2 + n + i, i], rows[2 + n + i, n], least[2 + n + i]) = (-1, 0.5, -0.5);
+        }
+
+        var (low, high) = LinearProgramme.Ranges(rows, least);
+        return (Array.ConvertAll(low[..n], v => v / beta), Array.ConvertAll(high[..n], v => v / beta));
     }
 
     private static double Norm(double[] gamma, double beta, double c) =>
@@ -110,7 +148,7 @@ public sealed class OutOfDomain
         return LeastDistance.Solve(g, h);
     }
 
-    private static OutOfDomain At(double[] gamma, double beta, double c)
+    private static OutOfDomain At(double[] gamma, double beta, double c, (double[]? Low, double[]? High) ends)
     {
         var box = c / beta;
         var found = Inequalities(gamma, beta, c);
@@ -122,21 +160,7 @@ public sealed class OutOfDomain
             return new(c, null, null, null, first, 1 - first, most);
         }
 
-        var rows = new double[2, gamma.Length];
-        for (var i = 0; i < gamma.Length; i++)
-        {
-            (rows[0, i], rows[1, i]) = (gamma[i], gamma[i] * gamma[i]);
-        }
-
-        var ends = LinearProgramme.Ranges(rows, [(1 + c) / box, (1 + c) / box]);
-        return new(
-            c,
-            // Adding 0 takes the sign off a zero.
-            Array.ConvertAll(x, v => (box * v) + 0.0),
-            Array.ConvertAll(ends.Low, v => box * v),
-            Array.ConvertAll(ends.High, v => box * v),
-            0,
-            0,
-            double.NaN);
+        // Adding 0 takes the sign off a zero.
+        return new(c, Array.ConvertAll(x, v => (box * v) + 0.0), ends.Low, ends.High, 0, 0, double.NaN);
     }
 }

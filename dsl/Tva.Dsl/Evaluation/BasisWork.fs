@@ -119,7 +119,8 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
 
     /// A basis from its groups.
     let whole (d: BasisDefinition) atoms (groups: BasisGroup list) =
-        Solving.solved program d atoms groups (BasisReport.Combine(groups |> List.map _.Report |> Array.ofList))
+        let convex = d.Origin.IsTasks && groups |> List.forall (fun g -> Solving.isConvex g.Weights)
+        Solving.solved program d atoms convex groups (BasisReport.Combine(groups |> List.map _.Report |> Array.ofList))
 
     let solveTasks (b: int) (d: BasisDefinition) =
         let gramOf = matrices b
@@ -182,7 +183,7 @@ type BasisWork(program: Program, work: Work, table: int -> FromTable -> float op
                 if bad.Length > 0 then
                     raise (fault d label (BasisNonFiniteException bad))
                 { Label = label; Gram = gram; Weights = Array2D.zeroCreate 0 0; Coefficients = Array2D.zeroCreate 0 0; Report = report })
-        Solving.solved program d 0 groups report
+        Solving.solved program d 0 false groups report
 
     let solve (b: int) =
         let d = program.Bases[b]

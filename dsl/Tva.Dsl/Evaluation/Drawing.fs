@@ -10,13 +10,31 @@ open Tva.Dsl.Graph
 open Tva.Dsl.Pictures
 open Tva.Dsl.Typing
 
+/// The columns of numbers, and as labels the words before them.
+let private ofFindings (f: Findings) : ResultTable =
+    let column i = f.Rows |> List.map (List.item i)
+    let isWords i = column i |> List.exists _.IsWord
+    let numbers = [ for i in 0 .. f.Columns.Length - 1 do if not (isWords i) && column i |> List.exists _.IsFigure then i ]
+    let first = numbers |> List.tryHead |> Option.defaultValue 0
+    let label row =
+        let words = List.take first row |> List.choose (function Cell.Word w -> Some w | _ -> None)
+        match words with
+        | [ kind; name ] when name.StartsWith kind -> name
+        | words -> String.Join(": ", words)
+    ResultTable.Of(
+        [ for i in numbers -> f.Columns[i] ],
+        [ for row in f.Rows -> label row, [ for i in numbers -> (match row[i] with Cell.Figure v -> v | _ -> nan) ] ]
+    )
+
 let private tableOf (path: string) (shown: Shown) =
-    match shown with
-    | Shown.Table t ->
-        match Builtins.Pictures.problem t.Rows.Length t.Columns.Length with
-        | Some problem -> raise (FaultException $"{path}: {problem}; nothing was drawn")
-        | None -> t
-    | _ -> raise (FaultException $"{path}: what came out is no table; nothing was drawn")
+    let t =
+        match shown with
+        | Shown.Table t -> t
+        | Shown.Findings f -> ofFindings f
+        | _ -> raise (FaultException $"{path}: what came out is no table; nothing was drawn")
+    match Builtins.Pictures.problem t.Rows.Length t.Columns.Length with
+    | Some problem -> raise (FaultException $"{path}: {problem}; nothing was drawn")
+    | None -> t
 
 let private plot (show: Value -> Shown) (table: Value) (mark: Value option) (options: PlotOptions) (path: string) =
     let t = tableOf path (show table)
@@ -75,6 +93,18 @@ let private spectrum (gram: float[,]) (chosen: (int * int) option) =
             [ $"Eigenvalues of the Gram matrix as shares of their sum: {needed} of {shares.Length} directions hold nine tenths." ], "", None
     section "Spectrum" words (Some(Bars.draw "Eigenvalues of the Gram matrix" note table kept)) (Some table)
 
+/// The same for each layer or tensor of a basis that has atoms of its own there.
+let private spectra (groups: BasisGroup list) atoms vectors =
+    let held = [ for g in groups -> g.Label, GramSpectrum.Shares g.Gram |> List.ofArray |> List.scan (+) 0.0 |> List.tail ]
+    let columns = [ for m in 1 .. (snd held.Head).Length -> string m ]
+    let table = ResultTable.Of(columns, held)
+    let chosen = ResultTable.Of(columns, [ for label, values in held -> label, values |> List.mapi (fun m _ -> if m + 1 = vectors then 1.0 else 0.0) ])
+    let also = if vectors > atoms then " and a mean" else ""
+    section "Spectrum"
+        [ $"Chosen: M = {atoms} atoms{also} for each of {groups.Length} parts. What so many vectors hold at best of each part's energy." ]
+        (Some(HeatMap.draw "Held by so many vectors, by part" "part \\ vectors" "the chosen M" table (Some chosen)))
+        (Some table)
+
 let private errors (names: string list) (r: BasisReport) =
     let table = ResultTable.Of([ "relative error"; "cosine" ], names |> List.mapi (fun t name -> name, [ r.RelativeError[t]; r.Cosine[t] ]))
     section "Error per task"
@@ -114,7 +144,12 @@ let private report (program: Program) (show: Value -> Shown) (lookup: Node -> fl
             let size = names.Length
             let whole i j = solved.Groups |> List.sumBy (fun g -> if i < Array2D.length1 g.Gram && j < Array2D.length2 g.Gram then g.Gram[i, j] else nan)
             let atoms = b.Atoms.Length
-            let alike, spread = ofGram (Array2D.init size size whole) (Some(atoms, atoms + (if b.Mean.IsSome then 1 else 0)))
+            let vectors = atoms + (if b.Mean.IsSome then 1 else 0)
+            let alike, spread = ofGram (Array2D.init size size whole) (Some(atoms, vectors))
+            let spread =
+                match spread, solved.Groups with
+                | [ _ ], _ :: _ :: _ -> [ spectra solved.Groups atoms vectors ]
+                | _ -> spread
             [ errors names solved.Report ] @ spread @ alike @ [ conflicts names pairs ] @ coefficients names solved.Groups
         | _ ->
             let gram = Array2D.init names.Length names.Length (fun i j -> one (parts.Gram[min i j][abs (i - j)]))

@@ -45,7 +45,7 @@ let draw (title: string) (note: string) (table: ResultTable) (kept: int option) 
     let of' = if shown = "" then "" else $" of {shown}"
     { Title = title
       Description = $"Bars{of'} for {table.Rows.Length} rows. {foot}".Trim()
-      Width = max (left + wide * float table.Columns.Length) (max (Figures.width 14.0 title) (Figures.width 10.0 foot) + 28.0)
+      Width = max (left + wide * float table.Columns.Length) (max (Figures.titleWidth title) (Figures.width 10.0 foot) + 28.0)
       Height = bottom + 26.0
       Marks =
         [ yield! rows

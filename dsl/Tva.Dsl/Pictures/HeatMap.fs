@@ -76,7 +76,7 @@ let draw (title: string) (corner: string) (note: string) (table: ResultTable) (m
     let about = if mark.IsSome then $", {outlined} outlined" else ""
     { Title = title
       Description = $"Heat map of {table.Rows.Length} rows by {columns} columns, {ends}{about}."
-      Width = max (left + w * float columns + 16.0) (max (Figures.width 14.0 title) (Figures.width 10.0 foot) + 28.0)
+      Width = max (left + w * float columns + 16.0) (max (Figures.titleWidth title) (Figures.width 10.0 foot) + 28.0)
       Height = bottom + 30.0
       Marks =
         [ if corner <> "" then

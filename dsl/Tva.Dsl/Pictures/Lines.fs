@@ -82,7 +82,7 @@ let draw (title: string) (note: string) (table: ResultTable) : Drawing =
     let widest = curves |> List.map (fst >> Figures.cut 28 >> Figures.width 11.0) |> List.append [ 0.0 ] |> List.max
     { Title = title
       Description = $"{curves.Length} curves over {xs.Length} places, {ends}."
-      Width = max (left + w + 62.0 + widest) (Figures.width 14.0 title + 28.0)
+      Width = max (left + w + 62.0 + widest) (Figures.titleWidth title + 28.0)
       Height = top + h + 62.0
       Marks =
         [ yield! grid

@@ -53,6 +53,8 @@ type SolvedBasis =
       Atoms: int
       Groups: BasisGroup list
       Report: BasisReport
+      /// Whether every atom is known to be a convex combination of the tasks.
+      IsConvex: bool
       /// The value of a number, one for each tensor where the groups differ.
       Number: BasisNumber -> Op }
 

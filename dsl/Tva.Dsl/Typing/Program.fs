@@ -52,6 +52,7 @@ type Program(permissions: Permissions) =
     let lateNumbers = Dictionary<LateNumber, int>(HashIdentity.Structural)
     let bases = List<BasisDefinition>()
     let solved = Dictionary<int, SolvedBasis>()
+    let fromBases = Dictionary<int, int * int>()
     let homes = Dictionary<int, List<string * (string * TensorValue) list>>()
     let stacks = Dictionary<int, StackDefinition>()
     let stackKeys = Dictionary<string, int>()
@@ -236,6 +237,15 @@ type Program(permissions: Permissions) =
             if not (found.Contains((name, family))) then
                 found.Add((name, family))
         | _ -> homes[node.Id] <- List [ name, family ]
+
+    /// The basis that a task vector comes back from, and which of its tasks it is; None where it is the task's own.
+    member _.BasisOf(node: Node) =
+        match fromBases.TryGetValue node.Id with
+        | true, found -> Some found
+        | _ -> None
+
+    /// Remembers that a task vector is what a basis makes of one of its tasks.
+    member _.AddFromBasis(node: Node, basis: int, task: int) = fromBases[node.Id] <- (basis, task)
 
     /// A number nobody knows: a parameter of a `def` checked on its own.
     member _.PlaceholderNumber() =

@@ -36,8 +36,15 @@ let private varying (program: Program) (d: BasisDefinition) (values: float list)
         let ofGroup = List.zip (groupsOf program d) values |> dict
         Given { ByName = Dictionary(floating program d |> Seq.map (fun t -> KeyValuePair(t.Name, ofGroup[labelOf d.By t]))); Extent = Extent.Tensor }
 
+/// Whether each column, an atom in terms of the tasks, has no weight below 0 and a sum of 1.
+let isConvex (encoder: float[,]) =
+    [ 0 .. Array2D.length2 encoder - 1 ]
+    |> List.forall (fun m ->
+        let column = encoder[*, m]
+        Array.forall (fun w -> w >= 0.0) column && abs (Array.sum column - 1.0) <= 1e-9)
+
 /// The basis with `atoms` atoms whose groups have these numbers.
-let solved (program: Program) (d: BasisDefinition) (atoms: int) (groups: BasisGroup list) (report: BasisReport) : SolvedBasis =
+let solved (program: Program) (d: BasisDefinition) (atoms: int) isConvex (groups: BasisGroup list) (report: BasisReport) : SolvedBasis =
     // Made once for each number, so that equal numbers are equal nodes.
     let numbers = Dictionary<BasisNumber, Op>(HashIdentity.Structural)
     let make number =
@@ -56,6 +63,7 @@ let solved (program: Program) (d: BasisDefinition) (atoms: int) (groups: BasisGr
     { Atoms = atoms
       Groups = groups
       Report = report
+      IsConvex = isConvex
       Number =
         fun number ->
             match numbers.TryGetValue number with
@@ -93,4 +101,5 @@ let ofStored (program: Program) (d: BasisDefinition) (basis: StoredBasis) : Solv
           Weights = Array2D.init sources sources (fun i j -> if i = j then 1.0 else 0.0)
           Coefficients = g.Decoder
           Report = (if d.By = Extent.All then report else ofGroup g) }
-    solved program d basis.Atoms.Count (groupsOf program d |> List.map group) report
+    let convex = not mean && basis.Groups |> Seq.forall (fun g -> match g.Encoder with null -> false | encoder -> isConvex encoder)
+    solved program d basis.Atoms.Count convex (groupsOf program d |> List.map group) report

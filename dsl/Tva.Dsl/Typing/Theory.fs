@@ -9,6 +9,8 @@ open System.Globalization
 type Source =
     /// The user knows it.
     | Given
+    /// The user has it computed from the weights.
+    | Computed
     /// Estimated from what two models put out.
     | Outputs
     /// The cosine of the task vectors, which stands for it.
@@ -34,6 +36,7 @@ let figure (v: float) =
 let sourceText source =
     match source with
     | Source.Given -> "α as given"
+    | Source.Computed -> "α as given, computed from the weights: a proxy for α, not knowledge of it"
     | Source.Outputs -> "α̂ from outputs: an estimate of α"
     | Source.Cosine -> "cosine of the task vectors: a proxy for α, not knowledge of it"
 
@@ -42,6 +45,7 @@ let worth source =
     match source with
     | Source.Given -> "by the theorem"
     | Source.Outputs -> "on an estimate"
+    | Source.Computed
     | Source.Cosine -> "on a proxy"
 
 /// What a conclusion from it rests on.
@@ -49,11 +53,19 @@ let restsOn source =
     match source with
     | Source.Given -> ""
     | Source.Outputs -> "; rests on an estimate of α"
+    | Source.Computed
     | Source.Cosine -> "; rests on a proxy for α"
 
-/// The α to go on with: an estimate near 0 says no more than that.
-let effective (a: Assumptions) (alpha: float) =
-    if a.Source <> Source.Given && abs alpha <= a.Irrelevant then 0.0 else alpha
+/// Whether an α of ours is so near 0 that it says no more than that; one that the user gives is taken as it is.
+let isNothing (a: Assumptions) (alpha: float) =
+    match a.Source with
+    | Source.Given
+    | Source.Computed -> false
+    | Source.Outputs
+    | Source.Cosine -> abs alpha <= a.Irrelevant
+
+/// The α to go on with.
+let effective (a: Assumptions) (alpha: float) = if isNothing a alpha then 0.0 else alpha
 
 let relation (a: Assumptions) (alpha: float) =
     match effective a alpha with

@@ -47,6 +47,8 @@ type TensorValue =
 [<ReferenceEquality>]
 type FindingsValue =
     { Needs: Node list
+      /// Whether its numbers, below each other, are worth drawing.
+      IsDrawn: bool
       /// From the values of a number, and their labels, to what is found.
       Tell: (Node -> float[]) -> (Node -> string list) -> Findings
       Numbers: (string * Node) list }

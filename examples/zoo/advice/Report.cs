@@ -10,8 +10,6 @@ internal static class Report
     {
         text.WriteLine($"base + task 1 + λ·task 2 on the {split} images. Learned: at least {keep} of the fine-tuned accuracy. Forgotten: no better than the base.");
         text.WriteLine("The zoo's tasks are not the theorem's (four layers, up to ten classes), so nothing here is promised; this is how it goes.");
-        text.WriteLine();
-        text.WriteLine("pair                        cosine   outputs  add: λ      task 1  task 2            forget: λ  task 1  task 2");
         bool Both(Pair p, double l) => p.Measured[l].First >= limits[p.First].Learned && p.Measured[l].Second >= limits[p.Second].Learned;
         bool Lost(Pair p, double l) => p.Measured[l].First >= limits[p.First].Learned && p.Measured[l].Second <= limits[p.Second].Base;
         // The λ at which the worse of the two tasks is best; and the one that loses most of the second while the first is kept, or keeps most of it.
@@ -19,17 +17,18 @@ internal static class Report
             p.Measured.MaxBy(m => Math.Min(m.Value.First / limits[p.First].Learned, m.Value.Second / limits[p.Second].Learned)).Key;
         double Apart(Pair p) =>
             p.Measured.MaxBy(m => m.Value.First >= limits[p.First].Learned ? 2 - m.Value.Second : m.Value.First).Key;
-        foreach (var p in pairs)
-        {
-            text.WriteLine($"{p.First + ", " + p.Second,-24}  {p.Cosine,8:F3}  {p.Likeness,8:F3}  "
-                + $"{At(p, p.ByCosine.Add, Both, "both"),-36}  {At(p, p.ByCosine.Forget, Lost, "so")}");
-        }
-
-        foreach (var (source, choose) in new (string, Func<Pair, (Advised Add, Advised Forget)>)[]
-            { ("the cosine, a proxy", p => p.ByCosine), ("outputs, an estimate", p => p.ByOutputs) })
+        foreach (var (source, alpha, choose) in new (string, Func<Pair, double>, Func<Pair, (Advised Add, Advised Forget)>)[]
+            { ("the cosine, a proxy", p => p.Cosine, p => p.ByCosine), ("outputs, an estimate", p => p.Likeness, p => p.ByOutputs) })
         {
             text.WriteLine();
             text.WriteLine($"by {source}:");
+            text.WriteLine("pair                         alpha    add: λ  task 1  task 2            forget: λ  task 1  task 2");
+            foreach (var p in pairs)
+            {
+                var (add, forget) = choose(p);
+                text.WriteLine($"{p.First + ", " + p.Second,-24}  {alpha(p),8:F3}  {At(p, add, Both, "both"),-36}  {At(p, forget, Lost, "so")}");
+            }
+
             Count(text, "adding", pairs, p => choose(p).Add, Both, Together);
             Count(text, "forgetting", pairs, p => choose(p).Forget, Lost, Apart);
         }
@@ -43,7 +42,7 @@ internal static class Report
         }
 
         var (first, second) = p.Measured[a.Lambda];
-        return $"{a.Lambda,6:F2}      {first,6:F3}  {second,6:F3}  {(holds(p, a.Lambda) ? word : "not " + word)}";
+        return $"{a.Lambda,8:F2}  {first,6:F3}  {second,6:F3}  {(holds(p, a.Lambda) ? word : "not " + word)}";
     }
 
     private static void Count(
@@ -60,10 +59,14 @@ internal static class Report
         var wrong = pairs.Except(right).ToList();
         if (wrong.Count > 0)
         {
-            text.WriteLine($"  {what}: not so for {string.Join("; ", wrong.Select(p => Why(p, advice(p), best(p))))}");
+            text.WriteLine($"  {what}: not so for");
+            foreach (var p in wrong)
+            {
+                text.WriteLine($"    {Why(p, advice(p), best(p))}");
+            }
         }
     }
 
     private static string Why(Pair p, Advised a, double best) =>
-        $"{p.First}, {p.Second} ({(a.Serves ? "said to be served, and no λ does" : "said not to be, and some λ does")}; best at λ = {best:F2}: {p.Measured[best].First:F3}, {p.Measured[best].Second:F3})";
+        $"{p.First + ", " + p.Second,-24} {(a.Serves ? "said to be served, and no λ does" : "said not to be, and some λ does")}; best at λ = {best:F2}: {p.Measured[best].First:F3}, {p.Measured[best].Second:F3}";
 }

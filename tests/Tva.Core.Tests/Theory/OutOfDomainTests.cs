@@ -72,6 +72,44 @@ public sealed class OutOfDomainTests
         Assert.InRange(feasible, 2, 11);
     }
 
+    /// <summary>With c left open a λ is feasible where max |λ|β ≤ min(Σλγ, Σλγ²) − 1 leaves room for a c in (0, 1).</summary>
+    [Theory]
+    [InlineData(0.8, -0.5)]
+    [InlineData(0.6, 0.6)]
+    [InlineData(-0.3, 0.9)]
+    [InlineData(0.9, 0.0)]
+    public void The_region_over_all_c_is_that_of_a_grid(double first, double second)
+    {
+        double[] gamma = [first, second];
+        const double Beta = 0.1;
+        var found = OutOfDomain.Solve(gamma, Beta);
+        const int Steps = 1200;
+        var width = 2 / Beta / Steps;
+        var (low, high) = (new[] { double.PositiveInfinity, double.PositiveInfinity }, new[] { double.NegativeInfinity, double.NegativeInfinity });
+        for (var i = 0; i <= Steps; i++)
+        {
+            for (var j = 0; j <= Steps; j++)
+            {
+                double[] x = [(-1 / Beta) + (i * width), (-1 / Beta) + (j * width)];
+                var (s, t) = Sums(gamma, x);
+                if (Math.Max(Math.Abs(x[0]), Math.Abs(x[1])) * Beta <= Math.Min(Math.Min(s, t) - 1, 1))
+                {
+                    for (var k = 0; k < 2; k++)
+                    {
+                        (low[k], high[k]) = (Math.Min(low[k], x[k]), Math.Max(high[k], x[k]));
+                    }
+                }
+            }
+        }
+
+        for (var k = 0; k < 2; k++)
+        {
+            Assert.Equal(low[k], found.Low![k], 8 * width);
+            Assert.Equal(high[k], found.High![k], 8 * width);
+            Assert.InRange(found.Lambda![k], found.Low[k] - 1e-6, found.High[k] + 1e-6);
+        }
+    }
+
     /// <summary>In two dimensions a grid over the box tells what is feasible, how far each λ reaches and how small λ may be.</summary>
     [Theory]
     [InlineData(0.8, -0.5)]

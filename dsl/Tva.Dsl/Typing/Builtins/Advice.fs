@@ -48,20 +48,29 @@ let private catching ctx (call: Call) otherwise f =
         report ctx (Diagnostics.cannotCompute e.Message call.Span None)
         otherwise
 
+/// The basis that the members are kept in: the one that is named, else the one that they come back from.
+let private basisOf ctx (call: Call) (e: EditValue) : Kept option option =
+    match call.Args[7] with
+    | None -> Some(keptOf ctx e.Members)
+    | Some { Value = Value.Unknown _ } -> None
+    | Some { Value = Value.Basis b; Text = text; Span = span } ->
+        let names = ctx.Program.Bases[b.Number].Names
+        let places = e.Members |> List.map (fun (name, _) -> name, names |> List.tryFindIndex ((=) name))
+        match places |> List.tryFind (snd >> Option.isNone) with
+        | Some(missing, _) ->
+            report ctx (Diagnostics.unknownMember missing text names span)
+            None
+        | None -> Some(Some { Basis = b.Number; Tasks = places |> List.map (snd >> Option.get) })
+    | Some a ->
+        report ctx (Diagnostics.wrongKind "`basis` of `advise`" "a Basis" (describe ctx a.Value) a.Span None)
+        None
+
 let private advise ctx (call: Call) =
     let nothing = Value.Unknown Kind.Table
     match editOf ctx call with
     | None -> nothing
     | Some e ->
-        let basis =
-            match call.Args[7] with
-            | None -> Some None
-            | Some { Value = Value.Basis b } -> Some(Some b)
-            | Some { Value = Value.Unknown _ } -> None
-            | Some a ->
-                report ctx (Diagnostics.wrongKind "`basis` of `advise`" "a Basis" (describe ctx a.Value) a.Span None)
-                None
-        match optionsOf ctx call e, smoothnessOf ctx call e, basis with
+        match catching ctx call None (fun () -> optionsOf ctx call e), smoothnessOf ctx call e, basisOf ctx call e with
         | Some o, Some smooth, Some basis ->
             catching ctx call nothing (fun () ->
                 let p = ctx.Program
@@ -70,21 +79,14 @@ let private advise ctx (call: Call) =
                 let feasible = p.Follow([ numbers.Head ], fun v -> if Double.IsNaN v.Head then 0.0 else 1.0)
                 match e.Goal with
                 | Goal.Ood gamma ->
-                    Value.Table(Found { Needs = []; Tell = (fun _ _ -> tellOod e o gamma); Numbers = ("feasible", feasible) :: named })
+                    Value.Table(Found { Needs = []; IsDrawn = false; Tell = (fun _ _ -> tellOod e o gamma); Numbers = ("feasible", feasible) :: named })
                 | _ ->
                     let layers = match o.Gram with Some g when o.Pairs.Length <= 3 -> Some g | _ -> None
                     let gram = match smooth, o.Gram with Some _, None -> Some(gramOf ctx call e.Members) | _, g -> g
                     let indices = [ 0 .. e.Members.Length - 1 ]
-                    let place (name: string) =
-                        basis |> Option.bind (fun b -> p.Bases[b.Number].Names |> List.tryFindIndex ((=) name))
                     let ofBasis =
                         match basis with
-                        | Some b ->
-                            match place (fst e.Members.Head) with
-                            | Some t -> [ p.BasisNumber(b.Number, BasisNumber.Norm t); p.BasisNumber(b.Number, BasisNumber.RelativeError t) ]
-                            | None ->
-                                report ctx (Diagnostics.unknownMember (fst e.Members.Head) call.Args[7].Value.Text p.Bases[b.Number].Names call.Args[7].Value.Span)
-                                []
+                        | Some k -> [ for t in k.Tasks -> p.BasisNumber(k.Basis, BasisNumber.Norm t), p.BasisNumber(k.Basis, BasisNumber.RelativeError t) ]
                         | None -> []
                     let dots = match gram with Some g -> [ for i in indices do for j in indices -> (i, j), dotOf ctx g i j ] | None -> []
                     let inLayers =
@@ -92,7 +94,7 @@ let private advise ctx (call: Call) =
                         | Some g -> [ for k in 0 .. g.Groups.Length - 1 -> g.Groups[k], [ for i, j in o.Pairs -> (i, j), (dotIn ctx g k i j, dotIn ctx g k i i, dotIn ctx g k j j) ] ]
                         | None -> []
                     let needs =
-                        (o.Pairs |> List.map (fun pair -> o.Alpha[pair])) @ (dots |> List.map snd) @ ofBasis
+                        (o.Pairs |> List.map (fun pair -> o.Alpha[pair])) @ (dots |> List.map snd) @ (ofBasis |> List.collect (fun (n, e) -> [ n; e ]))
                         @ (inLayers |> List.collect (snd >> List.collect (fun (_, (a, b, c)) -> [ a; b; c ])))
                     let tellAll (lookup: Node -> float[]) _ =
                         let one n = (lookup n)[0]
@@ -101,19 +103,18 @@ let private advise ctx (call: Call) =
                                   label,
                                   [ for pair, (ij, ii, jj) in pairs ->
                                         pair, (if one ii > 0.0 && one jj > 0.0 then one ij / sqrt (one ii) / sqrt (one jj) else nan) ] ]
+                        let errors = basis |> Option.map (fun k -> AdviceBounds.fromBasis p k [ for n, r in ofBasis -> one n, one r ])
                         let bounds =
                             match smooth with
-                            | None -> []
+                            | None -> AdviceBounds.untold e errors
                             | Some smooth ->
                                 let byPair = dots |> List.map (fun (pair, n) -> pair, one n) |> Map.ofList
                                 let lambda =
                                     match recommended e o (fun pair -> one o.Alpha[pair]) with
                                     | Ok found -> Some found
                                     | Result.Error _ -> None
-                                let lost = match ofBasis with [ norm; error ] -> Some(fun (_: int) -> one norm * one error) | _ -> None
-                                let basis = match basis, lost with Some b, Some lost -> Some(b, lost) | _ -> None
-                                boundRows ctx e smooth lambda (fun i j -> byPair[i, j]) basis
-                        tell e o lookup byLayer bounds
+                                AdviceBounds.rows e smooth lambda (fun i j -> byPair[i, j]) errors
+                        tell e o lookup byLayer (AdviceBounds.errorRows e errors @ bounds)
                     let alpha =
                         match o.Pairs with
                         | [ pair ] -> [ "alpha", o.Alpha[pair] ]
@@ -125,7 +126,7 @@ let private advise ctx (call: Call) =
                             let range pick = p.Follow([ o.Alpha[pair] ], fun v -> (conditions e o (fun _ -> v.Head)).Head.Allowed |> pick)
                             [ "low", range Theory.lowEnd; "high", range Theory.highEnd ]
                         | _ -> []
-                    Value.Table(Found { Needs = needs; Tell = tellAll; Numbers = alpha @ lambda @ ends @ [ "feasible", feasible ] @ named }))
+                    Value.Table(Found { Needs = needs; IsDrawn = false; Tell = tellAll; Numbers = alpha @ lambda @ ends @ [ "feasible", feasible ] @ named }))
         | _ -> nothing
 
 let private advised ctx (call: Call) =
@@ -133,7 +134,7 @@ let private advised ctx (call: Call) =
     match editOf ctx call with
     | None -> nothing
     | Some e ->
-        match optionsOf ctx call e with
+        match catching ctx call None (fun () -> optionsOf ctx call e) with
         | None -> nothing
         | Some o ->
             catching ctx call nothing (fun () ->
@@ -168,10 +169,10 @@ let all =
           false
           ("What theory allows for an edit (arXiv 2504.10957): how each pair of tasks lies to each other, the range of λ with its condition in numbers, the λ to take, or why none serves. "
            + "Adding: both tasks are good iff α ≥ 0 and λ ≥ 1 − α + β. Forgetting: α = 0 and λ ≤ 0, or α < 0 and −Θ(α⁻²) ≤ λ < 0; for α > 0 only when α is small. "
-           + "Out of domain: Σλγ ≥ 1 + c, Σλγ² ≥ 1 + c and |λ|β ≤ c for a c in (0, 1) (the λ of least norm, how far each reaches, or the proof that there are none). "
+           + "Out of domain: Σλγ ≥ 1 + c, Σλγ² ≥ 1 + c and |λ|β ≤ c for a c in (0, 1), or for the `c` given (the λ of least norm, how far each reaches, or the proof that there are none). "
            + "α is `alpha` (one number, or a list of one for each pair), or is estimated from `outputs`, a command as of `evaluate` that prints the outputs of a model, "
            + "{\"data set\": [[numbers of a sample], ...]}, for each task's own model: the mean cosine. Without either the cosine of the task vectors stands for it, which is a proxy and is called so; by layer too. "
-           + "Estimates up to `irrelevant` count as 0. With `smoothness` L (one number, or one for each task) the bounds on the losses, (L/2)·‖θ − θ_task‖² from the Gram matrix, and with `basis` how keeping the tasks as its atoms changes them (arXiv 2502.01015). "
+           + "Estimates up to `irrelevant` count as 0. With `smoothness` L (one number, or one for each task) the bounds on the losses, (L/2)·‖θ − θ_task‖² from the Gram matrix, and with `basis` how keeping the tasks as its atoms changes them (arXiv 2502.01015); members of a basis are told of by its tasks, and need no `basis`. "
            + "Its numbers have names: of a pair `alpha`, `lambda` and its range `low`, `high`; `feasible`; and each task's coefficient under its own.")
           $"advise(add({zoo}.digits, {zoo}.letters))" Kind.Table advise
       builtin "advised" ([ Call.required "edit" Kind.Edit ] @ options) false

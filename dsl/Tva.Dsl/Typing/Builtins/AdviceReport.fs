@@ -42,14 +42,15 @@ let tell (e: EditValue) (o: Options) (lookup: Node -> float[]) (layers: (string 
     let relations =
         [ for pair in o.Pairs do
               let v = alpha pair
-              row "relation" (pairText e pair) (Some v) (relation a v) (sourceText a.Source)
-              if a.Source <> Source.Given && abs v <= a.Irrelevant then
-                  row "" (pairText e pair) None "taken as α = 0" $"|{figure v}| is not above {figure a.Irrelevant} (`irrelevant`)" ]
+              let nothing = if isNothing a v then $"; up to {figure a.Irrelevant} (`irrelevant`) taken as α = 0" else ""
+              row "relation" (pairText e pair) (Some v) (relation a v) (sourceText a.Source + nothing) ]
     let byLayer =
         [ for label, cosines in layers do
               for pair, v in cosines do
                   let says = if Double.IsNaN v then "untouched by one of them" else relation a v
-                  row "relation by layer" $"{label}: {pairText e pair}" (Some v) says "cosine: a proxy" ]
+                  row "relation by layer" $"{label}: {pairText e pair}" (Some v) says "cosine: a proxy"
+          if a.Source = Source.Cosine && layers.IsEmpty then
+              row "relation by layer" "" None "not shown" "for up to three pairs that are measured by layer; `conflicts` tells all by layer" ]
     let ranges =
         [ for c in conditions e o alpha do
               let who = fst e.Members[c.Of]
@@ -69,7 +70,8 @@ let tell (e: EditValue) (o: Options) (lookup: Node -> float[]) (layers: (string 
                       | _ -> "the least in the range: the bound on the first task's error grows with |λ|β"
                   row "recommended" $"λ of {name}" (Some v) (worth a.Source) (why + restsOn a.Source) ]
             @ (if e.Members.Length > 2 then
-                   [ row "" "" None "pair by pair" "the theorems speak of two tasks; for more, each pair's condition is asked for, and how they act together is not proved" ]
+                   [ row "" "" None "pair by pair"
+                         "the theorems speak of two tasks, the first with coefficient 1: no pair may contradict, each λ is of the pair with the first, and how more than two act together is not proved" ]
                else [])
     let assumed =
         [ row "assumed" "β" (Some a.Beta) "not known" "the theorems' small constant (`beta`)"
@@ -106,6 +108,9 @@ let tellOod (e: EditValue) (o: Options) (gamma: float list) : Findings =
             @ tail }
     | lambda ->
         let low, high = nonNull found.Low, nonNull found.High
+        let region =
+            if o.C.IsSome then $"how far it reaches in the feasible region at c = {c}, the others moving along"
+            else "how far it reaches in the feasible region over all c in (0, 1), without the edge that c = 1 has, the others moving along"
         let sum f = List.zip (List.ofArray lambda) gamma |> List.sumBy (fun (l, g) -> l * f g)
         let first, second, most = sum id, sum (fun g -> g * g), lambda |> Array.map abs |> Array.max
         { Columns = columns
@@ -116,59 +121,6 @@ let tellOod (e: EditValue) (o: Options) (gamma: float list) : Findings =
                 row "condition (C)" "max |λ|β" (Some(most * a.Beta)) "holds" $"≤ c = {c}"
                 row "c" "" (Some found.C) "" (if o.C.IsSome then "as given" else "the one whose λ have the least norm") ]
             @ [ for i, name in List.indexed names ->
-                    row "range" $"λ of {name}" None $"{figure low[i]} <= λ <= {figure high[i]}" "how far it reaches in the feasible region, the others moving along" ]
+                    row "range" $"λ of {name}" None $"{figure low[i]} <= λ <= {figure high[i]}" region ]
             @ [ for i, name in List.indexed names -> row "recommended" $"λ of {name}" (Some lambda[i]) "by the theorem" "the solution of least ‖λ‖" ]
             @ tail }
-
-// Bounds by smoothness
-
-/// Σ over members as a vector of coefficients: ‖Σ xᵢτᵢ‖² = xᵀGx.
-let private squared (dot: int -> int -> float) (x: float[]) =
-    let mutable sum = 0.0
-    for i in 0 .. x.Length - 1 do
-        for j in 0 .. x.Length - 1 do
-            sum <- sum + x[i] * x[j] * dot i j
-    max sum 0.0
-
-/// What L-smoothness and a stationary fine-tuned model give: L_i(θ) − L_i(θᵢ) ≤ (Lᵢ/2)·‖θ − θᵢ‖², the distance from the Gram matrix (arXiv 2502.01015's setting).
-let boundRows (ctx: Context) (e: EditValue) (smooth: float list) (lambda: float list option) (dot: int -> int -> float) (basis: (BasisValue * (int -> float)) option) : Cell list list =
-    let size = e.Members.Length
-    let distance (target: int) (x: float list) =
-        let x = Array.ofList x
-        x[target] <- x[target] - 1.0
-        squared dot x
-    let why = "(L/2)·‖θ - θ_task‖² by L-smoothness with θ_task stationary, the distance from the Gram matrix; L as given"
-    match lambda with
-    | None -> [ row "bound" "" None "none" "there is no λ to tell it for" ]
-    | Some lambda ->
-        let kept = match e.Goal with Goal.Forget -> [ 1 .. size - 1 ] | _ -> [ 0 .. size - 1 ]
-        [ for t in kept do
-              row "bound" $"loss of {fst e.Members[t]}" (Some(smooth[t] / 2.0 * distance t lambda)) "rises by at most this" why
-          match e.Goal, basis with
-          | Goal.Add, _ ->
-              for t in kept do
-                  let worst = [ for k in 0 .. size - 1 -> dot k k + dot t t - 2.0 * dot k t ] |> List.max
-                  row "bound" $"loss of {fst e.Members[t]}, any convex combination" (Some(smooth[t] / 2.0 * max worst 0.0)) "rises by at most this"
-                      "(L/2)·max ‖τ_k - τ_task‖², by convexity of the norm"
-          | _ -> ()
-          match e.Goal, basis with
-          | Goal.Add, Some(b, _) ->
-              let groups = ctx.Program.Solved[b.Number].Groups
-              let column (w: float[,]) m = [ for k in 0 .. Array2D.length1 w - 1 -> w[k, m] ]
-              let isTasks = match ctx.Program.Bases[b.Number].Origin with BasisOrigin.Tasks -> true | _ -> false
-              let convex =
-                  isTasks
-                  && groups |> List.forall (fun g ->
-                      [ 0 .. Array2D.length2 g.Weights - 1 ]
-                      |> List.forall (fun m -> let w = column g.Weights m in List.forall (fun v -> v >= 0.0) w && abs (List.sum w - 1.0) <= 1e-9))
-              if convex then
-                  row "bound" "from the basis" None "unchanged" "its atoms are convex combinations of the tasks (weights ≥ 0, sums 1), so a convex combination of atoms is one of tasks (arXiv 2502.01015)"
-              else
-                  row "bound" "from the basis" None "not covered" "its atoms are not known as convex combinations of the tasks, which arXiv 2502.01015 asks for"
-          | Goal.Forget, Some(_, lost) ->
-              let l = abs lambda.Head
-              for t in kept do
-                  let d = sqrt (distance t lambda) + l * lost 0
-                  row "bound" $"loss of {fst e.Members[t]}, from the basis" (Some(smooth[t] / 2.0 * d * d)) "rises by at most this"
-                      $"the same with |λ|·‖τ - τ̂‖ = {figure (l * lost 0)} added to the distance: it grows with the error of {fst e.Members.Head} in the basis (arXiv 2502.01015)"
-          | _ -> () ]

@@ -42,6 +42,7 @@ let value (ctx: Context) span (number: int) (count: int) (hasMean: bool) : Basis
             let share m a = p.BasisNumber(number, BasisNumber.Coefficient(m, t)), a
             let whole = mean |> Option.map (share count) |> Option.toList
             name, combination ctx span (whole @ List.mapi share atoms))
+    members |> List.iteri (fun t (_, x) -> p.AddFromBasis(x.Node, number, t))
     { Number = number; Members = members; Atoms = atoms; Mean = mean }
 
 /// The dot products of the sources, each pair once.

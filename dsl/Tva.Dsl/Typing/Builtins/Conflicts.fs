@@ -153,7 +153,7 @@ let private conflicts ctx (call: Call) =
                   for t in tensors do
                       one "tensor" t.Name [ t ] ] }
         let needs = nodesOf s @ (match angles with Some set -> [ p.Angle set ] | None -> [])
-        Value.Table(Found { Needs = needs; Tell = tell; Numbers = [] })
+        Value.Table(Found { Needs = needs; IsDrawn = true; Tell = tell; Numbers = [] })
     | _ -> nothing
 
 let private zoo = "family(\"zoo/tasks/*.safetensors\", model(\"zoo/base.safetensors\"))"

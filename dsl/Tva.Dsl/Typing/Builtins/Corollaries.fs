@@ -85,10 +85,13 @@ let private byMatrix (matrices: TensorInfo list) columns (needs: Node list) (cel
         let all = needs |> List.map of'
         { Columns = columns
           Rows = [ for t in matrices do if wanted.Contains t.Name then Cell.Word t.Name :: cells t (all |> List.map (fun f -> f t)) ] }
-    Value.Table(Found { Needs = needs; Tell = tell; Numbers = [] })
+    Value.Table(Found { Needs = needs; IsDrawn = true; Tell = tell; Numbers = [] })
 
 /// A gap of less than this is hardly one.
 let private clear = 2.0
+
+/// A form that loses more than this share of the norm is hardly near.
+let private near = 0.1
 
 let private rowGap ctx (call: Call) =
     withShare ctx call Kind.Table (fun t matrices keep ->
@@ -147,16 +150,24 @@ let private spectrum ctx (call: Call) =
                 square ((graph ctx).Make(Choose [ names matrices; Everything ], [| low; x |], span))
             let all = (1.0 :: ranks) |> List.distinct
             byMatrix matrices
-                ([ "matrix"; "rank_full"; "norm"; "largest"; "stable_rank" ] @ [ for r in ranks -> $"energy_{int r}" ] @ [ for r in ranks -> $"error_{int r}" ])
+                ([ "matrix"; "rank_full"; "norm"; "largest"; "stable_rank" ] @ [ for r in ranks -> $"energy_{int r}" ] @ [ for r in ranks -> $"error_{int r}" ] @ [ "says"; "why" ])
                 (square x :: (all |> List.map leading))
                 (fun t values ->
                     let total = values.Head
                     let of' = List.zip all values.Tail |> dict
                     let share r = if total > 0.0 then min 1.0 (of'[r] / total) else nan
+                    let error r = sqrt (max 0.0 (1.0 - share r))
+                    let says, why =
+                        match ranks |> List.tryFind (fun r -> error r <= near) with
+                        | _ when not (total > 0.0) -> "nothing here", ""
+                        | Some 1.0 -> "rank 1 is near", "Corollary 1 of arXiv 2504.10957 speaks of rank-1 forms that are near: so it looks"
+                        | Some r -> $"rank {int r} is near", "Corollary 1 of arXiv 2504.10957 speaks of rank 1; this is its like, and not proved"
+                        | None -> "no rank is near", $"rank {int (List.last ranks)} still loses {Theory.figure (error (List.last ranks))} of the norm, above {near}: Corollary 1 of arXiv 2504.10957 says nothing here"
                     let struct (m, n) = t.Shape.Sides
                     [ Cell.Figure(float (min m n)); Cell.Figure(sqrt total); Cell.Figure(sqrt of'[1.0]); blankOr (total / of'[1.0]) ]
                     @ [ for r in ranks -> blankOr (share r) ]
-                    @ [ for r in ranks -> blankOr (sqrt (max 0.0 (1.0 - share r))) ])
+                    @ [ for r in ranks -> blankOr (error r) ]
+                    @ [ Cell.Word says; (if why = "" then Cell.Blank else Cell.Word why) ])
         | _ ->
             report ctx (Diagnostics.noMatrix call.Function call.Args[0].Value.Span)
             Value.Unknown Kind.Table
@@ -175,5 +186,5 @@ let all =
           "What `prune_rows(A, keep)` leaves, by matrix: the least norm of a kept row, the largest of a dropped one, their ratio, the share of Σx² that is kept (rows that are 0 count as dropped); and whether Corollary 2 of arXiv 2504.10957 applies, which speaks of two kinds of rows far apart. A ratio below 2 is no gap."
           $"row_gap({zoo}, 0.5)" Kind.Table rowGap
       builtin "spectrum" "advice" [ Call.required "A" Kind.Delta; Call.optional "ranks" Kind.Any "[1, 4, 16]" ]
-          "What `lowrank(A, r)` leaves, by matrix and rank: energy_r, the share of Σσ² that the r largest singular values hold, and error_r, ‖W − Wᵣ‖/‖W‖; the norm ‖W‖, the largest singular value and the stable rank ‖W‖²/σ₁². Corollary 1 of arXiv 2504.10957 covers vectors whose rank-1 form is near: small error_1."
+          "What `lowrank(A, r)` leaves, by matrix and rank: energy_r, the share of Σσ² that the r largest singular values hold, and error_r, ‖W − Wᵣ‖/‖W‖; the norm ‖W‖, the largest singular value and the stable rank ‖W‖²/σ₁². Corollary 1 of arXiv 2504.10957 covers vectors whose rank-1 form is near; an error above 0.1 is not near."
           $"spectrum({zoo}, ranks = [1, 4])" Kind.Table spectrum ]

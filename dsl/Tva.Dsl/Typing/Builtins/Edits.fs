@@ -44,7 +44,8 @@ let private edit ctx (call: Call) (least: int) goal (members: (string * TensorVa
     if members.Length < least then
         report ctx (Diagnostics.tooFewMembers least members.Length call.Span)
         Value.Unknown Kind.Edit
-    elif not (Bases.checkMembers ctx call members) then Value.Unknown Kind.Edit
+    // What is not known after a mistake has no tensors.
+    elif members |> List.exists (fun (_, t) -> t.Set.IsNone) || not (Bases.checkMembers ctx call members) then Value.Unknown Kind.Edit
     else Value.Edit { Goal = goal; Members = members }
 
 let add ctx (call: Call) =
@@ -88,6 +89,9 @@ let ood ctx (call: Call) =
             Value.Unknown Kind.Edit
         elif gamma |> List.forall ((=) 0.0) then
             report ctx (Diagnostics.gammaZero a.Span)
+            Value.Unknown Kind.Edit
+        elif gamma |> List.sumBy (fun g -> g * g) > 1.0 + 1e-6 then
+            report ctx (Diagnostics.gammaTooLong (Math.Round(gamma |> List.sumBy (fun g -> g * g), 4)) a.Span)
             Value.Unknown Kind.Edit
         else
             edit ctx call 1 (Goal.Ood gamma) members

@@ -64,6 +64,7 @@ let rec private form (ctx: Context) (value: Value) : (int * int) option option =
     | Value.Table(Summed(columns, rows, _)) -> Some(Some(rows.Length, columns.Length))
     | Value.Table(PerTensor(set, columns)) -> Some(Some((ctx.Program.SetTensors set).Count, columns.Length))
     | Value.Table(Printed _) -> Some None
+    | Value.Table(Found f) when f.IsDrawn -> Some None
     | Value.Scalar n when n.Extent <> Extent.All && reachable [ n ] |> Seq.exists (fun n -> match n.Op with Op.Source _ -> true | _ -> false) -> Some None
     | Value.Named items when not items.IsEmpty && items |> List.forall (fun (_, v) -> match v with Value.Scalar n -> n.Extent = Extent.All | _ -> false) ->
         Some(Some(items.Length, 1))
@@ -81,8 +82,10 @@ let private drawable ctx (call: Call) i =
                 match a.Value with
                 | Value.Family _
                 | Value.Basis _ -> Some "`similarity` and `stats` make tables of it; `report` draws all there is to see"
+                | Value.Table _ -> Some "what it finds is words; its numbers have names, and `conflicts`, `row_gap` and `spectrum` can be drawn"
                 | _ -> Some "`similarity`, `stats`, `sweep`, `errors`, a number by layer, or `table(\"file.csv\")` give one"
-            report ctx (Diagnostics.pictureOf $"`{call.Function}`" (describe ctx a.Value) help a.Span)
+            let what = match a.Value with Value.Table _ -> "a table of words" | v -> describe ctx v
+            report ctx (Diagnostics.pictureOf $"`{call.Function}`" what help a.Span)
             None
         | Some size ->
             match size |> Option.bind (fun (rows, columns) -> problem rows columns) with

@@ -12,10 +12,20 @@ open Tva.Dsl.Typing
 open Tva.Dsl.Typing.Context
 open Tva.Dsl.Typing.Theory
 
-/// The Gram matrix of the members, by layer: of the family that all of them come from, so that its other members need no pass of their own.
+/// The basis that all members come back from, and which of its tasks they are.
+type Kept = { Basis: int; Tasks: int list }
+
+let keptOf (ctx: Context) (members: (string * TensorValue) list) : Kept option =
+    let found = members |> List.choose (fun (_, t) -> ctx.Program.BasisOf t.Node)
+    match found with
+    | (b, _) :: _ when found.Length = members.Length && found |> List.forall (fst >> (=) b) -> Some { Basis = b; Tasks = found |> List.map snd }
+    | _ -> None
+
+/// A Gram matrix, where the members stand in it, and the layers that it is known by.
 type Gram = { Number: int; Places: int list; Groups: string list }
 
-let gramOf (ctx: Context) (call: Call) (members: (string * TensorValue) list) =
+/// Of the family that all of them come from, so that its other members need no pass of their own.
+let private measured (ctx: Context) (call: Call) (members: (string * TensorValue) list) =
     let p = ctx.Program
     let family =
         p.Homes (snd members.Head).Node
@@ -30,6 +40,20 @@ let gramOf (ctx: Context) (call: Call) (members: (string * TensorValue) list) =
       Places = members |> List.map (fun (_, t) -> sources |> List.findIndex (fun (_, m) -> m.Node.Id = t.Node.Id))
       Groups = Solving.groupsOf p d }
 
+/// The Gram matrix of the members, by layer; of members that come back from a basis that of the tasks: what comes back has the basis's few
+/// directions in common, which says nothing of the tasks.
+let gramOf (ctx: Context) (call: Call) (members: (string * TensorValue) list) =
+    match keptOf ctx members with
+    | None -> measured ctx call members
+    | Some kept ->
+        let d = ctx.Program.Bases[kept.Basis]
+        match d.Origin with
+        | BasisOrigin.Tasks
+        | BasisOrigin.Merged _ -> measured ctx call [ for t in kept.Tasks -> d.Names[t], d.Sources[t] ]
+        | _ ->
+            { Number = kept.Basis; Places = kept.Tasks
+              Groups = if d.By = Extent.Layer then Solving.groupsOf ctx.Program d else [] }
+
 let private ordered i j = min i j, max i j
 
 let dotOf (ctx: Context) (g: Gram) i j = ctx.Program.BasisNumber(g.Number, BasisNumber.Dot(ordered g.Places[i] g.Places[j]))
@@ -42,6 +66,8 @@ let private cosine (ctx: Context) (g: Gram) (members: (string * TensorValue) lis
     ctx.Program.Follow([ dotOf ctx g i j; dotOf ctx g i i; dotOf ctx g j j ], fun values ->
         match values with
         | [ ij; ii; jj ] when ii > 0.0 && jj > 0.0 -> max -1.0 (min 1.0 (ij / sqrt ii / sqrt jj))
+        | values when values |> List.exists Double.IsNaN ->
+            raise (FaultException $"the basis does not tell how its tasks `{fst members[i]}` and `{fst members[j]}` lie to each other, and what comes back from it can't; give `alpha` or `outputs`")
         | [ _; ii; _ ] ->
             let zero = fst members[if ii > 0.0 then j else i]
             raise (FaultException $"`{zero}` is zero, so it says nothing of how its task lies to others; leave it out, or give `alpha`")
@@ -84,7 +110,10 @@ let private within ctx (call: Call) i name fallback low high =
     | None -> None
 
 /// α as the user gives it: one number for all pairs, or a list of one for each.
-let private givenAlpha ctx (call: Call) (e: EditValue) pairs (a: Argument) : Map<int * int, Node> option =
+let private givenAlpha ctx (call: Call) (e: EditValue) pairs (a: Argument) : (Source * Map<int * int, Node>) option =
+    let isOfWeights (n: Node) = reachable [ n ] |> Seq.exists (fun n -> match n.Op with Op.Source _ -> true | _ -> false)
+    let source values =
+        if values |> List.exists (function Value.Scalar n -> isOfWeights n | _ -> false) then Source.Computed else Source.Given
     let one value =
         match value with
         | Value.Scalar n ->
@@ -112,8 +141,8 @@ let private givenAlpha ctx (call: Call) (e: EditValue) pairs (a: Argument) : Map
         None
     | Value.List items ->
         let all = items |> List.map one
-        if all |> List.forall Option.isSome then Some(List.zip pairs (all |> List.map Option.get) |> Map.ofList) else None
-    | v -> one v |> Option.map (fun n -> pairs |> List.map (fun p -> p, n) |> Map.ofList)
+        if all |> List.forall Option.isSome then Some(source items, List.zip pairs (all |> List.map Option.get) |> Map.ofList) else None
+    | v -> one v |> Option.map (fun n -> source [ v ], pairs |> List.map (fun p -> p, n) |> Map.ofList)
 
 /// α̂ from a command that prints the outputs of each task's own model.
 let private fromOutputs ctx (call: Call) (e: EditValue) pairs (a: Argument) =
@@ -153,7 +182,7 @@ let optionsOf ctx (call: Call) (e: EditValue) : Options option =
         | _, Some a, Some _ ->
             report ctx (Diagnostics.cannotCompute "α is either given or estimated" a.Span (Some "leave out `alpha` or `outputs`"))
             None
-        | _, Some a, None -> givenAlpha ctx call e pairs a |> Option.map (fun m -> Source.Given, m, None)
+        | _, Some a, None -> givenAlpha ctx call e pairs a |> Option.map (fun (source, m) -> source, m, None)
         | _, None, Some a -> fromOutputs ctx call e pairs a |> Option.map (fun m -> Source.Outputs, m, None)
         | _, None, None ->
             let g = gramOf ctx call e.Members
