@@ -401,7 +401,17 @@ module Diagnostics =
         warn 509 span $"there is no tensor {Suggest.listing names}" None
 
     let unknownDType name span =
-        make 505 span $"there is no dtype \"{name}\"" (Some "choose among f64, f32, f16, bf16, f8_e4m3, f8_e5m2")
+        let meant =
+            match (name: string).ToLowerInvariant() with
+            | "bfloat16" -> Some "bf16"
+            | "half" | "float16" | "fp16" -> Some "f16"
+            | "float" | "float32" | "fp32" -> Some "f32"
+            | "double" | "float64" | "fp64" -> Some "f64"
+            | "fp8" | "float8_e4m3fn" | "float8" -> Some "f8_e4m3"
+            | "float8_e5m2" -> Some "f8_e5m2"
+            | _ -> None
+        let all = "f64, f32, f16, bf16, f8_e4m3, f8_e5m2"
+        make 505 span $"there is no dtype \"{name}\"" (Some(match meant with Some m -> $"here it is \"{m}\"; there are {all}" | None -> $"choose among {all}"))
 
     let scopeSelectsNothing (scope: string) (examples: string seq) span =
         warn 506 span $"{scope} selects no tensor" (Some $"the tensors are {Suggest.listing examples}")
@@ -448,6 +458,9 @@ module Diagnostics =
 
     let isBasis (path: string) span =
         make 517 span $"\"{path}\" is a basis, not a model" (Some "`family(path, base)` reads it, with its members by name")
+
+    let isTaskVector (path: string) span =
+        make 525 span $"\"{path}\" is a task vector, not a model" (Some "`delta(path, base)` reads it; `base + delta(path, base)` is the model with it")
 
     let isAdapter (path: string) span =
         make 518 span $"\"{path}\" is a low-rank adapter, not a model" (Some "`delta(path, base)` is what it changes; `base + delta(path, base)` is the model with it")

@@ -170,3 +170,11 @@ let ``numbers are printed whether or not anything is written`` () =
     let text = "m = base + 0.3 * tasks.digits\nm |> save(\"m.safetensors\")\nnorm(raw(m))"
     let number events = events |> List.pick (function Event.Shown(_, [ Shown.Number v ]) -> Some v | _ -> None)
     Assert.Equal(number (again temp text), number (again temp text))
+
+[<Fact>]
+let ``a saved task vector is no model`` () =
+    use temp = zoo ()
+    ok (run temp.Path (load + "tasks.digits |> save(\"d.safetensors\")\ntasks.digits |> save(\"folder\")")) |> ignore
+    for path in [ "d.safetensors"; "folder" ] do
+        Assert.Equal("TVA0525", (Assert.Single (run temp.Path $"model(\"{path}\")").Diagnostics).Code)
+    ok (run temp.Path (load + "assert norm(delta(\"folder\", base) - delta(\"d.safetensors\", base)) == 0, \"the same\"")) |> ignore

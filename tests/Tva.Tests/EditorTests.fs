@@ -12,7 +12,7 @@ let private services: EditorServices =
         fun text at ->
             let start = text.LastIndexOf(' ', max 0 (at - 1)) + 1
             let word = text.Substring(start, max 0 (at - start))
-            let all = [ "tanh"; "tasks"; "tasty" ]
+            let all = [ "tanh"; "tasks"; "tasty"; "\"a.safetensors\"" ]
             { Start = start
               End = at
               Candidates = [ for t in all do if t.StartsWith word then { Text = t; Kind = CandidateKind.Name; Detail = "" } ] }
@@ -162,6 +162,18 @@ let ``Tab completes as far as it is certain, then walks`` () =
     Assert.Equal("x tasks", e.Buffer.Text)
     // Escape goes back to what was typed.
     Assert.Equal("x tas|", edited "x tas\t\t\u001b")
+
+[<Fact>]
+let ``a quote that completion has put is not put twice`` () =
+    Assert.Equal("x \"a.safetensors\"|", edited "x \"a\t")
+    Assert.Equal("x \"a.safetensors\"|", edited "x \"a\t\"")
+    Assert.Equal("x \"a.safetensors\")|", edited "x \"a\t\")")
+    Assert.Equal("x \"a.safetensors\" \"|", edited "x \"a\t \"")
+
+[<Fact>]
+let ``a text that its line does not close asks for no further line`` () =
+    Assert.Equal<Action list>([ Action.Submit "model(\"a\"\")" ], snd (after [] "model(\"a\"\")\r"))
+    Assert.Empty(snd (after [] "model(\"\"\"a\r"))
 
 [<Fact>]
 let ``a pasted script comes in one piece`` () =

@@ -34,11 +34,18 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
         { new IProgress<RunProgress> with
             member _.Report p = onEvent (Event.Progressed p) }
 
+    /// A few tensors in a line each, with where there are many the others of a file together.
     let warn (result: RunResult) =
-        for n in result.NonFinite do
+        let counts (found: NonFinite list) =
             let count what (k: int64) = if k = 0L then [] else [ $"{k} {what}" ]
-            let counts = String.Join(" and ", count "NaN" n.NaNs @ count "infinite" n.Infinities)
-            onEvent (Event.Warned $"{n.Path}: tensor `{n.Tensor}` has {counts} elements")
+            String.Join(" and ", count "NaN" (found |> List.sumBy _.NaNs) @ count "infinite" (found |> List.sumBy _.Infinities))
+        for path, found in result.NonFinite |> List.ofSeq |> List.groupBy _.Path do
+            let few, others = List.splitAt (min 8 found.Length) found
+            for n in few do
+                onEvent (Event.Warned $"{path}: tensor `{n.Tensor}` has {counts [ n ]} elements")
+            if not others.IsEmpty then
+                let names = String.Join(", ", others |> List.map (fun n -> $"`{n.Tensor}`"))
+                onEvent (Event.Warned $"{path}: {others.Length} more tensors have {counts others} elements: {names}")
 
     /// How near low-rank matrices came, for each operation of the plan.
     let tellMatrices (planned: Planned) (result: RunResult) =

@@ -102,7 +102,10 @@ module Classify =
                     // No further line closes what was never opened.
                     wrong <- wrong || depth < 0
                 | _ -> ()
-        let raw = found |> List.exists (fun d -> d.Code = (Diagnostics.unterminatedRaw Span.None).Code)
+        let has (d: Diagnostic) = found |> List.exists (fun f -> f.Code = d.Code)
+        let raw = has (Diagnostics.unterminatedRaw Span.None)
+        // Nor does one close a text that its own line does not.
+        wrong <- wrong || has (Diagnostics.unterminatedText Span.None)
         let last = tokens |> Array.tryFindBack (fun t -> not (isLayout t) && t.Kind <> TokenKind.End)
         let waits =
             match last with

@@ -1,6 +1,7 @@
 /// Operators on values: numbers fold, tensors follow the affine rule, families and lists go member by member.
 module Tva.Dsl.Typing.Arithmetic
 
+open System
 open Tva.Core.Execution
 open Tva.Dsl
 open Tva.Dsl.Graph
@@ -53,7 +54,18 @@ let private deadKeys (ctx: Context) span (s: Node) (t: TensorValue) =
 let private withScalar (ctx: Context) op span (node: Node) (t: TensorValue) (s: Node) =
     let symbol, name = opName op
     deadKeys ctx span s t
+    let isWrong =
+        match op, known ctx s with
+        | _ when ctx.Abstract -> false
+        | Multiply, Some v when not (Double.IsFinite v) || abs v > float Single.MaxValue ->
+            report ctx (Diagnostics.cannotCompute $"a coefficient of {v:G6} is beyond float32, in which tensors compute" span None)
+            true
+        | Divide, Some 0.0 ->
+            report ctx (Diagnostics.cannotCompute "a tensor is divided by 0" span None)
+            true
+        | _ -> false
     match op with
+    | _ when isWrong -> Value.Unknown Kind.Delta
     | Multiply
     | Divide -> tensor ctx node (apply ctx name span [| t.Weight; s |]) t.Set
     | Add
@@ -154,7 +166,10 @@ let restrict (ctx: Context) span (scope: TensorScope) value =
                 if not missing.IsEmpty then
                     report ctx (Diagnostics.namesMissing missing span)
                 elif not (tensors |> Seq.exists (fun i -> TensorScope.selects i.Name i.Layer scope)) then
-                    report ctx (Diagnostics.scopeSelectsNothing (TensorScope.text scope) (tensors |> Seq.map _.Name) span)
+                    let found = Diagnostics.scopeSelectsNothing (TensorScope.text scope) (tensors |> Seq.map _.Name) span
+                    let layers = tensors |> Seq.map _.Layer |> Seq.filter (fun layer -> layer >= 0) |> List.ofSeq
+                    let asksForLayers = (TensorScope.text scope).Contains "layers("
+                    report ctx (if asksForLayers && not layers.IsEmpty then { found with Help = Some $"there are layers {List.min layers}..{List.max layers}" } else found)
             | None -> ()
             Value.Tensor
                 { t with

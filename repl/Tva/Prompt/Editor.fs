@@ -37,7 +37,9 @@ type Editor =
       /// Only entries that begin like this are walked through.
       Prefix: string
       /// A line to show below, such as a signature.
-      Hint: string list }
+      Hint: string list
+      /// Where the cursor stands behind a quote that completion has just put; -1 elsewhere.
+      Closed: int }
 
 /// What the editor asks of the language.
 type EditorServices =
@@ -60,7 +62,7 @@ module Editor =
 
     let start (history: string[]) =
         { Buffer = TextBuffer.empty; Mode = Mode.Editing; Undo = []; Killed = ""; History = history; Entry = history.Length; Draft = TextBuffer.empty
-          Prefix = ""; Hint = [] }
+          Prefix = ""; Hint = []; Closed = -1 }
 
     /// So much text is edited; more is a file's business.
     [<Literal>]
@@ -135,6 +137,10 @@ module Editor =
     let private put (completion: Completion) (text: string) (before: TextBuffer) =
         TextBuffer.replace completion.Start (max completion.Start completion.End) text before
 
+    /// The text was completed with its closing quote, which a person types all the same.
+    let private closing (e: Editor) =
+        if e.Buffer.Cursor > 0 && e.Buffer.Text[e.Buffer.Cursor - 1] = '"' then { e with Closed = e.Buffer.Cursor } else e
+
     let private commonPrefix (texts: string list) =
         texts
         |> List.reduce (fun a b ->
@@ -148,7 +154,7 @@ module Editor =
         let written = e.Buffer.Text.Substring(completion.Start, max 0 (e.Buffer.Cursor - completion.Start))
         match completion.Candidates with
         | [] -> { e with Hint = services.Describe e.Buffer.Text e.Buffer.Cursor }
-        | [ one ] -> { change (put completion one.Text) e with Hint = (if one.Detail = "" then [] else [ one.Detail ]) }
+        | [ one ] -> closing { change (put completion one.Text) e with Hint = (if one.Detail = "" then [] else [ one.Detail ]) }
         | several ->
             let common = commonPrefix (several |> List.map _.Text)
             let e = if common.Length > written.Length then change (put { completion with End = e.Buffer.Cursor } common) e else e
@@ -159,7 +165,7 @@ module Editor =
         let n = menu.Completion.Candidates.Length
         let selected = if menu.Selected < 0 && step < 0 then n - 1 else (menu.Selected + step + n) % n
         let text = menu.Completion.Candidates[selected].Text
-        { change (fun _ -> put menu.Completion text menu.Before) e with Mode = Mode.Choosing { menu with Selected = selected } }
+        closing { change (fun _ -> put menu.Completion text menu.Before) e with Mode = Mode.Choosing { menu with Selected = selected } }
 
     // Search
 
@@ -269,8 +275,12 @@ module Editor =
 
     /// One input's effect.
     let step (services: EditorServices) (e: Editor) (input: Input) : Editor * Action =
-        let e = { e with Hint = [] }
+        let closed = e.Closed
+        let e = { e with Hint = []; Closed = -1 }
         match input, e.Mode with
+        | Input.Key(Key.Text text), (Mode.Editing | Mode.Choosing _) when text.StartsWith '"' && closed = e.Buffer.Cursor ->
+            let e = { e with Mode = Mode.Editing }
+            (if text.Length = 1 then e else insert (text.Substring 1) e), Action.Continue
         | Input.Closed, _ -> e, Action.Leave
         | Input.Resized, _ -> e, Action.Continue
         | Input.Paste text, _ ->

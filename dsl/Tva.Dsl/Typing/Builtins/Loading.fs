@@ -39,6 +39,9 @@ let private model ctx (call: Call) =
         | Some i when AdapterLayout.IsAdapter ctx.Program.Sources[i].Checkpoint ->
             report ctx (Diagnostics.isAdapter path call.Args[0].Value.Span)
             Value.Unknown Kind.Model
+        | Some i when isVector ctx.Program i ->
+            report ctx (Diagnostics.isTaskVector path call.Args[0].Value.Span)
+            Value.Unknown Kind.Model
         | Some i ->
             ctx.Program.Models.Add i |> ignore
             Value.Tensor

@@ -77,7 +77,8 @@ let private adapter (ctx: Context) span (path: string) (set: TensorSet) (file: i
         report ctx (Diagnostics.cannotOpen e.Message span)
         None
 
-let private isVector (p: Program) (source: int) =
+/// Whether the file says that it holds a task vector.
+let isVector (p: Program) (source: int) =
     match p.Sources[source].Checkpoint.Metadata.TryGetValue "tva.kind" with
     | true, kind -> kind = "delta"
     | _ -> false
