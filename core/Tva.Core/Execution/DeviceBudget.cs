@@ -9,6 +9,9 @@ internal static class DeviceBudget
     /// <summary>Bytes of a block where memory does not say otherwise: copies of some MB run at full speed, and starting kernels costs nothing beside them.</summary>
     private const long Wanted = 32 << 20;
 
+    /// <summary>The same of a graphics card: it runs some 100,000 work-items at once, and a reduction has one for each 1024 elements.</summary>
+    private const long WantedByCard = 256 << 20;
+
     /// <summary>Bytes of a block, as <see cref="Budget.BlockTarget"/> counts them.</summary>
     /// <param name="kernels">All kernels.</param>
     /// <param name="device">The device.</param>
@@ -19,7 +22,7 @@ internal static class DeviceBudget
     {
         // Half is for blocks in flight, the rest for operands that stay.
         var room = device.Memory / 2 / lanes;
-        var target = Math.Max(Budget.BlockTarget, Math.Min(Wanted, memory / 4 / lanes));
+        var target = Math.Max(Budget.BlockTarget, Math.Min(device.Info.Kind == DeviceKind.Gpu ? WantedByCard : Wanted, memory / 4 / lanes));
         List<StepKernel> taken = [.. kernels.SelectMany(k => k).OfType<StepKernel>().Where(k => k.Block is not null)];
         if (taken.MaxBy(k => k.DeviceBytes) is { } largest && largest.DeviceBytes * PlanShape.Cell > room)
         {

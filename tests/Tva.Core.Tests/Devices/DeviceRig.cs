@@ -25,9 +25,9 @@ internal static unsafe class DeviceRig
     /// <summary>Those with the CPU's bits.</summary>
     public static TheoryData<string> ExactDevices => Names.Where(Exact).ToList() is { Count: > 0 } exact ? [.. exact] : [None];
 
-    /// <summary>The same and, for what adds up, those without float64.</summary>
+    /// <summary>All of them and, for what adds up, those without float64.</summary>
     public static TheoryData<string> DevicesBothWays =>
-        Names.Count == 0 ? [None] : [.. Names.SelectMany(n => DeviceCatalog.Find(n).Fp64 ? (string[])[n, n + Plain] : [n])];
+        Names.Count == 0 ? [None] : [.. Names.SelectMany(n => n.StartsWith("opencl:", StringComparison.Ordinal) && DeviceCatalog.Find(n).Fp64 ? (string[])[n, n + Plain] : [n])];
 
     private static IReadOnlyList<string> Names { get; } = [.. DeviceCatalog.Devices.Where(d => d.Unusable is null && !d.Id.StartsWith(FakeProvider.Prefix, StringComparison.Ordinal)).Select(d => d.Id)];
 

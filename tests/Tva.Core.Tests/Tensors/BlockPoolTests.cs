@@ -101,4 +101,13 @@ public sealed class BlockPoolTests
     [InlineData(2L << 30, "2 GiB")]
     [InlineData(long.MaxValue, "8 EiB")]
     public void Sizes_read_as_people_write_them(long bytes, string text) => Assert.Equal(text, Sizes.Text(bytes));
+
+    /// <summary>What is said to be enough is, and hardly more.</summary>
+    [Theory]
+    [InlineData(1, "1 B")]
+    [InlineData(1025, "1.01 KiB")]
+    [InlineData(4519363, "4.32 MiB")]
+    [InlineData(1L << 31, "2 GiB")]
+    [InlineData((1L << 31) + 1, "2.01 GiB")]
+    public void Enough_is_rounded_up(long bytes, string text) => Assert.Equal(text, Sizes.Enough(bytes));
 }
