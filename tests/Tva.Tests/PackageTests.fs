@@ -99,7 +99,7 @@ type PackageTests(packages: Packages) =
         // The same function written in TVA.
         let soft = Command.runIn zoo "" [ "eval"; "def soft(x: Delta, k: Scalar): Delta = sign(x) * max(abs(x) - k, 0)\nnorm(soft(model(\"tasks/digits.safetensors\") - model(\"base.safetensors\"), 0.001))" ]
         Assert.Equal(Double.Parse soft.Out, Double.Parse(lines[3].Substring(lines[3].IndexOf ": " + 2)), 1e-3)
-        Assert.Contains("F# is not allowed", lines[4])
+        Assert.Contains("F# inside a script is not allowed", lines[4])
         Assert.Contains("\"/etc/passwd\" is not allowed", lines[5])
 
     [<Fact>]
