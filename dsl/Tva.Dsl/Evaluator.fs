@@ -3,80 +3,12 @@ namespace Tva.Dsl
 
 open System
 open System.Collections.Generic
-open System.IO
 open System.Runtime.InteropServices
 open System.Threading
 open System.Threading.Tasks
 open Tva.Core.Checkpoints
 open Tva.Dsl.Plan
-open Tva.Dsl.Syntax
 open Tva.Dsl.Typing
-
-type EvaluatorOptions =
-    { Permissions: Permissions
-      /// Values for `param` statements, as text.
-      Settings: Map<string, string>
-      Run: RunSettings
-      /// Texts come one after another from a person: what passes have told is remembered, and files that change meanwhile are noticed.
-      Session: bool
-      /// What the paths of texts that come without a file are relative to.
-      Folder: string
-      /// Checkpoints in memory that texts find by name, and as `memory:name` where a path is wanted.
-      Variables: Map<string, MemoryCheckpoint>
-      /// Takes what texts save as `memory:name`; None at a command line, where `memory:name` is a path like any other.
-      Outputs: OutputTarget option
-      /// Where texts may read and write; None: wherever the process may. Commands and F# that texts are permitted to run are not confined.
-      Folders: AllowedFolders option
-      /// Makes the F# compiler for `fs`, called when a text first holds F#.
-      FSharp: (unit -> IFSharpHost) option }
-
-    /// No commands, no F#, all cores, default memory.
-    static member Default =
-        { Permissions = { Run = false; FSharp = false }
-          Settings = Map.empty
-          Run = RunSettings.Default
-          Session = false
-          Folder = "."
-          Variables = Map.empty
-          Outputs = None
-          Folders = None
-          FSharp = None }
-
-    /// With a bound on what a run holds in memory, in bytes.
-    member o.WithMemory(bytes: int64) = { o with Run = { o.Run with Memory = bytes } }
-    /// With so many threads to compute with.
-    member o.WithThreads(threads: int) = { o with Run = { o.Run with Threads = threads } }
-    /// With a device to compute on: "cpu" (the default, which reads as fast as a device is fed), "auto" for the CPU or a graphics card that is
-    /// worth the transfer, "gpu", or a device's number, id or name as `tva device` lists them.
-    member o.WithDevice(name: string) = { o with Run = { o.Run with Device = name } }
-    /// With a bound on what is held in a device's memory, in bytes.
-    member o.WithDeviceMemory(bytes: int64) = { o with Run = { o.Run with DeviceMemory = Some bytes } }
-    /// With a folder that the paths of texts are relative to.
-    member o.WithFolder(path: string) = { o with Folder = path }
-    /// With a checkpoint in memory that texts call by its name.
-    member o.WithVariable(checkpoint: MemoryCheckpoint) = { o with Variables = o.Variables.Add(checkpoint.Name, checkpoint) }
-    /// With somebody who takes what texts save as `memory:name`, for instance to send it on block by block.
-    member o.WithOutputs(target: OutputTarget) = { o with Outputs = Some target }
-    /// With texts that may start programs, as `evaluate` does.
-    member o.WithRun() = { o with Permissions = { o.Permissions with Run = true } }
-    /// With texts that may hold F#, which runs with this process's rights: `WithFSharp(FSharpHosts.create)` of the package Tva.Scripting.
-    member o.WithFSharp(host: Func<IFSharpHost>) =
-        { o with
-            Permissions = { o.Permissions with FSharp = true }
-            FSharp = Some host.Invoke }
-    /// With reads and writes confined to these folders and what is below them; what may be written may be read.
-    member o.WithFolders(read: string seq, write: string seq) = { o with Folders = Some(AllowedFolders(read, write)) }
-
-/// A text as it came in: how diagnostics call it, what its paths are relative to.
-type SessionText = { Name: string; Folder: string; Text: string }
-
-module internal Resources =
-
-    let prelude =
-        lazy
-            (use stream = typeof<EvaluatorOptions>.Assembly.GetManifestResourceStream "Prelude.tva" |> Unchecked.nonNull
-             use reader = new StreamReader(stream)
-             reader.ReadToEnd())
 
 /// Checks texts and runs them, in one of two ways. `Check(text)`, `Explain(text)` and `RunAsync(text)` take a text by itself and may be called
 /// from any number of threads at once: each call works on a program of its own, and nothing stays.
@@ -85,137 +17,7 @@ module internal Resources =
 /// the evaluator to close the checkpoints.
 /// It writes to no console, ends no process and changes nothing that is the process's.
 type Evaluator(options: EvaluatorOptions) =
-    do
-        // A name that no device has is told at once.
-        options.Run.Choice.Named |> ignore
-        if options.Run.Memory < 1L || options.Run.Threads < 1 || options.Run.DeviceMemory |> Option.exists (fun bytes -> bytes < 1L) then
-            invalidArg (nameof options) "memory and threads are positive"
-
-    let memory = Remembered()
-    let mutable settings = options.Run
-    let mutable permissions = options.Permissions
-    let mutable listener: Action<Event> option = None
-    let mutable stopping = CancellationToken.None
-
-    /// Bytes that pinned checkpoints hold; they count.
-    let mutable held = 0L
-    let settingsLeft () = { settings with Memory = max 1L (settings.Memory - held) }
-
-    let notify (e: Event) = listener |> Option.iter (fun (listen: Action<Event>) -> listen.Invoke e)
-
-    let mutable fsharp: Lazy<IFSharpHost> option = None
-
-    let closeFSharp () =
-        match fsharp with
-        | Some host when host.IsValueCreated -> host.Value.Dispose()
-        | _ -> ()
-
-    /// A program that knows the prelude, its checker, and what it asks the session's memory by.
-    let start () =
-        let program = new Program(permissions)
-        program.Surroundings <- { Variables = options.Variables; Outputs = options.Outputs; Folders = options.Folders }
-        let checker = Checker(program, options.Settings)
-        Stack.run (fun () -> checker.CheckPrelude Resources.prelude.Value)
-        for v in options.Variables do
-            checker.Bind(v.Key, v.Value)
-        let recall = if options.Session then Some(Recall(program, memory)) else None
-        closeFSharp ()
-        fsharp <- options.FSharp |> Option.map (fun make -> lazy make ())
-        program.FSharp <- fun () -> fsharp |> Option.map _.Value
-        program.Stopping <- fun () -> stopping
-        program.HearFSharp <- fun text -> notify (Event.Noted text)
-        // A basis whose number of atoms depends on data is solved while its text is checked.
-        program.Solve <-
-            fun number ->
-                BasisWork(program, Work(program, settingsLeft (), recall, notify, stopping), fun _ _ -> None).Solve [ number ]
-                program.Solved[number]
-        struct (program, checker, recall)
-
-    let mutable state = start ()
-    let mutable stamps = Map.empty<string, string>
-    let accepted = Collections.Generic.List<SessionText>()
-    let waiting = Collections.Generic.List<SessionText>()
-    /// Goes back to where nothing waited to be run.
-    let mutable back: (unit -> unit) option = None
-    let mutable failed = false
-
-    let isWrong (found: Diagnostic seq) = found |> Seq.exists (fun d -> d.Severity = Severity.Error)
-
-    /// Takes a text in; where it has errors, everything is as before.
-    let take (text: SessionText) : Diagnostic list =
-        let struct (program, checker, _) = state
-        let undo = checker.Mark()
-        let known = program.Diagnostics.Count
-        try
-            Stack.run (fun () ->
-                checker.Check(program.AddText(text.Name, text.Folder, text.Text))
-                // A person may still come to the `param` that a setting is for.
-                if not options.Session then
-                    checker.Finish())
-        with _ ->
-            undo ()
-            reraise ()
-        let found = program.Diagnostics |> Seq.skip known |> Seq.sortBy (fun d -> d.Span.Source, d.Span.Start) |> List.ofSeq
-        failed <- isWrong found
-        if options.Session then
-            program.Effects |> Seq.toArray |> Array.iteri (fun i e -> program.Effects[i] <- Gather.forPerson program e)
-        if failed then undo ()
-        elif back.IsNone then
-            back <- Some undo
-        found
-
-    let pinned () =
-        let struct (program, _, _) = state
-        [ for s in program.Sources do
-              match s.Checkpoint with
-              | :? PinnedCheckpoint as c -> c
-              | _ -> () ]
-
-    let count () = held <- pinned () |> List.sumBy _.Held
-
-    let undoWaiting () =
-        back |> Option.iter (fun undo -> undo ())
-        back <- None
-        waiting.Clear()
-
-    let note () =
-        let struct (program, _, _) = state
-        for s in program.Sources do
-            if not (stamps.ContainsKey s.Checkpoint.Path) then
-                stamps <- stamps.Add(s.Checkpoint.Path, Remembered.Stamp s.Checkpoint)
-
-    /// Opens everything again where a file is not what it was: the texts so far are checked once more, and nothing is done twice.
-    let refresh () =
-        let struct (program, _, _) = state
-        let changed = [ for s in program.Sources do if stamps.TryFind s.Checkpoint.Path |> Option.exists ((<>) (Remembered.Stamp s.Checkpoint)) then s.Path ]
-        if not changed.IsEmpty && waiting.Count = 0 then
-            let printed = List.ofSeq program.Printed
-            let wanted = pinned () |> List.map _.Path
-            (program :> IDisposable).Dispose()
-            stamps <- Map.empty
-            state <- start ()
-            let texts = List.ofSeq accepted
-            accepted.Clear()
-            for text in texts do
-                if isWrong (take text) then
-                    notify (Event.Warned $"what `{text.Text.Trim()}` said is gone: it no longer fits the files")
-                else
-                    let struct (program, _, _) = state
-                    program.Effects.Clear()
-                    for entry in printed do
-                        program.Printed[entry.Key] <- entry.Value
-                    accepted.Add text
-                back <- None
-            failed <- false
-            note ()
-            let struct (program, _, _) = state
-            held <- 0L
-            if not wanted.IsEmpty then
-                try
-                    Pinning.again program settings wanted notify stopping
-                finally
-                    count ()
-            notify (Event.Noted $"changed on disk, so opened again: {Suggest.listing changed}")
+    let session = new TextSession(options)
 
     /// This evaluator's options with what one call gives: parameters by name and, where nobody else does, somebody who takes outputs.
     let optionsFor (parameters: IReadOnlyDictionary<string, obj> | null) (take: MemoryCheckpoint -> unit) =
@@ -229,40 +31,20 @@ type Evaluator(options: EvaluatorOptions) =
                 options.Outputs
                 |> Option.orElse (Some(OutputTarget(fun name tensors metadata -> new MemoryWriter(name, tensors, metadata, take)))) }
 
-    /// Takes the only text of a session in.
-    let takeAlone (text: string) : CheckResult =
-        let struct (program, checker, _) = state
-        let known = checker.Names
-        Stack.run (fun () ->
-            checker.Check(program.AddText("<text>", Path.GetFullPath options.Folder, text))
-            checker.Finish())
-        let diagnostics = program.Diagnostics |> Seq.sortBy (fun d -> d.Span.Source, d.Span.Start) |> List.ofSeq
-        failed <- isWrong diagnostics
-        let context = Context.afterwards program
-        let kind (v: Value) =
-            match v with
-            | Value.Function f -> Trees.signature f.Definition
-            | v -> Kind.text (Context.kindOf context v)
-        let types = SortedDictionary<string, string>(StringComparer.Ordinal)
-        for n in checker.Names do
-            if not (known.ContainsKey n.Key && obj.ReferenceEquals(known[n.Key], n.Value)) then
-                types[n.Key] <- kind n.Value
-        CheckResult(List.ofSeq program.Texts, diagnostics, types)
-
     /// Reads and checks one text by itself; it is not run.
     /// `parameters`: for `param` statements numbers, bools, lists of numbers and texts (a text for a `param` that is no Text is read as an
     /// expression), and MemoryCheckpoints, which become names.
     member _.Check(text: string, [<Optional; DefaultParameterValue(null: IReadOnlyDictionary<string, obj> | null)>] parameters: IReadOnlyDictionary<string, obj> | null) : CheckResult =
-        use session = new Evaluator(optionsFor parameters ignore)
-        session.CheckAlone text
+        use alone = new TextSession(optionsFor parameters ignore)
+        alone.CheckAlone text
 
     /// What would be done with a text by itself, for people. Its mistakes are an ArgumentException.
     member _.Explain(text: string, [<Optional; DefaultParameterValue(null: IReadOnlyDictionary<string, obj> | null)>] parameters: IReadOnlyDictionary<string, obj> | null) : string =
-        use session = new Evaluator(optionsFor parameters ignore)
-        let found = session.CheckAlone text
+        use alone = new TextSession(optionsFor parameters ignore)
+        let found = alone.CheckAlone text
         if not found.Succeeded then
             raise (ArgumentException(found.Messages, nameof text))
-        session.Explain()
+        alone.Explain()
 
     /// Checks one text by itself and, where nothing is wrong with it, does what it says. What goes on is reported while it does; an exception
     /// of whoever listens ends the run and comes out here, as do faults of files (FaultException) and cancelling (OperationCanceledException);
@@ -282,198 +64,79 @@ type Evaluator(options: EvaluatorOptions) =
                 if not e.IsProgressed then
                     events.Add e
                 progress |> Option.ofObj |> Option.iter _.Report(e)
-            use session = new Evaluator(forCall)
-            session.Watch(hear, cancellationToken)
-            let found: CheckResult = session.CheckAlone text
-            let outcome = if found.Succeeded then Some(session.Run(hear, cancellationToken)) else None
+            use alone = new TextSession(forCall)
+            alone.Watch(hear, cancellationToken)
+            let found: CheckResult = alone.CheckAlone text
+            let outcome = if found.Succeeded then Some(alone.Run(hear, cancellationToken)) else None
             EvaluationResult(found, outcome, List.ofSeq events, models)
         Task.Run(Func<EvaluationResult>(work), cancellationToken)
 
-    member private _.CheckAlone(text: string) : CheckResult = takeAlone text
-
     /// Checking reads data in one case: to tell how many atoms `basis(F, error = ...)` has. This is who hears of such passes, and what stops them.
-    member _.Watch(onEvent: Action<Event>, cancellation: CancellationToken) =
-        listener <- Some onEvent
-        stopping <- cancellation
+    member _.Watch(onEvent: Action<Event>, cancellation: CancellationToken) = session.Watch(onEvent, cancellation)
 
     /// Reads and checks one text. `name` is how diagnostics call it, `folder` what its paths are relative to.
     /// Returns what was found in it, in the order of the text.
-    member _.Check(name: string, folder: string, text: string) : Diagnostic list =
-        if options.Session then
-            refresh ()
-        let text = { Name = name; Folder = Path.GetFullPath folder; Text = text }
-        let found = take text
-        if not failed then
-            waiting.Add text
-            note ()
-        found
+    member _.Check(name: string, folder: string, text: string) : Diagnostic list = session.Check(name, folder, text)
 
     /// All texts read so far, by the numbers that spans have.
-    member _.Texts =
-        let struct (program, _, _) = state
-        List.ofSeq program.Texts
+    member _.Texts = session.Texts
 
     /// The texts that have been run to their end, in order.
-    member _.Accepted = List.ofSeq accepted
+    member _.Accepted = session.Accepted
 
     /// The checkpoints that texts have loaded, as they call them, with their fingerprints.
-    member _.Inputs : IReadOnlyDictionary<string, string> =
-        let struct (program, _, _) = state
-        let found = Dictionary<string, string>()
-        for i in 0 .. program.Sources.Count - 1 do
-            let s = program.Sources[program.Original i]
-            found[s.Path] <- s.Checkpoint.Fingerprint
-        found
+    member _.Inputs : IReadOnlyDictionary<string, string> = session.Inputs
 
     /// What texts may do besides algebra.
     member _.Permissions
-        with get () = permissions
-        and set (value: Permissions) =
-            permissions <- value
-            let struct (program, _, _) = state
-            program.Permissions <- value
+        with get () = session.Permissions
+        and set (value: Permissions) = session.Permissions <- value
 
     /// How texts are run.
     member _.Settings
-        with get () = settings
-        and set (value: RunSettings) = settings <- value
+        with get () = session.Settings
+        and set (value: RunSettings) = session.Settings <- value
 
-    member internal _.Plans() : Planned list =
-        let struct (program, _, _) = state
-        Stack.run (fun () -> Preview.plans program (settingsLeft ()))
+    member internal _.Plans() : Planned list = session.Plans()
 
     /// What would be done, for people.
-    member this.Explain() : string =
-        let where (p: Planned) = settings.Choice.Explain(p.Plan, settings.Threads) |> Seq.map (fun line -> line + "\n") |> String.concat ""
-        String.Join("\n", this.Plans() |> List.map (fun p -> Explain.plan p + where p))
+    member _.Explain() : string = session.Explain()
 
     /// What would be done, as JSON.
-    member this.ExplainJson() : string =
-        let where (p: Planned) = settings.Choice.Explain(p.Plan, settings.Threads) |> List.ofSeq
-        "[" + String.Join(",", this.Plans() |> List.map (fun p -> Explain.json (where p) p)) + "]"
+    member _.ExplainJson() : string = session.ExplainJson()
 
     /// Does what the texts say. Faults are exceptions (FaultException), as is cancelling.
-    member _.Run(onEvent: Action<Event>, cancellation: CancellationToken) : Outcome =
-        if failed then
-            invalidOp "the text has errors; check it first"
-        let struct (program, _, recall) = state
-        try
-            let outcome = Stack.run (fun () -> Runner(program, Work(program, settingsLeft (), recall, onEvent.Invoke, cancellation)).Run())
-            match outcome with
-            | Outcome.Completed ->
-                program.Effects.Clear()
-                back <- None
-                accepted.AddRange waiting
-                waiting.Clear()
-            | Outcome.AssertionFailed _ -> undoWaiting ()
-            outcome
-        with _ ->
-            undoWaiting ()
-            reraise ()
+    member _.Run(onEvent: Action<Event>, cancellation: CancellationToken) : Outcome = session.Run(onEvent, cancellation)
 
     /// Bytes of memory that pinned checkpoints take.
-    member _.PinnedBytes = held
+    member _.PinnedBytes = session.PinnedBytes
 
     /// Keeps the checkpoints that an expression reads in memory, as long as they fit into the budget with room to compute; a line for each.
     /// Faults are exceptions.
-    member this.Pin(folder: string, text: string, onEvent: Action<Event>, cancellation: CancellationToken) : Result<string list, Diagnostic list> =
-        if options.Session then
-            refresh ()
-        let struct (program, checker, _) = state
-        let undo = checker.Mark()
-        let known = program.Diagnostics.Count
-        let value = Stack.run (fun () -> checker.ValueOf(program.AddText("<pin>", Path.GetFullPath folder, text)))
-        let found = program.Diagnostics |> Seq.skip known |> List.ofSeq
-        undo ()
-        match value with
-        | Some value when not (isWrong found) ->
-            note ()
-            try
-                Ok(Pinning.pin program settings value onEvent.Invoke cancellation)
-            finally
-                count ()
-        | _ -> Result.Error found
+    member _.Pin(folder: string, text: string, onEvent: Action<Event>, cancellation: CancellationToken) : Result<string list, Diagnostic list> =
+        session.Pin(folder, text, onEvent, cancellation)
 
     /// Lets go of what is pinned.
-    member _.Unpin() =
-        let struct (program, _, _) = state
-        Pinning.unpin program
-        count ()
+    member _.Unpin() = session.Unpin()
 
     /// The statements that an expression rests on, then the expression, a line each.
-    member _.Provenance(expression: string) =
-        let struct (program, _, _) = state
-        program.Provenance expression
+    member _.Provenance(expression: string) : string = session.Provenance expression
 
     /// Takes back the texts that have been checked and not yet run.
-    member _.Forget() = undoWaiting ()
+    member _.Forget() = session.Forget()
 
     /// Opens what has changed on disk again.
-    member internal _.Refresh() =
-        if options.Session then
-            refresh ()
+    member internal _.Refresh() = session.Refresh()
 
     /// Takes a text as one that has been run: somebody has done the same otherwise.
-    member internal _.Accept(folder: string, name: string, text: string) =
-        accepted.Add { Name = name; Folder = Path.GetFullPath folder; Text = text }
+    member internal _.Accept(folder: string, name: string, text: string) = session.Accept(folder, name, text)
 
     /// Does these effects and nothing that waits to be run.
     member internal _.Do(effects: Effect list, onEvent: Event -> unit, cancellation: CancellationToken) : Outcome =
-        let struct (program, _, recall) = state
-        let later = program.Effects.ToArray()
-        program.Effects.Clear()
-        program.Effects.AddRange effects
-        try
-            Stack.run (fun () -> Runner(program, Work(program, settings, recall, onEvent, cancellation)).Run())
-        finally
-            program.Effects.Clear()
-            program.Effects.AddRange later
+        session.Do(effects, onEvent, cancellation)
 
     /// The program and what is in sight, for the language services.
-    member internal _.State =
-        let struct (program, checker, _) = state
-        program, checker
+    member internal _.State = session.State
 
     interface IDisposable with
-        member _.Dispose() =
-            closeFSharp ()
-            let struct (program, _, _) = state
-            (program :> IDisposable).Dispose()
-
-/// What is known of each function, for help and completion.
-module Help =
-
-    type Entry =
-        { Name: string
-          Group: string
-          Signature: string
-          Summary: string
-          Example: string
-          /// Written in TVA, in the prelude.
-          Derived: bool }
-
-    let private derived =
-        lazy
-            (let source = { Number = 0; Name = "<prelude>"; Folder = "."; Text = Resources.prelude.Value }
-             fst (Parser.parse source)
-             |> List.choose (fun s ->
-                 match s.Node with
-                 | Def d when not (d.Name.Text.StartsWith '_') ->
-                     let lines = d.Doc.Split('\n') |> List.ofArray
-                     let isExample (l: string) = l.StartsWith "example:"
-                     Some
-                         { Name = d.Name.Text
-                           Group = "derived, written in TVA"
-                           Signature = Trees.signature d
-                           Summary = String.Join(" ", lines |> List.filter (isExample >> not))
-                           Example = lines |> List.tryFind isExample |> Option.map (fun l -> l.Substring(8).Trim()) |> Option.defaultValue ""
-                           Derived = true }
-                 | _ -> None))
-
-    /// Every function: built-in ones, then those of the prelude but for parts of others.
-    let entries =
-        lazy
-            ((Builtins.Table.all
-              |> List.map (fun b ->
-                  { Name = b.Name; Group = b.Group; Signature = b.Signature; Summary = b.Summary; Example = b.Example; Derived = false }))
-             @ derived.Value)
+        member _.Dispose() = (session :> IDisposable).Dispose()

@@ -3,6 +3,7 @@
 using Tva.Core;
 using Tva.Core.Checkpoints;
 using Tva.Dsl;
+using Tva.Scripting;
 
 string zoo = args.Length > 0 ? args[0] : "../zoo";
 
@@ -47,6 +48,16 @@ Console.WriteLine($"{merged.Tensors.Count} tensors, {weights.Length} numbers in 
 var strengths = Enumerable.Range(1, 8).Select(i => i / 8.0).ToArray();
 var all = await Task.WhenAll(strengths.Select(s => evaluator.RunAsync(merge, new Dictionary<string, object> { ["strength"] = s })));
 Console.WriteLine($"{all.Count(r => r.Succeeded)} merges at once");
+
+// Texts that hold F#, where the host lets them: it runs with the process's rights, whatever the folders are.
+using var withFSharp = new Evaluator(options.WithFSharp(FSharpHosts.create));
+const string soften = """
+    def soft(x: Delta, k: Scalar): Delta = fs "fun x k -> float32 (sign x) * max (abs x - k) 0.0f"
+    norm(soft(digits - model("base.safetensors"), fs "1.0 / 1000.0"))
+    """;
+EvaluationResult softened = await withFSharp.RunAsync(soften);
+Console.WriteLine($"softened with F#: {softened["norm(soft(digits - model(\"base.safetensors\"), fs \"1.0 / 1000.0\"))"]:F4}");
+Console.WriteLine(evaluator.Check(soften).Diagnostics[0].Message);
 
 // A path outside the folders is a finding, not an access.
 Console.WriteLine(evaluator.Check("model(\"/etc/passwd\")").Diagnostics[0].Message);

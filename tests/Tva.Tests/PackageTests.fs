@@ -96,7 +96,11 @@ type PackageTests(packages: Packages) =
         let told = Regex.Match(lines[1], "norm\\(A\\) = ([0-9.]+)$")
         Assert.Equal(Double.Parse norm.Out, Double.Parse told.Groups[1].Value, 1e-3)
         Assert.Equal("8 merges at once", lines[2])
-        Assert.Contains("\"/etc/passwd\" is not allowed", lines[3])
+        // The same function written in TVA.
+        let soft = Command.runIn zoo "" [ "eval"; "def soft(x: Delta, k: Scalar): Delta = sign(x) * max(abs(x) - k, 0)\nnorm(soft(model(\"tasks/digits.safetensors\") - model(\"base.safetensors\"), 0.001))" ]
+        Assert.Equal(Double.Parse soft.Out, Double.Parse(lines[3].Substring(lines[3].IndexOf ": " + 2)), 1e-3)
+        Assert.Contains("F# inside a script is not allowed", lines[4])
+        Assert.Contains("\"/etc/passwd\" is not allowed", lines[5])
 
     [<Fact>]
     member _.``the README's C# is the example's``() =
