@@ -68,3 +68,18 @@ let ``a card is its title and its facts`` () =
 let ``names from files can't drive the terminal`` () =
     let table = Shown.Table(ResultTable.Of([ "value" ], [ "a\u001b[2Jb\u202e", [ 1.0 ] ]))
     Assert.Equal("a\uFFFD[2Jb\uFFFD  1\n", Format.items [ table ])
+
+[<Theory>]
+[<InlineData(100)>]
+[<InlineData(50)>]
+let ``at a prompt the sentences of findings stay within its width`` (width: int) =
+    let why = "a sentence of many words that goes on and on, far beyond what any line of a screen has room for, so that it takes several of them"
+    let rows = [ [ Cell.Word "range"; Cell.Figure 0.75; Cell.Word why ]; [ Cell.Word "recommended"; Cell.Blank; Cell.Blank ] ]
+    let shown = Prompt.Show.lines false width true [ Shown.Findings { Columns = [ "finding"; "value"; "why" ]; Rows = rows } ]
+    let lines = shown.TrimEnd('\n').Split '\n'
+    Assert.All(lines, fun line -> Assert.True(line.Length < width, line))
+    Assert.StartsWith("range         0.75", lines[1])
+    Assert.StartsWith("recommended", Array.last lines)
+    Assert.Equal<string[]>((if width = 100 then [| "finding"; "value"; "why" |] else [| "finding"; "value" |]), lines[0].Split(' ', StringSplitOptions.RemoveEmptyEntries))
+    let words = String.Join(" ", lines[1 .. lines.Length - 2]).Split(' ', StringSplitOptions.RemoveEmptyEntries)
+    Assert.Equal<string[]>(why.Split ' ', words[2..])

@@ -106,12 +106,37 @@ let private card color width (title: string) (facts: (string * string) list) =
                  let label = "  " + Format.printable name + String(' ', max 0 (left - Render.width name)) + "  "
                  paint color "90" label + line ]
 
+/// Where the last column holds sentences they are set beside the others in the room that is left, or where that is little below each row.
+let private findings color width (f: Findings) =
+    let plain (f: Findings) = (Format.items [ Shown.Findings f ]).TrimEnd('\n').Split('\n') |> List.ofArray
+    let last = f.Rows |> List.map List.last
+    if f.Columns.Length < 2 || f.Rows.IsEmpty || not (last |> List.exists _.IsWord) then plain f
+    else
+        let init row = List.truncate (f.Columns.Length - 1) row
+        let lines = plain { Columns = init f.Columns; Rows = f.Rows |> List.map init }
+        let used = lines |> List.map Render.width |> List.max
+        let why = last |> List.map (function Cell.Word w -> Format.printable w | _ -> "")
+        let isBeside = width - used - 3 >= 40
+        let head = lines.Head + (if isBeside then String(' ', used - Render.width lines.Head) + "  " + List.last f.Columns else "")
+        head
+        :: [ for line, why in List.zip lines.Tail why do
+                 if why = "" then line
+                 elif isBeside then
+                     for i, part in List.indexed (wrap (width - used - 3) why) do
+                         let left = if i = 0 then line else ""
+                         left + String(' ', used - Render.width left) + "  " + part
+                 else
+                     line
+                     for part in wrap (max 20 (width - 5)) why do
+                         "    " + paint color "90" part ]
+
 /// The lines of what one statement shows; `isNamed` where the statement was an expression alone.
 let rec lines (color: bool) (width: int) (isNamed: bool) (items: Shown list) : string =
     let join (parts: string list) = String.Join("\n", parts) + "\n"
     match items with
     | [ Shown.Table t ] -> join (table color width isNamed t)
     | [ Shown.Card(title, facts) ] -> join (card color width title facts)
+    | [ Shown.Findings f ] -> join (findings color width f)
     | [ Shown.Text title; Shown.Table t ] when isNamed -> join (paint color "1" title :: table color width isNamed t)
     | [ Shown.List parts ] when parts |> List.exists (function Shown.Card _ | Shown.Table _ | Shown.Findings _ -> true | _ -> false) ->
         parts |> List.map (fun p -> lines color width isNamed [ p ]) |> String.concat ""

@@ -98,13 +98,13 @@ let tellOod (e: EditValue) (o: Options) (gamma: float list) : Findings =
     let c = figure found.C
     match found.Lambda with
     | null ->
-        let all = if o.C.IsSome then $"c = {c}" else "any c in (0, 1)"
+        let all, widest = if o.C.IsSome then $"c = {c}", "" else "any c in (0, 1)", "; no c below 1 reaches further"
         { Columns = columns
           Rows =
             head
             @ [ row "condition (B)" "λ" None "none serves" $"Σλγ ≥ 1 + c, Σλγ² ≥ 1 + c and |λ|β ≤ c have no solution for {all}"
                 row "certificate" "y₁, y₂" (Some found.First) $"y₁ = {figure found.First}, y₂ = {figure found.Second}"
-                    $"y₁·Σλγ + y₂·Σλγ² = Σ λ(y₁γ + y₂γ²) reaches at most (c/β)·Σ|y₁γ + y₂γ²| = {figure found.Most} for |λ| ≤ c/β, and would have to reach 1 + c = {figure (1.0 + found.C)}" ]
+                    $"y₁·Σλγ + y₂·Σλγ² = Σ λ(y₁γ + y₂γ²) reaches at most (c/β)·Σ|y₁γ + y₂γ²| = {figure found.Most} for |λ| ≤ c/β, and would have to reach 1 + c = {figure (1.0 + found.C)}{widest}" ]
             @ tail }
     | lambda ->
         let low, high = nonNull found.Low, nonNull found.High
