@@ -230,7 +230,22 @@ module Kind =
         match kind with
         | Kind.Tensor -> "Model or Delta"
         | Kind.Any -> "value"
-        | k -> $"%A{k}"
+        // Written out: `%A` reflects, which took half of the time of checking a long script.
+        | Kind.Model -> "Model"
+        | Kind.Delta -> "Delta"
+        | Kind.Family -> "Family"
+        | Kind.Basis -> "Basis"
+        | Kind.Scalar -> "Scalar"
+        | Kind.Text -> "Text"
+        | Kind.Bool -> "Bool"
+        | Kind.List -> "List"
+        | Kind.Range -> "Range"
+        | Kind.Record -> "Record"
+        | Kind.Table -> "Table"
+        | Kind.Scope -> "Scope"
+        | Kind.Edit -> "Edit"
+        | Kind.Function -> "Function"
+        | Kind.Unit -> "Unit"
 
     /// With its article, for sentences.
     let article kind =
