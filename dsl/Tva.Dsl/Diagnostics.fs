@@ -419,6 +419,10 @@ module Diagnostics =
     let outputIsInput path span =
         make 510 span $"\"{path}\" is one of the inputs" (Some "save under another name; an input is never overwritten")
 
+    let outputInInput path input span =
+        make 510 span $"\"{path}\" lies in \"{input}\", a folder that is one of the inputs: the next run would read it as a part of that"
+            (Some "save elsewhere, or into a folder of its own")
+
     let outputTwice path span =
         make 511 span $"\"{path}\" is saved twice" None
 

@@ -119,6 +119,11 @@ let ``what can't be saved so`` () =
     Assert.Equal<string list>([ "TVA0505" ], saves "\"m\", dtype = { \"*\": \"f31\" }")
     Assert.Equal<string list>([ "TVA0510" ], saves "\"base\"")
     Assert.Equal<string list>([ "TVA0510" ], saves "\".\"")
+    // Two models would be in that folder.
+    Assert.Equal<string list>([ "TVA0510" ], saves "\"base/x.safetensors\"")
+    Directory.CreateSymbolicLink(temp.File "link", temp.File "base") |> ignore
+    Assert.Equal<string list>([ "TVA0510" ], saves "\"link/x.safetensors\"")
+    run temp.Path (load + "base |> save(\"base/x\")") |> ok |> ignore
     Assert.Equal<string list>([ "TVA0511" ], code temp "base |> save(\"m\")\nbase |> save(\"m/x.safetensors\")")
     Directory.CreateDirectory(temp.File "mine") |> ignore
     File.WriteAllText(temp.File "mine/thesis.tex", "")

@@ -160,6 +160,32 @@ let ``an independent reader finds the tensors of the base`` () =
         Assert.Equal("pt", m.GetProperty("format").GetString())
 
 [<Fact>]
+let ``PyTorch loads what is written, bit for bit what it makes itself, and what it saves is read`` () =
+    use temp = new TempFolder()
+    let python =
+        // Debian's python3-torch goes with Debian's python3, whatever stands before it on the path.
+        [ "/usr/bin/python3"; "python3" ]
+        |> List.tryFind (fun p -> match program p [ "-c"; "import torch" ] temp.Path with Some(0, _, _) -> true | _ -> false)
+    match python with
+    | None -> Assert.Skip "there is no PyTorch here"
+    | Some python ->
+        let ask arguments =
+            match program python ([ Repository.path "tests/torch_tensors.py"; $"{zoo}/base.safetensors"; $"{zoo}/tasks/digits.safetensors" ] @ arguments) temp.Path with
+            | Some(status, out, error) ->
+                Assert.True((status = 0), error)
+                out
+            | None -> failwith "python went away"
+        ask [ "save"; temp.File "base.pt" ] |> ignore
+        let text =
+            $"base = model(\"{zoo}/base.safetensors\")\npt = model(\"base.pt\")\nd = delta(\"{zoo}/tasks/digits.safetensors\", pt)\n"
+            + String.Join("\n", [ for t in [ "f32"; "f16"; "bf16" ] -> $"pt |> save(\"{t}.safetensors\", dtype = \"{t}\"); d |> save(\"d{t}\", dtype = \"{t}\", shard = \"60KB\")" ])
+            + "\nbase |> save(\"mixed\", shard = \"60KB\", dtype = { \"*.bias\": \"f16\", \"*norm*\": \"f32\", else: \"bf16\" })"
+        let ran = Command.runIn temp.Path "" [ "eval"; text ]
+        Assert.True((ran.Status = 0), ran.Error)
+        let outputs = [ "f32.safetensors"; "f16.safetensors"; "bf16.safetensors"; "df32"; "df16"; "dbf16"; "mixed" ]
+        Assert.Equal(outputs.Length, (ask outputs).Split('\n', StringSplitOptions.RemoveEmptyEntries).Length)
+
+[<Fact>]
 let ``small disks of many sizes`` () =
     needUnix ()
     use temp = new TempFolder()

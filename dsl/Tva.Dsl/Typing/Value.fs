@@ -232,6 +232,7 @@ module Kind =
         match kind with
         | Kind.Tensor -> "Model or Delta"
         | Kind.Any -> "value"
+        // Written out: `%A` reflects, which took half of the time of checking a long script.
         | Kind.Model -> "Model"
         | Kind.Delta -> "Delta"
         | Kind.Family -> "Family"

@@ -124,6 +124,12 @@ let private saveTensor ctx (call: Call) =
                     | names -> Some(Diagnostics.outputFolderInUse path names span)
                 with :? FaultException ->
                     Some(Diagnostics.folderOnDisk path span)
+            // A file beside the files that a folder was opened for changes what the folder is.
+            let host =
+                if folder = Some true || inMemory then None
+                else
+                    let home = string (Path.GetDirectoryName full)
+                    p.Sources |> Seq.map _.Checkpoint.Path |> Seq.tryFind (fun input -> Directory.Exists input && Checkpoint.IsSameFile(input, home))
             let clash other = other = full || within full other || within other full
             if not (mayWrite ctx span path) then
                 ()
@@ -133,6 +139,8 @@ let private saveTensor ctx (call: Call) =
                 report ctx (if inMemory then Diagnostics.memoryForm path "a model in shards" span else Diagnostics.shardOfFile path span)
             elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists (fun f -> Checkpoint.IsSameFile(f, full) || folder = Some true && within full (Path.GetFullPath f))) then
                 report ctx (Diagnostics.outputIsInput path span)
+            elif host.IsSome then
+                report ctx (Diagnostics.outputInInput path host.Value span)
             elif p.Effects |> Seq.exists (function Effect.Save(_, other, _, _, _) -> clash other | _ -> false) then
                 report ctx (Diagnostics.outputTwice path span)
             else
