@@ -102,10 +102,12 @@ keys C-d;                                       expect '^left with 0$'
 grep -q '^norm(A)$' "$state/tva/history" || { echo "the history was not kept"; failed=1; }
 [ "$(stat -c %a "$state/tva/history" 2> /dev/null || stat -f %Lp "$state/tva/history")" = 600 ] || { echo "the history can be read by others"; failed=1; }
 
-# From the start of the process to the first prompt, in a terminal without a shell in it; other work on the machine only adds to it.
+# From the start of the process to the first prompt, in a terminal without a shell in it; other work on the machine only adds to it, so the
+# least counts, and where that is long there is more than one series.
 t kill-session -t p
 least=100000
-for i in 1 2 3 4 5; do
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    [ $i -le 5 ] || [ $least -ge 400 ] || break
     from=$(date +%s%N)
     t new-session -d -s p -x 100 -y 40 "XDG_STATE_HOME='$state' '$tva'"
     n=0

@@ -113,6 +113,10 @@ let ``options stand in calls, those given not again`` () =
     Assert.Equal<string list>([ "by = "; "x = " ], offered "norm(|)" |> List.filter (fun n -> n.EndsWith " = "))
     Assert.Contains("density = ", offered "ties(tasks, |")
     Assert.DoesNotContain("density = ", offered "ties(tasks, density = 0.1, |")
+    Assert.DoesNotContain("density = ", offered "ties(tasks, 0.1, |")
+    Assert.Contains("weights = ", offered "ties(tasks, 0.1, |")
+    Assert.DoesNotContain("F = ", offered "ties(tasks, density = 0.1, |")
+    Assert.DoesNotContain("F = ", offered "tasks @ties(|")
     Assert.Contains("k = ", offered "soft(A, |)")
 
 [<Fact>]

@@ -184,7 +184,10 @@ type LanguageService(evaluator: Evaluator) =
                 let options =
                     match p.Open with
                     | b :: _ when b.Symbol = "(" && (isSymbol "(" || isSymbol ",") ->
-                        parameters checker b
+                        // What has been given by position isn't given by name as well.
+                        let all = parameters checker b
+                        all
+                        |> List.skip (Math.Clamp(b.Argument - b.Given.Length, 0, all.Length))
                         |> List.filter (fun (name, _) -> Words.isName name && not (List.contains name b.Given))
                         |> List.map (fun (name, detail) -> { Text = name + " = "; Kind = CandidateKind.Option; Detail = detail })
                     | _ -> []
