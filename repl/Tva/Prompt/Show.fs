@@ -122,12 +122,12 @@ let private findings color width (f: Findings) =
         :: [ for line, why in List.zip lines.Tail why do
                  if why = "" then line
                  elif isBeside then
-                     for i, part in List.indexed (wrap (width - used - 3) why) do
+                     for i, part in List.indexed (Picture.wrap (width - used - 3) why) do
                          let left = if i = 0 then line else ""
                          left + String(' ', used - Render.width left) + "  " + part
                  else
                      line
-                     for part in wrap (max 20 (width - 5)) why do
+                     for part in Picture.wrap (max 20 (width - 5)) why do
                          "    " + paint color "90" part ]
 
 /// The lines of what one statement shows; `isNamed` where the statement was an expression alone.
