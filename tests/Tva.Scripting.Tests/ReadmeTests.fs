@@ -1,4 +1,4 @@
-/// The README's section on F#, run as written.
+/// What dsl/Tva.Scripting/README.md and the README show of F#, run as written.
 module Tva.Scripting.Tests.ReadmeTests
 
 open System
@@ -12,22 +12,26 @@ open Tva.Scripting.Tests.Support
 
 let private blocks =
     lazy
-        (let readme = File.ReadAllText(Path.Combine(root, "README.md"))
-         let start = readme.IndexOf "## F# inside"
-         readme.Substring(start, readme.IndexOf("\n## ", start + 5) - start).Split "```")
+        (let section (readme: string) title =
+            let start = readme.IndexOf(title: string)
+            let rest = readme.Substring start
+            (match rest.IndexOf("\n## ", 5) with -1 -> rest | till -> rest.Substring(0, till)).Split "```"
+         section (File.ReadAllText(Path.Combine(root, "dsl/Tva.Scripting/README.md"))) "# F# inside",
+         section (File.ReadAllText(Path.Combine(root, "README.md"))) "## F# inside")
 
 [<Fact>]
 let ``the README's F# in a script is right`` () =
-    let ran = runText (heading + blocks.Value[1])
-    Assert.Empty(ran.Diagnostics |> List.map _.Message)
-    Assert.Contains(ran.Events, (function Event.Shown(_, [ Shown.Card("Model", _) ]) -> true | _ -> false))
+    for text in [ (fst blocks.Value)[1]; (snd blocks.Value)[1] ] do
+        let ran = runText (heading + text)
+        Assert.Empty(ran.Diagnostics |> List.map _.Message)
+        Assert.Contains(ran.Events, (function Event.Shown(_, [ Shown.Card("Model", _) ]) -> true | _ -> false))
 
 [<Fact>]
 let ``the README's F# script is right`` () =
     use temp = new TempFolder()
     let saved = Path.Combine(temp.Path, "merged.safetensors")
     let text =
-        (blocks.Value |> Array.find _.Contains("#r ")).Split('\n')
+        (fst blocks.Value |> Array.find _.Contains("#r ")).Split('\n')
         |> Array.filter (fun l -> not (l.StartsWith "#"))
         |> String.concat "\n"
     let text = text.Replace("\"examples\"", $"@\"{examples}\"").Replace("\"out/merged.safetensors\"", $"@\"{saved}\"")
