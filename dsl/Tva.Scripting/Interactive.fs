@@ -29,11 +29,12 @@ type Interactive(references: string list) =
     let create () =
         let arguments =
             [ "fsi.exe"; "--noninteractive"; "--nologo"; "--gui-"; "--usesdkrefs-"; "--readline-"; "--crossoptimize-" ]
-            @ (typeof<Answer>.Assembly.Location :: references |> List.distinct |> List.map (fun r -> "-r:" + r))
+            @ (references |> List.map (fun r -> "-r:" + r))
         let configuration = FsiEvaluationSession.GetDefaultConfiguration()
         let session =
             FsiEvaluationSession.Create(configuration, Array.ofList arguments, TextReader.Null, echoed, TextWriter.Null, collectible = false)
         Running.aside (fun () -> session.EvalInteractionNonThrowing "open System") |> ignore
+        Running.aside (fun () -> session.AddBoundValue(Stopping.Name, Action Running.check))
         echoed.Take() |> ignore
         session
 
@@ -112,12 +113,12 @@ type Interactive(references: string list) =
     /// What stands under each name that was given or defined, as it is now.
     member _.Values() : (string * objnull) list =
         if abandoned || not session.IsValueCreated then []
-        else [ for v in session.Value.GetBoundValues() -> v.Name, v.Value.ReflectionValue ]
+        else [ for v in session.Value.GetBoundValues() do if v.Name <> Stopping.Name then v.Name, v.Value.ReflectionValue ]
 
     /// Names that go on a beginning: `List.ma`.
     member _.Complete(beginning: string) : string list =
         if abandoned || not session.IsValueCreated then []
-        else session.Value.GetCompletions beginning |> Seq.distinct |> List.ofSeq
+        else session.Value.GetCompletions beginning |> Seq.distinct |> Seq.filter ((<>) Stopping.Name) |> List.ofSeq
 
     /// Who hears what the F# prints; else it is kept.
     member _.Output

@@ -7,8 +7,12 @@ open FSharp.Compiler.CodeAnalysis
 open FSharp.Compiler.Syntax
 open FSharp.Compiler.Text
 
+/// The name that F# calls Running.check by. A value of .NET's own types: a reference to this assembly would take half a second to read.
 [<Literal>]
-let private Question = "Tva.Scripting.Running.check ()"
+let Name = "tvaAsk"
+
+[<Literal>]
+let private Question = Name + ".Invoke()"
 
 /// `let f x : int = e` has a type around its body.
 let rec private untyped (e: SynExpr) =
