@@ -213,6 +213,46 @@ let ``small disks of many sizes`` () =
         finally
             program "umount" [ disk ] temp.Path |> ignore
 
+/// Runs a text with system calls on one file failing, as strace lets them.
+let private failing (calls: string) (error: string) (file: string) (folder: string) (text: string) =
+    needUnix ()
+    match program "strace" [ "-qq"; "-o"; "/dev/null"; "true" ] folder with
+    | Some(0, _, _) -> ()
+    | _ -> Assert.Skip "there is no strace that may trace here"
+    let inject = [ "-f"; "-qq"; "-o"; "/dev/null"; "-P"; Path.Combine(folder, file); "-e"; $"trace={calls}"; "-e"; $"inject={calls}:error={error}:when=1+" ]
+    match program "strace" (inject @ [ Command.executable; "eval"; text; "--threads"; "1" ]) folder with
+    | Some(status, _, message) -> status, message
+    | None -> failwith "strace went away"
+
+[<Theory>]
+// Disks that write late tell it at the end only: fsync is the last to ask.
+[<InlineData("fsync", "EIO", "can't finish the file: Input/output error")>]
+[<InlineData("fsync", "ENOSPC", "can't finish the file: no space left on the disk")>]
+[<InlineData("pwrite64", "EIO", "Input/output error")>]
+[<InlineData("pwrite64", "EDQUOT", "the disk quota is used up")>]
+let ``what the disk does not take is a fault and the old file stays`` (call: string) (error: string) (expected: string) =
+    use temp = new TempFolder()
+    let text k = $"base = model(\"{zoo}/base.safetensors\")\n{k} * base - {k - 1} * base |> save(\"m.safetensors\")"
+    Assert.Equal(0, (Command.runIn temp.Path "" [ "eval"; text 2 ]).Status)
+    let before = content (temp.File "m.safetensors")
+    let status, message = failing call error "m.safetensors.partial" temp.Path (text 3)
+    Assert.Contains(temp.File "m.safetensors: ", message)
+    Assert.Contains(expected, message)
+    Assert.Equal(1, status)
+    Assert.Equal<(string * string) list>(before, content (temp.File "m.safetensors"))
+    Assert.Equal<string seq>([ temp.File "m.safetensors" ], Directory.GetFileSystemEntries temp.Path)
+
+[<Fact>]
+let ``a failing read names the file and the byte`` () =
+    use temp = new TempFolder()
+    File.Copy(Path.Combine(zoo, "base.safetensors"), temp.File "b.safetensors")
+    let status, message = failing "pread64" "EIO" "b.safetensors" temp.Path "model(\"b.safetensors\") |> save(\"m.safetensors\")"
+    Assert.Equal(1, status)
+    Assert.Contains(temp.File "b.safetensors: can't read", message)
+    Assert.Contains("at byte ", message)
+    Assert.Contains("Input/output error", message)
+    Assert.Equal<string seq>([ temp.File "b.safetensors" ], Directory.GetFileSystemEntries temp.Path)
+
 [<Theory>]
 // Below 80 .NET itself does not start.
 [<InlineData(90)>]
@@ -235,10 +275,19 @@ let ``too many open files are a fault`` (limit: int) =
 [<Fact>]
 let ``a folder that can't be written is a fault`` () =
     needUnix ()
-    Assert.SkipWhen((Environment.UserName = "root"), "root may write everywhere")
     use temp = new TempFolder()
     Directory.CreateDirectory(temp.File "closed") |> ignore
-    File.SetUnixFileMode(temp.File "closed", UnixFileMode.UserRead ||| UnixFileMode.UserExecute)
-    let ran = Command.runIn temp.Path "" [ "eval"; $"model(\"{zoo}/base.safetensors\") |> save(\"closed/m\")" ]
-    Assert.Equal(1, ran.Status)
-    Assert.Contains("permission denied", ran.Error)
+    File.SetUnixFileMode(temp.File "closed", UnixFileMode.UserRead ||| UnixFileMode.UserExecute ||| UnixFileMode.OtherRead ||| UnixFileMode.OtherExecute)
+    File.SetUnixFileMode(temp.Path, UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute ||| UnixFileMode.OtherRead ||| UnixFileMode.OtherExecute)
+    File.Copy(Path.Combine(zoo, "base.safetensors"), temp.File "b.safetensors")
+    // Root may write everywhere, so root runs it as nobody.
+    let asNobody = [ "setpriv"; "--reuid=65534"; "--regid=65534"; "--clear-groups" ]
+    let user = if Environment.UserName = "root" then asNobody else []
+    let run = user @ [ "env"; "HOME=" + temp.Path; Command.executable; "eval"; "model(\"b.safetensors\") |> save(\"closed/m\")" ]
+    match program run.Head run.Tail temp.Path with
+    | Some(status, _, _) when status = 126 || status = 127 -> Assert.Skip "nobody may not start tva where it is"
+    | None -> Assert.Skip "there is no setpriv here"
+    | Some(status, _, error) ->
+        Assert.Equal(1, status)
+        Assert.Contains("closed/m: can't create ", error)
+        Assert.Contains("permission denied; allow this user to write there or save elsewhere", error)

@@ -222,7 +222,8 @@ public static class AdapterWriter
             json.WriteEndObject();
         }
 
-        stream.Flush(flushToDisk: true);
+        stream.Flush();
+        Native.Flush(stream.SafeFileHandle);
     }
 
     private static void List(Utf8JsonWriter json, string name, IEnumerable<string> items)

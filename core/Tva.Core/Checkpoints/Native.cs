@@ -4,8 +4,8 @@ using Microsoft.Win32.SafeHandles;
 namespace Tva.Core.Checkpoints;
 
 /// <summary>
-/// Comes in: open files and paths. Goes out: hints to the system's page cache and the identity of files. Every call is best
-/// effort: where the system lacks it, or refuses, nothing happens.
+/// Comes in: open files and paths. Goes out: hints to the system's page cache and the identity of files. Every call but
+/// <see cref="Flush"/> is best effort: where the system lacks it, or refuses, nothing happens.
 /// </summary>
 internal static unsafe partial class Native
 {
@@ -27,6 +27,32 @@ internal static unsafe partial class Native
     /// <summary>Starts writing a range's dirty pages, so that the disk works while the processor does and the final fsync is short.</summary>
     public static void StartWriteBack(SafeFileHandle file, long offset, long bytes) =>
         Try(() => sync_file_range(file, offset, bytes, SyncRangeWrite));
+
+    /// <summary>Waits until the disk has a file's content. <see cref="RandomAccess.FlushToDisk"/> says nothing of what fsync reports.</summary>
+    /// <exception cref="IOException">The disk has not taken all of it. It is told once: asked again, the system says that all is well.</exception>
+    public static void Flush(SafeFileHandle file)
+    {
+        const int interrupted = 4, invalid = 22, readOnly = 30, unsupported = 95;
+        if (!Available)
+        {
+            RandomAccess.FlushToDisk(file);
+            return;
+        }
+
+        while (fsync(file) != 0)
+        {
+            int error = Marshal.GetLastPInvokeError();
+            if (error is invalid or readOnly or unsupported)
+            {
+                return; // what this is has no disk behind it
+            }
+
+            if (error != interrupted)
+            {
+                throw new IOException(Marshal.GetPInvokeErrorMessage(error), error);
+            }
+        }
+    }
 
     /// <summary>Makes a rename in this folder durable.</summary>
     public static void SyncFolder(string folder) => Try(() =>
@@ -146,6 +172,9 @@ internal static unsafe partial class Native
 
     [LibraryImport("libc")]
     private static partial int fsync(int file);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int fsync(SafeFileHandle file);
 
     [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int renameat2(int fromFolder, string from, int toFolder, string to, uint flags);

@@ -17,7 +17,7 @@ public static class WholeFile
         try
         {
             RandomAccess.Write(file, content, 0);
-            RandomAccess.FlushToDisk(file);
+            Native.Flush(file);
 
             // Renamed while still locked, so that no other run can take the partial file in between; Windows wants it closed.
             if (OperatingSystem.IsWindows())

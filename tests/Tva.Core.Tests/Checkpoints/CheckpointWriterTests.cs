@@ -191,6 +191,17 @@ public sealed class CheckpointWriterTests : IDisposable
         Refuse("/proc/tva/x.safetensors", Eight, "can't create /proc/tva/x.safetensors.partial");
     }
 
+    /// <summary>RandomAccess.FlushToDisk passes over all that fsync reports.</summary>
+    [Fact]
+    public void A_flush_that_fails_is_told()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "fsync is called so on Linux");
+        using var none = new Microsoft.Win32.SafeHandles.SafeFileHandle(1 << 20, ownsHandle: false);
+        Assert.Equal(9, Assert.Throws<IOException>(() => Native.Flush(none)).HResult); // EBADF
+        using var sink = File.OpenHandle("/dev/null", FileMode.Open, FileAccess.Write);
+        Native.Flush(sink); // no disk behind it: EINVAL
+    }
+
     [Fact]
     public void What_the_disk_cannot_hold_is_refused_before_anything_is_written()
     {

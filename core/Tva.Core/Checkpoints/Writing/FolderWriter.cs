@@ -229,7 +229,7 @@ internal sealed class FolderWriter : ICheckpointWriter
         {
             using var file = File.OpenHandle(System.IO.Path.Combine(place.Partial, name), FileMode.Create, FileAccess.Write, FileShare.None);
             RandomAccess.Write(file, content, 0);
-            RandomAccess.FlushToDisk(file);
+            Native.Flush(file);
         }
         catch (Exception e) when (FileFaults.Handles(e))
         {

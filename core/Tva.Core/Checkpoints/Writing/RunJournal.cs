@@ -77,7 +77,7 @@ internal sealed class RunJournal : IDisposable
     public void Clear()
     {
         RandomAccess.SetLength(file, 0);
-        RandomAccess.FlushToDisk(file);
+        Native.Flush(file);
         end = 0;
     }
 
@@ -117,7 +117,7 @@ internal sealed class RunJournal : IDisposable
     {
         var bytes = Encoding.UTF8.GetBytes(lines);
         RandomAccess.Write(file, bytes, end);
-        RandomAccess.FlushToDisk(file);
+        Native.Flush(file);
         end += bytes.Length;
     }
 }

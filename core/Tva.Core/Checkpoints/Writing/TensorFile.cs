@@ -27,6 +27,7 @@ internal sealed class TensorFile
     private long dirty;
     private long dirtyStart = long.MaxValue;
     private long dirtyEnd;
+    private IOException? lost;
 
     /// <summary>Lays the file out; nothing is opened.</summary>
     /// <param name="shown">How messages call it.</param>
@@ -200,7 +201,19 @@ internal sealed class TensorFile
     }
 
     /// <summary>Waits until the disk has what was written so far.</summary>
-    public void Sync() => RandomAccess.FlushToDisk(handle());
+    /// <exception cref="IOException">It hasn't; nor will <see cref="Seal"/> then say that it has.</exception>
+    public void Sync()
+    {
+        try
+        {
+            Native.Flush(handle());
+        }
+        catch (IOException e)
+        {
+            lost = e;
+            throw;
+        }
+    }
 
     /// <summary>Every byte has come: puts the records into the header and waits for the disk.</summary>
     public void Seal()
@@ -214,6 +227,11 @@ internal sealed class TensorFile
         TakeFinished();
         try
         {
+            if (lost is { } before)
+            {
+                throw before;
+            }
+
             var file = handle();
             if (digests is not null)
             {
@@ -225,7 +243,7 @@ internal sealed class TensorFile
                 RandomAccess.Write(file, TensorRecords.Filled(prefix, summaries), 0);
             }
 
-            RandomAccess.FlushToDisk(file);
+            Native.Flush(file);
         }
         catch (Exception e) when (FileFaults.Handles(e))
         {
