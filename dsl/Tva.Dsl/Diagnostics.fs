@@ -452,6 +452,9 @@ module Diagnostics =
     let isAdapter (path: string) span =
         make 518 span $"\"{path}\" is a low-rank adapter, not a model" (Some "`delta(path, base)` is what it changes; `base + delta(path, base)` is the model with it")
 
+    let isTaskVector (path: string) span =
+        make 518 span $"\"{path}\" is a task vector, not a model" (Some "`delta(path, base)` reads it; `base + delta(path, base)` is the model with it")
+
     let adapterModules (baseModel: string) (path: string) (modules: string list) span =
         make 519 span $"{path} changes {modules.Length} modules that {baseModel} lacks: {Suggest.listing modules}"
             (Some "load the model that it was made for; `delta(path, base, extra = \"drop\")` leaves them out")

@@ -72,12 +72,21 @@ let private parseDType ctx (call: Call) i =
 
 let dtypeOf = parseDType
 
+/// Whether a file says of itself that it holds a task vector.
+let private isVector (p: Program) (source: int) =
+    match p.Sources[source].Checkpoint.Metadata.TryGetValue "tva.kind" with
+    | true, kind -> kind = "delta"
+    | _ -> false
+
 let private model ctx (call: Call) =
     match Call.text ctx call 0 "path" "", parseDType ctx call 1 with
     | Some path, Some dtype when not ctx.Abstract || path <> "" ->
         match openSource ctx call.Args[0].Value.Span path with
         | Some i when AdapterLayout.IsAdapter ctx.Program.Sources[i].Checkpoint ->
             report ctx (Diagnostics.isAdapter path call.Args[0].Value.Span)
+            Value.Unknown Kind.Model
+        | Some i when isVector ctx.Program i ->
+            report ctx (Diagnostics.isTaskVector path call.Args[0].Value.Span)
             Value.Unknown Kind.Model
         | Some i ->
             ctx.Program.Models.Add i |> ignore
@@ -110,11 +119,6 @@ let private adapter (ctx: Context) span (path: string) (set: TensorSet) (file: i
     with :? FaultException as e ->
         report ctx (Diagnostics.cannotOpen e.Message span)
         None
-
-let private isVector (p: Program) (source: int) =
-    match p.Sources[source].Checkpoint.Metadata.TryGetValue "tva.kind" with
-    | true, kind -> kind = "delta"
-    | _ -> false
 
 let private vocabularies = [ "by-row"; "by-token" ]
 
