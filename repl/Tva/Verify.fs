@@ -38,7 +38,7 @@ type private Findings =
           | Some(Ok(_, _, differences)) ->
               for tensor, at in differences do
                   $"tensor {tensor}: computed anew it differs from byte {at} of the tensor on"
-          | Some(Result.Error reason) -> $"it can't be computed anew: {reason}"
+          | Some(Result.Error reason) -> "it can't be computed anew: " + reason.ReplaceLineEndings "; "
           | None -> () ]
 
 let private inputsOf (c: Checkpoint) =

@@ -103,6 +103,9 @@ let ``a task vector in shards is read back as one`` () =
     use temp = zoo ()
     run temp.Path (load + "0.5 * tasks.digits |> save(\"d\", shard = \"100KB\")") |> ok |> ignore
     Assert.Equal(number temp.Path (load + "norm(0.5 * tasks.digits)"), number temp.Path "base = model(\"base\")\nnorm(delta(\"d\", base))", 1e-6)
+    // As a model it would be a model of small numbers.
+    let ran = run temp.Path "norm(raw(model(\"d\")))"
+    Assert.Equal<string list>([ "TVA0525" ], ran.Diagnostics |> List.map _.Code)
     use c = Checkpoint.Open(temp.File "d")
     Assert.Equal("delta", c.Metadata["tva.kind"])
     Assert.Equal("pt", c.Metadata["format"])

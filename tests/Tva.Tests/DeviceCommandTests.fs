@@ -18,7 +18,7 @@ let ``the processor is always there, and what is missing is told with what to do
         match p.Missing with
         | null -> ()
         | missing -> Assert.Contains(missing, ran.Out)
-    let json = Command.run [ "device"; "--json" ]
+    let json = Command.run [ "device"; "--json-lines" ]
     let ids = [ for line in json.Out.Split('\n', System.StringSplitOptions.RemoveEmptyEntries) -> string (JsonDocument.Parse(line).RootElement.GetProperty "id") ]
     Assert.Equal<string list>("cpu" :: [ for d in DeviceCatalog.Devices -> d.Id ], ids)
 
