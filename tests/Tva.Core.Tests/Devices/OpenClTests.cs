@@ -86,6 +86,14 @@ public class OpenClTests
         Assert.NotEqual(Renderer.Render(block).Source, Renderer.Render(block with { Cells = [] }).Source);
     }
 
+    [Fact]
+    public void A_division_by_zero_is_still_an_exception()
+    {
+        using var device = Open(null);
+        var zero = device.GetHashCode() & 0;
+        Assert.Throws<DivideByZeroException>(() => 1 / zero);
+    }
+
     private static int Compiled(string cache)
     {
         using var device = Open(cache);

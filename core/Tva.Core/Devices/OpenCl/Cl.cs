@@ -196,6 +196,7 @@ internal static unsafe partial class Cl
 
     private static nint Load()
     {
+        LeaveSignals();
         foreach (var name in Names)
         {
             if (NativeLibrary.TryLoad(name, out var handle))
@@ -206,4 +207,27 @@ internal static unsafe partial class Cl
 
         return 0;
     }
+
+    /// <summary>
+    /// PoCL takes SIGFPE over when it opens a device, and a division by zero anywhere in the process then ends it, where .NET makes an
+    /// exception of it. It asks its environment whether to, and that of the process is not what .NET's own functions set.
+    /// </summary>
+    private static void LeaveSignals()
+    {
+        try
+        {
+            if (!OperatingSystem.IsWindows())
+            {
+                _ = setenv("POCL_SIGFPE_HANDLER", "0", 0);
+                _ = setenv("POCL_SIGUSR2_HANDLER", "0", 0);
+            }
+        }
+        catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException)
+        {
+            // No such function, and no PoCL either.
+        }
+    }
+
+    [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int setenv(string name, string value, int overwrite);
 }
