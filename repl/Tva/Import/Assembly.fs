@@ -243,12 +243,11 @@ let script (file: string) (folders: Folders) (report: Diagnostic -> unit) (targe
                 match c.Name with
                 | Some n when isUsed n -> ()
                 | _ ->
-                    let path =
-                        match c.Name with
-                        | Some n when configs.Length > 1 -> n + ".safetensors"
-                        | _ -> target
+                    let stem = match c.Name with Some n when configs.Length > 1 -> n | _ -> target
+                    // mergekit writes a folder, in shards of this size.
+                    let path, shard = if script.ReadsFolders then stem, ", shard = \"5GB\"" else stem + ".safetensors", ""
                     let dtype = match c.OutDType |> Option.orElse c.DType with Some d -> $", dtype = \"{d}\"" | None -> ""
-                    script.Add $"{name} |> save({Printer.quote path}{dtype})"
+                    script.Add $"{name} |> save({Printer.quote path}{shard}{dtype})"
     let narrow = configs |> List.exists (fun c -> c.DType |> Option.exists (fun d -> d <> "f32"))
     script.Text
         [ $"Made by tva import from mergekit's {file}."

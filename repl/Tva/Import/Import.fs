@@ -56,8 +56,8 @@ let run (host: Host) (report: Report) (path: string) (output: string option) (fo
           Script = match output with Some file -> folderOf (host.Full file) | None -> host.Folder }
     let target =
         match output with
-        | Some file -> (Path.GetFileNameWithoutExtension file |> Unchecked.nonNull) + ".safetensors"
-        | None -> "merged.safetensors"
+        | Some file -> Path.GetFileNameWithoutExtension file |> Unchecked.nonNull
+        | None -> "merged"
     let configs = Reading.configs source found.Add
     let script = Assembly.script (if path = "-" then "configuration" else string (Path.GetFileName path)) folders found.Add target configs
     let findings = found |> Seq.distinct |> Seq.sortBy (fun d -> d.Span.Start, d.Span.End, d.Code) |> List.ofSeq

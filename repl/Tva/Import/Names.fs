@@ -8,6 +8,13 @@ open System.Text
 open Tva.Dsl
 open Tva.Dsl.Syntax
 
+module internal Endings =
+
+    let all = [ ".index.json"; ".safetensors"; ".pth"; ".pt"; ".bin"; ".gguf" ]
+
+    /// Whether a path is that of a checkpoint's file, by its ending.
+    let isFile (path: string) = all |> List.exists (fun e -> path.EndsWith(e, StringComparison.OrdinalIgnoreCase))
+
 type Names() =
     let taken = HashSet<string>(Help.entries.Value |> List.map _.Name)
 
@@ -16,9 +23,8 @@ type Names() =
         set [ "model"; "pytorch_model"; "adapter_model"; "consolidated"; "checkpoint"; "weights" ]
 
     let withoutExtension (name: string) =
-        let known = [ ".index.json"; ".safetensors"; ".pth"; ".pt"; ".bin"; ".gguf" ]
         let strip (n: string) (ext: string) = if n.EndsWith(ext, StringComparison.OrdinalIgnoreCase) then n.Substring(0, n.Length - ext.Length) else n
-        List.fold strip name known
+        List.fold strip name Endings.all
 
     let word (text: string) =
         let out = StringBuilder()

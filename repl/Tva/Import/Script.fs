@@ -22,6 +22,7 @@ type Script(folders: Folders, report: Diagnostic -> unit) =
     let declared = Dictionary<Reference, string>()
     let merges = Dictionary<string, string>()
     let downloads = HashSet<string>()
+    let mutable readsFolders = false
 
     /// The full path of what is there.
     let found (path: string) =
@@ -37,7 +38,7 @@ type Script(folders: Folders, report: Diagnostic -> unit) =
     let isRemote (path: string) =
         let part (p: string) = p <> "" && p <> "." && p <> ".." && p |> Seq.forall (fun c -> Char.IsAsciiLetterOrDigit c || c = '-' || c = '_' || c = '.')
         match path.Split '/' with
-        | [| owner; name |] -> part owner && part name && not (name.EndsWith ".safetensors" || name.EndsWith ".pt" || name.EndsWith ".bin" || name.EndsWith ".pth" || name.EndsWith ".gguf")
+        | [| owner; name |] -> part owner && part name && not (Endings.isFile name)
         | _ -> false
 
     /// The path as a text, with a line that says how to get what isn't here.
@@ -79,7 +80,12 @@ type Script(folders: Folders, report: Diagnostic -> unit) =
     member _.Blank() = if lines.Count > 0 && lines[lines.Count - 1] <> "" then lines.Add ""
 
     /// The path of a model that isn't a variable's.
-    member _.Source(span, place) = source span place
+    member _.Source(span, place: Place) =
+        readsFolders <- readsFolders || not (Endings.isFile place.Path)
+        source span place
+
+    /// Whether a model is a folder, as those of Hugging Face are: then what is made of it is one as well.
+    member _.ReadsFolders = readsFolders
 
     /// Makes a merge known by its document's name, for documents that go on with it.
     member _.Define(document: string, variable: string) = merges[document] <- variable
@@ -95,7 +101,7 @@ type Script(folders: Folders, report: Diagnostic -> unit) =
             match reference.Lora with
             | None ->
                 let name = match wanted with Some w -> names.Fresh w | None -> names.OfPath reference.Model.Path
-                let text = source reference.Span reference.Model
+                let text = s.Source(reference.Span, reference.Model)
                 declarations.Add $"{name} = model({text})"
                 declared[reference] <- name
                 name
