@@ -204,8 +204,9 @@ public sealed class ResumeTests : IDisposable
         {
             var word = new byte[8];
             bytes.AsSpan(i * 8, Math.Min(8, bytes.Length - (i * 8))).CopyTo(word);
-            var product = (UInt128)(BitConverter.ToUInt64(word) ^ unchecked((ulong)(i + 1) * 0x9E3779B97F4A7C15)) * 0xD6E8FEB86659FD93;
-            expected = unchecked(expected + ((ulong)(product >> 64) ^ (ulong)product));
+            var plain = BitConverter.ToUInt64(word);
+            var mixed = plain ^ unchecked((ulong)(i + 1) * 0x9E3779B97F4A7C15);
+            expected = unchecked(expected + ((mixed & 0xFFFFFFFF) * (mixed >> 32)) + plain);
         }
 
         var digest = new TensorDigest(DType.U8, bytes.Length, measured: false);
