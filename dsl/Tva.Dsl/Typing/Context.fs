@@ -42,6 +42,9 @@ module Context =
 
     let report (ctx: Context) d = ctx.Program.Report d
 
+    /// Whether a path lies in a folder, both of them full.
+    let isWithin (folder: string) (path: string) = path.StartsWith(folder + string IO.Path.DirectorySeparatorChar, StringComparison.Ordinal)
+
     /// A path of a text as a full one; a name in memory is one as it is.
     let fullPath (ctx: Context) (path: string) =
         if (ctx.Program.Surroundings.InMemory path).IsSome then path else IO.Path.GetFullPath(path, ctx.Folder)

@@ -4,10 +4,7 @@ module Tva.Dsl.Typing.Builtins.Families
 open System
 open System.IO
 open Tva.Core
-open Tva.Core.Adapters
 open Tva.Core.Bases
-open Tva.Core.Checkpoints
-open Tva.Core.Tensors
 open Tva.Dsl
 open Tva.Dsl.Graph
 open Tva.Dsl.Syntax
@@ -15,8 +12,6 @@ open Tva.Dsl.Typing
 open Tva.Dsl.Typing.Context
 open Tva.Dsl.Typing.Builtins.Globs
 open Tva.Dsl.Typing.Builtins.Opening
-
-let private full = fullPath
 
 let private checkNames ctx span (members: (string * TensorValue) list) =
     match members |> List.countBy fst |> List.tryFind (fun (_, n) -> n > 1) with
@@ -32,7 +27,7 @@ let private stored (ctx: Context) span (path: string) (b: TensorValue) =
         match b.Set with
         | None -> Value.Unknown Kind.Basis
         | Some set ->
-            let basis = BasisFolder.Open(full ctx path)
+            let basis = BasisFolder.Open(fullPath ctx path)
             let reference = p.Sources[set.Reference]
             let sources = [ for c in Seq.append basis.Atoms (Option.toList (Option.ofObj basis.Mean)) -> p.Add(c, path) ]
             let wrong =
@@ -57,7 +52,7 @@ let private stored (ctx: Context) span (path: string) (b: TensorValue) =
 /// Whether the host lets a text look where a glob begins; reports it where not.
 let private mayLook (ctx: Context) span (pattern: string) =
     let s = ctx.Program.Surroundings
-    let isAllowed = (s.InMemory pattern).IsSome || s.MayEnter(full ctx (fixedPart pattern))
+    let isAllowed = (s.InMemory pattern).IsSome || s.MayEnter(fullPath ctx (fixedPart pattern))
     if not isAllowed then
         report ctx (Diagnostics.outsideFolders "reading" pattern s.Folders.Value.Read span)
     isAllowed
@@ -89,7 +84,7 @@ let family ctx (call: Call) =
         else
             Value.Unknown Kind.Family
     | [ { Value = Value.Text path } as what; _ ] when isWritten ctx what.Span path || not (mayLook ctx what.Span path) -> Value.Unknown Kind.Family
-    | [ { Value = Value.Text path } as what; b ] when BasisFolder.IsBasis(full ctx path) && mayRead ctx what.Span path ->
+    | [ { Value = Value.Text path } as what; b ] when BasisFolder.IsBasis(fullPath ctx path) && mayRead ctx what.Span path ->
         match b.Value with
         | Value.Tensor baseModel when wantModel ctx "`base` of `family`" b.Span baseModel -> stored ctx what.Span path baseModel
         | Value.Tensor _ -> Value.Unknown Kind.Basis
@@ -118,7 +113,7 @@ let family ctx (call: Call) =
                     items
                     |> List.mapi (fun i item ->
                         match item with
-                        | Value.Text path -> fromPath (stem (full ctx path)) path
+                        | Value.Text path -> fromPath (stem (fullPath ctx path)) path
                         | Value.Tensor t when wantDelta ctx "`family`" what.Span t -> Some($"m{i + 1}", t)
                         | Value.Tensor _
                         | Value.Unknown _ -> None

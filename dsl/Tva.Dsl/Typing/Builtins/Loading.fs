@@ -1,16 +1,10 @@
 /// `model`, `delta`, `zeros`, `raw`, `point`: from paths and points to tensors.
 module Tva.Dsl.Typing.Builtins.Loading
 
-open System
-open System.IO
-open Tva.Core
 open Tva.Core.Adapters
-open Tva.Core.Bases
-open Tva.Core.Checkpoints
 open Tva.Core.Tensors
 open Tva.Dsl
 open Tva.Dsl.Graph
-open Tva.Dsl.Syntax
 open Tva.Dsl.Typing
 open Tva.Dsl.Typing.Context
 open Tva.Dsl.Typing.Builtins.Opening

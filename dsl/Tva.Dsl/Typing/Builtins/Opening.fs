@@ -1,29 +1,23 @@
 /// Comes in: a path. Goes out: the source it is, or the task vector over a base; mistakes are reported at the path.
 module Tva.Dsl.Typing.Builtins.Opening
 
-open System
-open System.IO
 open Tva.Core
 open Tva.Core.Adapters
 open Tva.Core.Bases
 open Tva.Core.Checkpoints
-open Tva.Core.Tensors
 open Tva.Dsl
 open Tva.Dsl.Graph
-open Tva.Dsl.Syntax
 open Tva.Dsl.Typing
 open Tva.Dsl.Typing.Context
 
-let private full = fullPath
-
 /// Whether the script itself writes there: then what is there now is of an earlier run.
 let isWritten (ctx: Context) span (path: string) =
-    let target = full ctx path
+    let target = fullPath ctx path
     let isWritten =
         ctx.Program.Effects |> Seq.exists (function
             | Effect.Save(_, other, _, _, _)
             | Effect.SaveBasis(_, other, _, _, _)
-            | Effect.SaveAdapter(_, other, _, _, _, _) -> other = target || target.StartsWith(other + string Path.DirectorySeparatorChar)
+            | Effect.SaveAdapter(_, other, _, _, _, _) -> other = target || isWithin other target
             | _ -> false)
     if isWritten then
         report ctx (Diagnostics.readsOutput path span)
@@ -39,12 +33,12 @@ let openSource (ctx: Context) span (path: string) =
             | None ->
                 report ctx (Diagnostics.notInMemory path (List.ofSeq p.Surroundings.Variables.Keys) span)
                 None
-        elif BasisFolder.IsBasis(full ctx path) then
+        elif BasisFolder.IsBasis(fullPath ctx path) then
             report ctx (Diagnostics.isBasis path span)
             None
         else
             let known = p.Sources.Count
-            let i = p.Open(AdapterLayout.FileOf(full ctx path), path)
+            let i = p.Open(AdapterLayout.FileOf(fullPath ctx path), path)
             if i = known then
                 Vocabularies.tieOnce p i span
             Some i

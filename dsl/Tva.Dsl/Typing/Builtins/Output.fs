@@ -17,6 +17,10 @@ open Tva.Dsl.Typing.Context
 /// How atoms may be stored.
 let private atomTypes = [ "f32", DType.F32; "bf16", DType.BF16; "int8", DType.I8 ]
 
+/// Whether a file that is read lies in the folder.
+let private readsWithin (p: Program) (folder: string) =
+    p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists (Path.GetFullPath >> isWithin folder))
+
 /// A basis goes into a folder of its own.
 let private saveBasis ctx (call: Call) (b: BasisValue) =
     let p = ctx.Program
@@ -26,7 +30,6 @@ let private saveBasis ctx (call: Call) (b: BasisValue) =
     | Some path, Some dtype when not ctx.Abstract ->
         let span = call.Args[1].Value.Span
         let full = fullPath ctx path
-        let inside (file: string) = (Path.GetFullPath file).StartsWith(full + string Path.DirectorySeparatorChar)
         if (p.Surroundings.InMemory path).IsSome then
             report ctx (Diagnostics.memoryForm path "a basis" span)
         elif not (mayWrite ctx span path) then
@@ -35,7 +38,7 @@ let private saveBasis ctx (call: Call) (b: BasisValue) =
             report ctx (Diagnostics.basisForm path span)
         elif Directory.Exists full && not (File.Exists(Path.Combine(full, BasisFolder.FileName))) && Directory.EnumerateFileSystemEntries full |> Seq.isEmpty |> not then
             report ctx (Diagnostics.folderInUse path span)
-        elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists inside) then
+        elif readsWithin p full then
             report ctx (Diagnostics.outputIsInput path span)
         elif p.Effects |> Seq.exists (function Effect.SaveBasis(_, other, _, _, _) -> other = full | _ -> false) then
             report ctx (Diagnostics.outputTwice path span)
@@ -116,7 +119,6 @@ let private saveTensor ctx (call: Call) =
             let full = Path.TrimEndingDirectorySeparator full
             let inMemory = (p.Surroundings.InMemory path).IsSome
             let folder = if inMemory then Some false else isFolder path full
-            let within (outer: string) (file: string) = file.StartsWith(outer + string Path.DirectorySeparatorChar)
             let foreign () =
                 try
                     match List.ofSeq (FolderOutput.Foreign full) with
@@ -130,14 +132,14 @@ let private saveTensor ctx (call: Call) =
                 else
                     let home = string (Path.GetDirectoryName full)
                     p.Sources |> Seq.map _.Checkpoint.Path |> Seq.tryFind (fun input -> Directory.Exists input && Checkpoint.IsSameFile(input, home))
-            let clash other = other = full || within full other || within other full
+            let clash other = other = full || isWithin full other || isWithin other full
             if not (mayWrite ctx span path) then
                 ()
             elif folder.IsNone then
                 report ctx (Diagnostics.outputForm path span)
             elif folder = Some false && shard.IsSome then
                 report ctx (if inMemory then Diagnostics.memoryForm path "a model in shards" span else Diagnostics.shardOfFile path span)
-            elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists (fun f -> Checkpoint.IsSameFile(f, full) || folder = Some true && within full (Path.GetFullPath f))) then
+            elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists (fun f -> Checkpoint.IsSameFile(f, full) || folder = Some true && isWithin full (Path.GetFullPath f))) then
                 report ctx (Diagnostics.outputIsInput path span)
             elif host.IsSome then
                 report ctx (Diagnostics.outputInInput path host.Value span)
@@ -175,7 +177,6 @@ let private saveAdapter ctx (call: Call) =
         let span = call.Args[1].Value.Span
         let source = call.Args[0].Value
         let full = fullPath ctx path
-        let inside (file: string) = (Path.GetFullPath file).StartsWith(full + string Path.DirectorySeparatorChar)
         let isAdapter = File.Exists(Path.Combine(full, AdapterConfig.FileName))
         match LowRankForm.terms p.Graph p.IsLowRank (simplify ctx t.Node) with
         | _ when (p.Surroundings.InMemory path).IsSome -> report ctx (Diagnostics.memoryForm path "an adapter" span)
@@ -187,7 +188,7 @@ let private saveAdapter ctx (call: Call) =
             report ctx (Diagnostics.adapterForm path span)
         | _ when Directory.Exists full && not isAdapter && not (Seq.isEmpty (Directory.EnumerateFileSystemEntries full)) ->
             report ctx (Diagnostics.adapterFolderInUse path span)
-        | _ when p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists inside) ->
+        | _ when readsWithin p full ->
             report ctx (Diagnostics.outputIsInput path span)
         | _ when p.Effects |> Seq.exists (function Effect.SaveAdapter(_, other, _, _, _, _) -> other = full | _ -> false) ->
             report ctx (Diagnostics.outputTwice path span)
