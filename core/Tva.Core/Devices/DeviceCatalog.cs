@@ -1,4 +1,5 @@
 using System.Globalization;
+using Tva.Core.Devices.Cuda;
 using Tva.Core.Devices.OpenCl;
 
 namespace Tva.Core.Devices;
@@ -6,7 +7,7 @@ namespace Tva.Core.Devices;
 /// <summary>Comes in: what a person calls a device. Goes out: which one that is of those there are, and the device opened.</summary>
 public static class DeviceCatalog
 {
-    private static readonly List<IDeviceProvider> Known = [new OpenClProvider(), new TorchLibrary()];
+    private static readonly List<IDeviceProvider> Known = [new CudaProvider(), new OpenClProvider(), new TorchLibrary()];
 
     /// <summary>The ways to devices, in the order in which their devices are numbered.</summary>
     public static IReadOnlyList<IDeviceProvider> Providers
@@ -35,7 +36,7 @@ public static class DeviceCatalog
 
     /// <summary>
     /// The device that is meant: <c>gpu</c> is the first usable graphics card, or where there is none the first other usable device; else its
-    /// number, its id, or a part of its name that no other's has.
+    /// number, its id, or a part of its name that no other's has; of a card that more than one way leads to, the first way is meant.
     /// </summary>
     /// <exception cref="DeviceFaultException">There is none, more than one, or it can't be used.</exception>
     public static DeviceInfo Find(string name)
@@ -54,7 +55,7 @@ public static class DeviceCatalog
 
         var meant = int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? all.Skip(number).Take(1).ToList()
             : all.Where(d => d.Id.Equals(name, StringComparison.OrdinalIgnoreCase)).ToList() is { Count: > 0 } same ? same
-            : all.Where(d => d.Name.Contains(name, StringComparison.OrdinalIgnoreCase)).ToList();
+            : Providers.Select(p => p.Devices.Where(d => d.Name.Contains(name, StringComparison.OrdinalIgnoreCase)).ToList()).FirstOrDefault(d => d.Count > 0) ?? [];
         return meant switch
         {
             [{ Unusable: null } one] => one,

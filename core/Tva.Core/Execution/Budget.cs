@@ -124,7 +124,7 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
 
     private static long IdealArena(ExecutionPlan plan, StepKernel?[][] kernels, long target)
     {
-        var most = All(kernels).Select(k => Fixed(k) + Math.Max(k.BlockBytes * (long)PlanShape.Cell, target)).DefaultIfEmpty(target).Max();
+        var most = All(kernels).Select(k => Fixed(k) + (k.BlockBytes == 0 ? 0 : Math.Max(k.BlockBytes * (long)PlanShape.Cell, target))).DefaultIfEmpty(target).Max();
         foreach (var (kernel, rows) in Ranking(plan, kernels))
         {
             most = Math.Max(most, Fixed(kernel) + rows.ScratchBytes + Streams(kernel, rows, UnitOf(kernel, rows, target)));

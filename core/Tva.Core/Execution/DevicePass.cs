@@ -38,6 +38,7 @@ internal sealed unsafe class DevicePass(Engine engine, KernelCall call, IBlockLa
             block.Outputs[o] = full && kernel.PerBlock(o) ? (nint)call.OutputBlock(o) : 0;
         }
 
+        var resident = there.Index().All(i => i.Item || kernel.Block!.Program.Sources[i.Index] != BlockSource.Memory);
         var scans = new List<BlockScan>();
         var looks = new List<(SelectionGroup Group, BlockScan? Scan)>();
         foreach (var group in job.Groups)
@@ -50,7 +51,8 @@ internal sealed unsafe class DevicePass(Engine engine, KernelCall call, IBlockLa
                 continue;
             }
 
-            var most = Math.Max(Math.Min(block.Count, 4 * PlanShape.Cell), block.Count / 8);
+            // Where all that a pass reads is on the device, one more is soon done, and what it finds in a far narrower bracket is little to bring back.
+            var most = resident ? 4 * PlanShape.Cell : Math.Max(Math.Min(block.Count, 4 * PlanShape.Cell), block.Count / 8);
             var scan = new BlockScan(output, group.Bracket.Low, group.Bracket.High, group.Bracket.Guess, group.Magnitudes, most);
             scans.Add(scan);
             looks.Add((group, scan));

@@ -1,3 +1,4 @@
+using Tva.Core.Checkpoints;
 using Tva.Core.Devices;
 using Tva.Core.Tensors;
 
@@ -15,7 +16,7 @@ internal sealed class Engine : IDisposable
         Held = backend.Held is { } held ? new HeldRun(held, plan) : null;
         Shape = new PlanShape(plan.Tensors);
         Reductions = [.. plan.Steps.Select(step => new StepReductions(step.Reductions))];
-        Kernels = [.. plan.Steps.Select((step, s) => step.Kernels.Select(k => k is null ? null : new StepKernel(Reductions[s], k, backend, m => Placement.IsProduct(plan, m))).ToArray())];
+        Kernels = [.. plan.Steps.Select((step, s) => step.Kernels.Select(k => k is null ? null : new StepKernel(Reductions[s], k, backend, m => Placement.IsProduct(plan, m), source => plan.Sources[source] is PinnedCheckpoint)).ToArray())];
         MatrixKernels = [.. plan.Steps.Select(step => step.Matrices.Select(op => op.Streams.Select(streams =>
             streams?.Select(k => new StepKernel(StepReductions.None, k, CpuBackend.Instance)).ToArray()).ToArray()).ToArray())];
         Matrices = new MatrixResults(plan);

@@ -90,7 +90,7 @@ internal sealed unsafe class KernelCall : IDisposable
         for (var i = 0; i < kernel.InputSizes.Length; i++)
         {
             inputBlocks[i] = (nint)at;
-            at += (kernel.InputSizes[i] * (!kernel.PerCall[i] ? inputElements : kernel.Body is null ? 0 : scratchElements)) + Budget.Stagger;
+            at += (kernel.InputSizes[i] * (kernel.InMemory[i] ? 0 : !kernel.PerCall[i] ? inputElements : kernel.Body is null ? 0 : scratchElements)) + Budget.Stagger;
         }
 
         for (var o = 0; o < kernel.OutputSizes.Length; o++)

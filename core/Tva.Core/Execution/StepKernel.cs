@@ -10,7 +10,7 @@ namespace Tva.Core.Execution;
 /// </summary>
 internal sealed class StepKernel
 {
-    public StepKernel(StepReductions reductions, ClassKernel kernel, IBackend backend, Func<MatrixInput, bool>? isProduct = null)
+    public StepKernel(StepReductions reductions, ClassKernel kernel, IBackend backend, Func<MatrixInput, bool>? isProduct = null, Func<int, bool>? inMemory = null)
     {
         Kernel = kernel;
         Reductions = reductions;
@@ -77,6 +77,12 @@ internal sealed class StepKernel
             Block = Refusal is null ? device.Compile(program) : null;
             BlockTargets = targets;
         }
+
+        // A device copies from where they are, or has them already.
+        InMemory = [.. kernel.Inputs.Select(input => Block is not null && input is FileInput file && inMemory?.Invoke(file.Source) == true)];
+        var held = InputSizes.Where((_, i) => InMemory[i]).Sum();
+        InputBytes -= held;
+        BlockBytes -= held;
     }
 
     public ClassKernel Kernel { get; }
@@ -111,9 +117,9 @@ internal sealed class StepKernel
                 bytes += program.Kept[o] ? OutputSizes[o] : 0;
             }
 
-            // Per cell a sum has its lanes and itself; keys are at most an eighth of the elements.
+            // Per cell a sum has its lanes and itself; keys of each selection are at most an eighth of the elements.
             bytes += program.Cells.Count * (BlockProgram.Lanes + 1.0) * sizeof(double) / PlanShape.Cell;
-            return bytes + (Reductions.Selections.Length > 0 ? 1 : 0);
+            return bytes + (Reductions.Selections.Length * sizeof(int) / 8.0);
         }
     }
 
@@ -127,6 +133,9 @@ internal sealed class StepKernel
     /// blocks of the others may be larger. What is ranked is wanted for whole rows.
     /// </summary>
     public bool[] PerCall { get; }
+
+    /// <summary>Per input whether its bytes lie in memory as a device wants them, so that a block has no room of its own for them.</summary>
+    public bool[] InMemory { get; }
 
     /// <summary>Whether any of them are ranks within the whole tensor.</summary>
     public bool RanksTensors { get; }

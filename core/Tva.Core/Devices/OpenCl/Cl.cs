@@ -1,4 +1,3 @@
-using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text;
 
@@ -34,7 +33,7 @@ internal static unsafe partial class Cl
     // Bits of the float configuration.
     public const ulong FpDenorm = 1, FpInfNan = 2, FpRoundToNearest = 4, FpFma = 32, FpCorrectlyRoundedDivideSqrt = 128;
 
-    static Cl() => NativeLibrary.SetDllImportResolver(typeof(Cl).Assembly, (name, _, _) => name == Library ? Loader : 0);
+    static Cl() => DriverLibraries.Add(Library, () => Loader);
 
     [LibraryImport(Library)]
     public static partial int clGetPlatformIDs(uint entries, nint* platforms, uint* count);

@@ -143,9 +143,15 @@ internal sealed unsafe class LaneReductions(DeviceQueue queue, LaneBuffers buffe
     /// <summary>Results as float64.</summary>
     public void Numbers(byte* from, Span<double> to)
     {
+        if (queue.Device.Fp64)
+        {
+            new ReadOnlySpan<double>(from, to.Length).CopyTo(to);
+            return;
+        }
+
         for (var i = 0; i < to.Length; i++)
         {
-            to[i] = queue.Device.Fp64 ? ((double*)from)[i] : ((float*)from)[2 * i] + (double)((float*)from)[(2 * i) + 1];
+            to[i] = ((float*)from)[2 * i] + (double)((float*)from)[(2 * i) + 1];
         }
     }
 }

@@ -108,17 +108,21 @@ internal sealed unsafe class RenderedLane : IBlockLane
         Upload(block, call, places);
         Parameters(k, call, places);
         buffers.Flags.Need(cells * sizeof(uint));
-        queue.Clear(buffers.Flags.Handle, cells * sizeof(uint));
-        var slots = block.Cells.Count;
-        buffers.Partials.Need(call.Reduces ? (long)slots * cells * BlockProgram.Lanes * sizeof(double) : 0);
-        for (var e = 0; e < (call.Reduces ? k.Rendered.Entries.Count : 1); e++)
+        if (k.Rendered.Guards)
         {
-            var entry = queue.Kernel(k.Handle, k.Rendered.Entries[e]);
-            Arguments(entry, block, call, places, cells);
-            queue.Launch(entry, k.Rendered.Items(call.Count), k.Rendered.Group);
+            queue.Clear(buffers.Flags.Handle, cells * sizeof(uint));
         }
 
-        var flags = queue.Back(buffers.Flags, cells * sizeof(uint), buffers.HostFlags);
+        var slots = block.Cells.Count;
+        buffers.Partials.Need(call.Reduces ? (long)slots * cells * BlockProgram.Lanes * sizeof(double) : 0);
+        foreach (var entry in call.Reduces ? k.Rendered.Entries : k.Rendered.Entries.Take(1))
+        {
+            var kernel = queue.Kernel(k.Handle, entry.Name);
+            Arguments(kernel, block, call, places, cells);
+            queue.Launch(kernel, entry.Items(call.Count), entry.Group);
+        }
+
+        var flags = k.Rendered.Guards ? queue.Back(buffers.Flags, cells * sizeof(uint), buffers.HostFlags) : null;
         var results = call.Reduces && slots > 0 ? reductions.Fold(block.Cells, cells, slots, buffers.HostResults) : null;
         for (var o = 0; o < call.Outputs.Length; o++)
         {
@@ -128,25 +132,36 @@ internal sealed unsafe class RenderedLane : IBlockLane
             }
         }
 
-        queue.Finish();
-        for (var c = 0; c < cells; c++)
+        // What comes next in the queue needs nothing that the host has yet to look at.
+        if (block.Rows.Count > 0 || call.Scans.Count == 0)
         {
-            call.Flags[c] = ((uint*)flags)[c] != 0;
-        }
-
-        if (results != null)
-        {
-            reductions.Numbers(results, call.CellResults.AsSpan(0, cells * slots));
+            queue.Finish();
         }
 
         if (call.Reduces && block.Rows.Count > 0)
         {
+            TakeNumbers();
             reductions.Rows(block, call, places.Outputs);
         }
 
         if (call.Scans.Count > 0)
         {
             reductions.Scan(call.Scans, call.Count, places.Outputs, cells);
+        }
+
+        TakeNumbers();
+        for (var c = 0; c < cells; c++)
+        {
+            call.Flags[c] = flags != null && ((uint*)flags)[c] != 0;
+        }
+
+        void TakeNumbers()
+        {
+            if (results != null)
+            {
+                reductions.Numbers(results, call.CellResults.AsSpan(0, cells * slots));
+                results = null;
+            }
         }
     }
 

@@ -12,6 +12,7 @@ internal static class OpenClPrelude
         #define KERNEL __kernel
         #define GLOBAL __global
         #define LOCAL __local
+        #define CONSTANT __constant
         #define INLINE inline static
         #define RESTRICT restrict
         #define GLOBAL_ID ((uint)get_global_id(0))

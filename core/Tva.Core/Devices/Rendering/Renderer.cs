@@ -6,21 +6,6 @@ using Tva.Core.Tensors;
 
 namespace Tva.Core.Devices.Rendering;
 
-/// <summary>A program as source.</summary>
-/// <param name="Source">The text, without a prelude.</param>
-/// <param name="Entries">Names of its kernels; a call runs all of them. The first one stores and guards.</param>
-/// <param name="Constants">The values that the parameter block ends with: sources that differ in constants alone are one.</param>
-/// <param name="Width">Elements that a work-item takes, one after the other; 0: a lane of a cell.</param>
-internal sealed record RenderedProgram(string Source, IReadOnlyList<string> Entries, IReadOnlyList<float> Constants, int Width)
-{
-    /// <summary>Work-items for a block of so many elements.</summary>
-    public long Items(int count) =>
-        Width > 0 ? (count + Width - 1L) / Width : (count + BlockProgram.CellElements - 1L) / BlockProgram.CellElements * BlockProgram.Lanes;
-
-    /// <summary>Work-items of a group: sums take most of what a group has room for.</summary>
-    public int Group => Width > 0 ? DeviceQueue.WideGroup : DeviceQueue.GroupSize;
-}
-
 /// <summary>
 /// Comes in: a <see cref="BlockProgram"/>. Goes out: its source. All entries take the same arguments: per input of Memory or Rows its buffer,
 /// of Random its key, of Product both factors' buffers, the rank, the columns and the first element's column; per kept output its buffer; then the parameter block, the block's first index in the tensor, its elements, a row's length,
@@ -28,10 +13,16 @@ internal sealed record RenderedProgram(string Source, IReadOnlyList<string> Entr
 /// per parameter (see <see cref="BlockParameter"/>, the index counted from the block's start), the constants, and two words per buffer: where in
 /// it the stream begins.
 /// </summary>
-internal sealed class Renderer
+internal sealed partial class Renderer
 {
     /// <summary>Streams on each side of a tile of dots: 64 sums of two registers each are what a thread can hold.</summary>
     private const int Side = 8;
+
+    /// <summary>Tiles from which on they are made together: a group then has some hundred threads, and each stream is loaded once.</summary>
+    private const int FewestTiles = 6;
+
+    /// <summary>Streams that local memory has room for, some elements of each.</summary>
+    private const int MostStreams = 128;
 
     /// <summary>Bytes of a stream that a work-item reads or writes at once: the most there is an instruction for.</summary>
     private const int Word = 16;
@@ -73,22 +64,31 @@ internal sealed class Renderer
     {
         var r = new Renderer(block, wide);
         r.text.Append(Dialect.FunctionsOf(block.Program));
-        var entries = new List<string>();
+        var entries = new List<RenderedEntry>();
         if (block.Cells.Count == 0)
         {
-            entries.Add("tva_map");
+            entries.Add(new("tva_map", r.Width, 0, DeviceQueue.WideGroup));
             r.Map();
         }
         else
         {
-            foreach (var group in r.Groups())
+            var groups = r.Groups(out var tiles);
+            foreach (var group in groups)
             {
-                entries.Add($"tva_cells{entries.Count}");
-                r.Cells(entries[^1], group, entries.Count == 1);
+                // Sums take most of what a group has room for.
+                entries.Add(new($"tva_cells{entries.Count}", 0, BlockProgram.Lanes, DeviceQueue.GroupSize));
+                r.Cells(entries[^1].Name, group, entries.Count == 1);
+            }
+
+            foreach (var some in tiles.Chunk(DeviceQueue.WideGroup / BlockProgram.Lanes))
+            {
+                var size = some.Length * BlockProgram.Lanes;
+                entries.Add(new($"tva_tiles{entries.Count}", 0, size, size));
+                r.Tiles(entries[^1].Name, some, size);
             }
         }
 
-        return new RenderedProgram(r.text.ToString(), entries, r.constants, block.Cells.Count > 0 ? 0 : r.Width);
+        return new RenderedProgram(r.text.ToString(), entries, r.constants, r.Guards);
     }
 
     /// <summary>The words of the parameter block before the buffers' offsets.</summary>
@@ -254,8 +254,10 @@ internal sealed class Renderer
     /// Reductions that share a pass: all, while a thread can hold them; else dots by tiles of streams, so that each pass loads few of them.
     /// The first group has everything that is no dot.
     /// </summary>
-    private List<List<int>> Groups()
+    /// <param name="tiles">The tiles that one pass over a cell makes all together, from local memory; where there are few, each has a pass of its own.</param>
+    private List<List<int>> Groups(out List<DotTile> tiles)
     {
+        tiles = [];
         var all = Enumerable.Range(0, block.Cells.Count).ToList();
         if (all.Count <= Side * Side)
         {
@@ -263,14 +265,39 @@ internal sealed class Renderer
         }
 
         var dots = all.Where(s => block.Cells[s].Kind == ReduceKind.Dot).ToList();
-        var places = dots.SelectMany(s => (int[])[block.Cells[s].A, block.Cells[s].B]).Distinct().Order().Index().ToDictionary(x => x.Item, x => x.Index / Side);
-        var groups = new List<List<int>> { all.Except(dots).ToList() };
-        groups.AddRange(dots.GroupBy(s =>
+        var streams = dots.SelectMany(s => (int[])[block.Cells[s].A, block.Cells[s].B]).Distinct().Order().ToList();
+        var places = streams.Index().ToDictionary(x => x.Item, x => x.Index);
+        var byTile = dots.GroupBy(s =>
         {
-            var (a, b) = (places[block.Cells[s].A], places[block.Cells[s].B]);
-            return (Math.Min(a, b), Math.Max(a, b));
-        }).OrderBy(g => g.Key).SelectMany(g => g.Chunk(Side * Side)).Select(g => g.ToList()));
-        return groups;
+            var (a, b) = (places[block.Cells[s].A] / Side, places[block.Cells[s].B] / Side);
+            return (Row: Math.Min(a, b), Column: Math.Max(a, b));
+        }).OrderBy(g => g.Key).ToList();
+        List<int> others = [.. all.Except(dots)];
+        if (!wide || byTile.Count < FewestTiles || streams.Count > MostStreams)
+        {
+            return [others, .. byTile.SelectMany(g => g.Chunk(Side * Side)).Select(g => g.ToList())];
+        }
+
+        foreach (var group in byTile)
+        {
+            // Pairs that come twice have a tile each.
+            var left = group.ToList();
+            while (left.Count > 0)
+            {
+                var slots = Enumerable.Repeat(-1, Side * Side).ToArray();
+                left.RemoveAll(s =>
+                {
+                    var (a, b) = (places[block.Cells[s].A], places[block.Cells[s].B]);
+                    var at = a / Side == group.Key.Row ? (a % Side * Side) + (b % Side) : (b % Side * Side) + (a % Side);
+                    var free = slots[at] < 0;
+                    slots[at] = free ? s : slots[at];
+                    return free;
+                });
+                tiles.Add(new DotTile([.. streams.Skip(group.Key.Row * Side).Take(Side)], [.. streams.Skip(group.Key.Column * Side).Take(Side)], slots));
+            }
+        }
+
+        return [others];
     }
 
     /// <summary>What the reductions are computed from; in the first entry also what is stored and guarded.</summary>

@@ -1,5 +1,5 @@
 using Tva.Core.Devices;
-using Tva.Core.Devices.OpenCl;
+using Tva.Core.Devices.Rendered;
 using Tva.Core.Devices.Rendering;
 using Tva.Core.Execution;
 using Tva.Core.Kernels;
@@ -8,37 +8,50 @@ using Xunit;
 
 namespace Tva.Core.Tests.Devices;
 
-/// <summary>What is OpenCL's own: its programs' cache, its compiler's words, its memory's budget.</summary>
-public class OpenClTests
+/// <summary>What OpenCL's and CUDA's devices have beside blocks: their programs' cache, their compilers' words, their memory's budget.</summary>
+public class RenderedTests
 {
     private static readonly KernelProgram Halves = new(
         [new(Code.Load, Index: 0), new(Code.Const, Value: 0.5f), new(Code.Apply, 0, 1, Index: Plans.Op("mul")), new(Code.Store, 2, Index: 0)], [DType.F32], [DType.F32], 0);
 
-    [Fact]
-    public void BinariesAreKeptAndDamagedOnesBuiltAnew()
+    /// <summary>One of every way to devices.</summary>
+    public static TheoryData<string> Devices
+    {
+        get
+        {
+            var names = DeviceRig.Names.Where(id => id.StartsWith("opencl:", StringComparison.Ordinal) || id.StartsWith("cuda:", StringComparison.Ordinal))
+                .GroupBy(id => id.Split(':')[0]).Select(g => g.First()).ToList();
+            return names.Count == 0 ? ["(none)"] : [.. names];
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public void BinariesAreKeptAndDamagedOnesBuiltAnew(string name)
     {
         using var folder = new TempFolder();
         var cache = Path.Combine(folder.Path, "kernels");
-        Assert.Equal(1, Compiled(cache));
-        Assert.Equal(0, Compiled(cache));
+        Assert.Equal(1, Compiled(name, cache));
+        Assert.Equal(0, Compiled(name, cache));
         var file = Assert.Single(Directory.GetFiles(cache));
         var good = File.ReadAllBytes(file);
         foreach (var damage in (Func<byte[]>[])[() => [], () => good[..(good.Length / 2)], () => [.. good[..^5], 1, 2, 3, 4, 5], () => new byte[100]])
         {
             File.WriteAllBytes(file, damage());
-            Assert.Equal(1, Compiled(cache));
-            Assert.Equal(0, Compiled(cache));
+            Assert.Equal(1, Compiled(name, cache));
+            Assert.Equal(0, Compiled(name, cache));
         }
 
         // A folder that can't be one.
-        Assert.Equal(1, Compiled(Path.Combine(file, "below")));
+        Assert.Equal(1, Compiled(name, Path.Combine(file, "below")));
         Assert.Equal([file], Directory.GetFiles(cache));
     }
 
-    [Fact]
-    public void ConstantsShareAProgramAndItIsBuiltOnce()
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public void ConstantsShareAProgramAndItIsBuiltOnce(string name)
     {
-        using var device = Open(null);
+        using var device = Open(name, null);
         foreach (var value in (float[])[0.5f, -3f, float.NaN])
         {
             var program = new KernelProgram([.. Halves.Instructions.Select(i => i.Code == Code.Const ? i with { Value = value } : i)], Halves.Inputs, Halves.Outputs, 0);
@@ -49,20 +62,22 @@ public class OpenClTests
         Assert.Equal(1, device.Programs.Compiled);
     }
 
-    [Fact]
-    public void ACompilersRefusalHasItsWordsAndTheDevicesName()
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public void ACompilersRefusalHasItsWordsAndTheDevicesName(string name)
     {
-        using var device = Open(null);
+        using var device = Open(name, null);
         var message = Assert.Throws<DeviceFaultException>(() => device.Programs.Get("KERNEL void wrong(GLOBAL int* x) { x[0] = nothing_of_that_name; }")).Message;
         Assert.Contains(device.Info.Name, message);
         Assert.Contains("--device cpu", message);
         Assert.Contains("nothing_of_that_name", message);
     }
 
-    [Fact]
-    public void MemoryIsCountedAndItsEndIsTold()
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public void MemoryIsCountedAndItsEndIsTold(string name)
     {
-        using var device = Open(null, 1 << 20);
+        using var device = Open(name, null, 1 << 20);
         using (device.Hold(900 << 10))
         {
             Assert.Null(device.Hold(200 << 10));
@@ -88,25 +103,25 @@ public class OpenClTests
         Assert.NotEqual(Renderer.Render(block, true).Source, Renderer.Render(block with { Cells = [] }, true).Source);
     }
 
-    [Fact]
-    public void A_division_by_zero_is_still_an_exception()
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public void A_division_by_zero_is_still_an_exception(string name)
     {
-        using var device = Open(null);
+        using var device = Open(name, null);
         var zero = device.GetHashCode() & 0;
         Assert.Throws<DivideByZeroException>(() => 1 / zero);
     }
 
-    private static int Compiled(string cache)
+    private static int Compiled(string name, string cache)
     {
-        using var device = Open(cache);
+        using var device = Open(name, cache);
         Assert.Equal(Rig.Bytes([0.5f]), DeviceRig.Run(device, Halves, [Rig.Bytes([1f])], 1).Outputs[0]);
         return device.Programs.Compiled;
     }
 
-    private static OpenClDevice Open(string? cache, long? memory = null)
+    private static RenderedDevice Open(string name, string? cache, long? memory = null)
     {
-        var info = new OpenClProvider().Devices.FirstOrDefault(d => d.Unusable is null);
-        Assert.SkipWhen(info is null, $"no device: {new OpenClProvider().Missing}");
-        return (OpenClDevice)new OpenClProvider().Open(info!, new DeviceOptions { CacheFolder = cache, Memory = memory });
+        Assert.SkipWhen(name == "(none)", $"no device: {DeviceCatalog.Missing()}");
+        return (RenderedDevice)DeviceCatalog.Open(name, new DeviceOptions { CacheFolder = cache, Memory = memory });
     }
 }
