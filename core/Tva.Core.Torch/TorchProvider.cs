@@ -44,7 +44,7 @@ public sealed class TorchProvider : IDeviceProvider
         {
             // A call that every build has; workers are threads of their own already.
             set_num_threads(Math.Max(1, Environment.ProcessorCount / Math.Clamp(Environment.ProcessorCount, 2, 8)));
-            var driver = $"TorchSharp {typeof(torch).Assembly.GetName().Version?.ToString(3)}, libtorch {__version__}";
+            var driver = $"TorchSharp {typeof(torch).Assembly.GetName().Version?.ToString(3)} for libtorch {__version__}";
             var list = new List<DeviceInfo>
             {
                 new("torch:cpu", "libtorch on the processor", driver, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, DeviceKind.Processor, true, true, false),
