@@ -34,9 +34,13 @@ public sealed class TorchProvider : IDeviceProvider
     private static (IReadOnlyList<DeviceInfo> Devices, string? Missing) Look()
     {
         // Before TorchSharp looks for it itself, and prints what it tried.
-        if (!NativeLibrary.TryLoad("LibTorchSharp", typeof(torch).Assembly, null, out _))
+        try
         {
-            return ([], "TorchSharp is there but its native library is not, or not what it needs: "
+            _ = NativeLibrary.Load("LibTorchSharp", typeof(torch).Assembly, null);
+        }
+        catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
+        {
+            return ([], $"TorchSharp is there but its native library is not, or not what it needs: {e.Message.Trim().Split('\n')[^1].Trim()}; "
                 + $"name the folder of {NativeName} in TVA_LIBTORCH, with libtorch beside it or where the system looks for libraries");
         }
 
