@@ -34,7 +34,11 @@ internal static unsafe class DeviceRig
     public static TheoryData<string> DevicesBothWays =>
         Names.Count == 0 ? [None] : [.. DevicesAndCards.Select(n => n.Data), .. Names.Where(n => n.StartsWith("opencl:", StringComparison.Ordinal) && DeviceCatalog.Find(n).Fp64).Select(n => n + Plain)];
 
-    private static IReadOnlyList<string> Names { get; } = [.. DeviceCatalog.Devices.Where(d => d.Unusable is null && !d.Id.StartsWith(FakeProvider.Prefix, StringComparison.Ordinal)).Select(d => d.Id)];
+    private static IReadOnlyList<string> Names { get; } = [.. DeviceCatalog.Devices.Where(d => d.Unusable is null && !d.Id.StartsWith(FakeProvider.Prefix, StringComparison.Ordinal)
+        && d.Id.StartsWith(Only, StringComparison.Ordinal)).Select(d => d.Id)];
+
+    /// <summary>How the ids of the devices begin that are to be tried, where the environment tells.</summary>
+    private static string Only => Environment.GetEnvironmentVariable("TVA_TEST_DEVICES") ?? "";
 
     /// <summary>A device, opened once.</summary>
     public static IBlockDevice Open(string name)
