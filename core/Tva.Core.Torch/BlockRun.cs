@@ -49,17 +49,10 @@ internal sealed unsafe class BlockRun(TorchDevice device, TorchLane lane, TorchK
     {
         using var scope = NewDisposeScope();
         var (coefficients, constants) = linear.Matrix(call.Parameters);
-        var operands = empty(linear.Operands, count, ScalarType.Float64, device.Place);
-        for (var i = 0; i < linear.Operands; i++)
-        {
-            using var inner = NewDisposeScope();
-            var exact = kernel.Tables[i] is null && block.Program.Inputs[i] != DType.F64;
-            _ = operands.select(0, i).copy_(exact ? Raw(i) : Load(i));
-        }
-
         var factors = tensor(coefficients, [linear.Sums, linear.Operands], device: device.Place);
-        var sums = factors.mm(operands).add(tensor(constants, [linear.Sums, 1], device: device.Place)).to(ScalarType.Float32);
-        operands.Dispose();
+        var products = device.IsCuda ? AddedUp(linear, factors) : Multiplied(linear, factors);
+        var sums = products.add(tensor(constants, [linear.Sums, 1], device: device.Place)).to(ScalarType.Float32);
+        products.Dispose();
         var finite = sums.isfinite();
         if (!finite.all().item<bool>())
         {
@@ -71,6 +64,37 @@ internal sealed unsafe class BlockRun(TorchDevice device, TorchLane lane, TorchK
         sums.MoveToOuterDisposeScope();
         return i => sums.select(0, i);
     }
+
+    private Tensor Multiplied(LinearForm linear, Tensor factors)
+    {
+        using var operands = empty(linear.Operands, count, ScalarType.Float64, device.Place);
+        for (var i = 0; i < linear.Operands; i++)
+        {
+            using var inner = NewDisposeScope();
+            _ = operands.select(0, i).copy_(Unrounded(i));
+        }
+
+        return factors.mm(operands);
+    }
+
+    /// <summary>
+    /// The same, one operand after the other: CUDA's library picks how it multiplies by the shape, and elements must not depend on how many
+    /// there are beside them.
+    /// </summary>
+    private Tensor AddedUp(LinearForm linear, Tensor factors)
+    {
+        var sums = zeros(linear.Sums, count, ScalarType.Float64, device.Place);
+        for (var i = 0; i < linear.Operands; i++)
+        {
+            using var inner = NewDisposeScope();
+            _ = sums.add_(factors.narrow(1, i, 1).mul(Unrounded(i).to(ScalarType.Float64)));
+        }
+
+        return sums;
+    }
+
+    /// <summary>An operand in the type that holds it exactly with the least bytes, or float32.</summary>
+    private Tensor Unrounded(int input) => kernel.Tables[input] is null && block.Program.Inputs[input] != DType.F64 ? Raw(input) : Load(input);
 
     private Tensor Load(int input)
     {

@@ -20,6 +20,7 @@ internal sealed class TorchDevice : IBlockDevice
 
     private readonly Dictionary<BlockProgram, TorchKernel> kernels = [];
     private readonly Lock gate = new();
+    private readonly Tensor? mark;
     private long taken;
 
     public TorchDevice(DeviceInfo info, int card, DeviceOptions options)
@@ -28,6 +29,7 @@ internal sealed class TorchDevice : IBlockDevice
         IsCuda = card >= 0;
         Place = IsCuda ? new Device(DeviceType.CUDA, card) : CPU;
         Memory = options.Memory ?? info.Memory / 4 * 3;
+        mark = IsCuda ? Guarded("be started", () => zeros(1, ScalarType.Byte, Place).DetachFromDisposeScope()) : null;
     }
 
     /// <inheritdoc/>
@@ -110,14 +112,11 @@ internal sealed class TorchDevice : IBlockDevice
         return (int)Math.Clamp(fit, BlockProgram.CellElements, IsCuda ? CardRun : ProcessorRun);
     }
 
-    /// <summary>Waits for copies to the host.</summary>
-    public void Finish()
-    {
-        if (IsCuda)
-        {
-            cuda.synchronize();
-        }
-    }
+    /// <summary>
+    /// Waits for copies to the host: by one that does wait, behind them on the card's stream. TorchSharp's own call would wait for the
+    /// thread's card, which is the first one, and takes another argument in every version.
+    /// </summary>
+    public void Finish() => mark?.cpu().Dispose();
 
     /// <summary>Does something with libtorch, whose errors are the device's.</summary>
     /// <param name="what">What it does, after "can't".</param>
@@ -142,5 +141,7 @@ internal sealed class TorchDevice : IBlockDevice
         {
             kernels.Clear();
         }
+
+        mark?.Dispose();
     }
 }

@@ -12,7 +12,8 @@ internal static class TorchFaults
     {
         // libtorch's messages go on with the call stack.
         var said = error.Message.Split('\n')[0].Trim();
-        var memory = said.Contains("out of memory", StringComparison.OrdinalIgnoreCase) || said.Contains("allocate memory", StringComparison.OrdinalIgnoreCase);
+        var memory = said.Contains("out of memory", StringComparison.OrdinalIgnoreCase) || said.Contains("allocate memory", StringComparison.OrdinalIgnoreCase)
+            || said.Contains("ALLOC_FAILED", StringComparison.Ordinal);
         var way = memory
             ? $"give it less with --device-memory (it has {Sizes.Text(device.Memory)}), end what else uses it, or compute with --device cpu"
             : "start again, and if it goes on, compute with --device cpu";

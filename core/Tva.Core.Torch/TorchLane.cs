@@ -32,7 +32,10 @@ internal sealed unsafe class TorchLane : IBlockLane
             using var plain = empty(bytes, ScalarType.Byte);
             return plain.pin_memory().DetachFromDisposeScope();
         });
-        fixed (byte* first = pinned.bytes)
+
+        // Of all of it there is no span beyond 2 GiB.
+        using var start = pinned.narrow(0, 0, 1);
+        fixed (byte* first = start.bytes)
         {
             Staging = first;
         }

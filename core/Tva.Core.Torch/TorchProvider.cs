@@ -34,9 +34,13 @@ public sealed class TorchProvider : IDeviceProvider
     private static (IReadOnlyList<DeviceInfo> Devices, string? Missing) Look()
     {
         // Before TorchSharp looks for it itself, and prints what it tried.
-        if (!NativeLibrary.TryLoad("LibTorchSharp", typeof(torch).Assembly, null, out _))
+        try
         {
-            return ([], "TorchSharp is there but its native library is not, or not what it needs: "
+            _ = NativeLibrary.Load("LibTorchSharp", typeof(torch).Assembly, null);
+        }
+        catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
+        {
+            return ([], $"TorchSharp is there but its native library is not, or not what it needs: {e.Message.Trim().Split('\n')[^1].Trim()}; "
                 + $"name the folder of {NativeName} in TVA_LIBTORCH, with libtorch beside it or where the system looks for libraries");
         }
 
@@ -44,7 +48,7 @@ public sealed class TorchProvider : IDeviceProvider
         {
             // A call that every build has; workers are threads of their own already.
             set_num_threads(Math.Max(1, Environment.ProcessorCount / Math.Clamp(Environment.ProcessorCount, 2, 8)));
-            var driver = $"TorchSharp {typeof(torch).Assembly.GetName().Version?.ToString(3)}, libtorch {__version__}";
+            var driver = $"TorchSharp {typeof(torch).Assembly.GetName().Version?.ToString(3)} for libtorch {__version__}";
             var list = new List<DeviceInfo>
             {
                 new("torch:cpu", "libtorch on the processor", driver, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, DeviceKind.Processor, true, true, false),

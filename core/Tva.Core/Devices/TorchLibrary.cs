@@ -87,9 +87,10 @@ public sealed class TorchLibrary : IDeviceProvider
             {
                 foreach (var file in (string[])[$"lib{name}.so", $"{name}.dll", $"lib{name}.dylib"])
                 {
-                    if (folder is not null && NativeLibrary.TryLoad(Path.Combine(folder, file), out var handle))
+                    // One that is there and can't be loaded is to say why.
+                    if (folder is not null && File.Exists(Path.Combine(folder, file)))
                     {
-                        return handle;
+                        return LoadUnmanagedDllFromPath(Path.Combine(folder, file));
                     }
                 }
             }

@@ -34,11 +34,11 @@ internal static unsafe class DeviceRig
     public static TheoryData<string> DevicesBothWays =>
         Names.Count == 0 ? [None] : [.. DevicesAndCards.Select(n => n.Data), .. Names.Where(n => n.StartsWith("opencl:", StringComparison.Ordinal) && DeviceCatalog.Find(n).Fp64).Select(n => n + Plain)];
 
-    /// <summary>All of them, or, where the environment variable TVA_TEST_DEVICES has ids with commas between, those.</summary>
+    /// <summary>All of them, or, where the environment variable TVA_TEST_DEVICES has beginnings of ids with commas between, those.</summary>
     public static IReadOnlyList<string> Names { get; } =
     [
         .. DeviceCatalog.Devices.Where(d => d.Unusable is null && !d.Id.StartsWith(FakeProvider.Prefix, StringComparison.Ordinal)).Select(d => d.Id)
-            .Where(id => Environment.GetEnvironmentVariable("TVA_TEST_DEVICES") is not { Length: > 0 } some || some.Split(',').Contains(id)),
+            .Where(id => (Environment.GetEnvironmentVariable("TVA_TEST_DEVICES") ?? "").Split(',').Any(some => id.StartsWith(some, StringComparison.Ordinal))),
     ];
 
     /// <summary>A device, opened once.</summary>

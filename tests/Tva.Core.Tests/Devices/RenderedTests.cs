@@ -67,7 +67,7 @@ public class RenderedTests
     public void ACompilersRefusalHasItsWordsAndTheDevicesName(string name)
     {
         using var device = Open(name, null);
-        var message = Assert.Throws<DeviceFaultException>(() => device.Programs.Get("KERNEL void wrong(GLOBAL int* x) { x[0] = nothing_of_that_name; }")).Message;
+        var message = Assert.Throws<DeviceFaultException>(() => device.Programs.Get("KERNEL(void wrong, 64)(GLOBAL int* x) { x[0] = nothing_of_that_name; }")).Message;
         Assert.Contains(device.Info.Name, message);
         Assert.Contains("--device cpu", message);
         Assert.Contains("nothing_of_that_name", message);

@@ -8,7 +8,7 @@ namespace Tva.Core.Devices.Rendering;
 
 /// <summary>
 /// Comes in: which types and ops a kernel uses. Goes out: their functions in the device dialect, a C in which the memory of a device is
-/// GLOBAL and LOCAL, kernels are KERNEL, and a work-item asks for its numbers by GROUP, LOCAL_ID and GLOBAL_ID; <see cref="OpenClPrelude"/>
+/// GLOBAL and LOCAL, kernels are KERNEL(name, work-items of a group), and a work-item asks for its numbers by GROUP, LOCAL_ID and GLOBAL_ID; <see cref="OpenClPrelude"/>
 /// says what they are in OpenCL C. Conversions and forms are traced from those of the CPU (<see cref="VText"/>), so neither is written twice.
 /// </summary>
 internal static class Dialect

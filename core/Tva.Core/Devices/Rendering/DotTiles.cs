@@ -16,7 +16,7 @@ internal sealed record DotTile(int[] Rows, int[] Columns, int[] Slots);
 internal sealed partial class Renderer
 {
     /// <summary>Bytes of local memory: what every device has, but for a little.</summary>
-    private const int LocalBytes = 30 << 10;
+    private const int LocalBytes = 31 << 10;
 
     private void Tiles(string name, IReadOnlyList<DotTile> tiles, int group)
     {
@@ -25,15 +25,15 @@ internal sealed partial class Renderer
         var placeOf = blocks.Index().ToDictionary(b => b.Item[0], b => b.Index * Side);
 
         // Rows of local memory begin in different banks.
-        var some = Math.Min(group, ((LocalBytes / sizeof(float) / (blocks.Count * Side)) - lanes) / lanes * lanes);
+        var some = Math.Min(group, ((LocalBytes / sizeof(double) / (blocks.Count * Side)) - lanes) / lanes * lanes);
         var stride = some % 32 == 0 ? some + lanes : some;
         var slots = tiles.SelectMany(t => t.Slots).Where(s => s >= 0).ToList();
         var needed = Needed(slots, false);
         Table("slots", tiles.SelectMany(t => t.Slots));
         Table("rows", tiles.Select(t => placeOf[t.Rows[0]]));
         Table("columns", tiles.Select(t => placeOf[t.Columns[0]]));
-        Head(name);
-        Line(1, $"LOCAL float values[{blocks.Count * Side * stride}];");
+        Head(name, group);
+        Line(1, $"LOCAL acc_t values[{blocks.Count * Side * stride}];");
         Invariants(needed);
         Line(1, $"const uint tile = LOCAL_ID / {lanes}u, lane = LOCAL_ID % {lanes}u;");
         Line(1, $"const uint top = {name}_rows[tile] * {stride}u, left = {name}_columns[tile] * {stride}u;");
@@ -50,20 +50,21 @@ internal sealed partial class Renderer
         Body(3, needed, "i", k => $"in{k}[i]", o => $"out{o}[i]");
         foreach (var (n, output) in blocks.SelectMany((b, k) => b.Select((output, n) => ((k * Side) + n, output))))
         {
-            Line(3, $"values[{n * stride}u + LOCAL_ID] = v{stored[output]};");
+            Line(3, $"values[{n * stride}u + LOCAL_ID] = ACC_OF(v{stored[output]});");
         }
 
         Line(2, "}");
         Line(2, "SYNC;");
+        text.Append("#pragma unroll 1\n");
         Line(2, $"for (uint j = lane; j < some; j += {lanes}u)");
         Line(2, "{");
-        Line(3, $"float x[{Side}];");
+        Line(3, $"acc_t x[{Side}];");
         Unrolled(3, "a", Side, $"x[a] = values[top + a * {stride}u + j];");
         text.Append("#pragma unroll\n");
         Line(3, $"for (uint b = 0; b < {Side}u; b++)");
         Line(3, "{");
-        Line(4, $"const float y = values[left + b * {stride}u + j];");
-        Unrolled(4, "a", Side, $"sums[a * {Side}u + b] = acc_mad(sums[a * {Side}u + b], x[a], y);");
+        Line(4, $"const acc_t y = values[left + b * {stride}u + j];");
+        Unrolled(4, "a", Side, $"sums[a * {Side}u + b] = acc_fma(sums[a * {Side}u + b], x[a], y);");
         Line(3, "}");
         Line(2, "}");
         Line(2, "SYNC;");

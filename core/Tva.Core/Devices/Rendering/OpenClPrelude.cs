@@ -9,7 +9,7 @@ internal static class OpenClPrelude
         #ifdef FP64
         #pragma OPENCL EXTENSION cl_khr_fp64 : enable
         #endif
-        #define KERNEL __kernel
+        #define KERNEL(name, group) __kernel __attribute__((reqd_work_group_size(group, 1, 1))) name
         #define GLOBAL __global
         #define LOCAL __local
         #define CONSTANT __constant
@@ -127,6 +127,7 @@ internal static class OpenClPrelude
         INLINE acc_t acc_sum(acc_t a, acc_t b) { return a + b; }
         INLINE acc_t acc_add(acc_t s, float x) { return s + (double)x; }
         INLINE acc_t acc_mad(acc_t s, float x, float y) { return fma((double)x, (double)y, s); }
+        INLINE acc_t acc_fma(acc_t s, acc_t x, acc_t y) { return fma(x, y, s); }
         INLINE acc_t acc_neg(acc_t a) { return -a; }
         INLINE acc_t acc_max(acc_t a, acc_t b)
         {
@@ -163,6 +164,7 @@ internal static class OpenClPrelude
             const float p = x * y;
             return acc_sum(s, (float2)(p, isinf(p) || isnan(p) ? 0.0f : fma(x, y, -p)));
         }
+        INLINE acc_t acc_fma(acc_t s, acc_t x, acc_t y) { return acc_mad(s, x.x, y.x); }
         INLINE acc_t acc_neg(acc_t a) { return -a; }
         INLINE acc_t acc_max(acc_t a, acc_t b) { return (float2)(max_ieee(a.x, b.x), 0.0f); }
         INLINE acc_t acc_count(uint n) { return (float2)((float)(n & 0xfff000u), (float)(n & 0xfffu)); }

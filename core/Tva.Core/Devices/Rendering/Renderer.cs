@@ -101,7 +101,7 @@ internal sealed partial class Renderer
     private void Map()
     {
         var all = Enumerable.Repeat(true, program.Instructions.Count).ToArray();
-        Head("tva_map");
+        Head("tva_map", DeviceQueue.WideGroup);
         Invariants(all);
         if (Width == 1)
         {
@@ -174,9 +174,9 @@ internal sealed partial class Renderer
         var needed = Needed(slots, first);
         var loaded = Loaded(needed).ToList();
 
-        // So many elements are on their way at once.
-        var turns = !wide ? 1 : loaded.Count switch { <= 4 => 8, <= 10 => 4, <= 20 => 2, _ => 1 };
-        Head(name);
+        // So many elements of each stream are on their way while as many are computed with.
+        var turns = !wide ? 1 : loaded.Count switch { <= 6 => 4, <= 12 => 2, _ => 1 };
+        Head(name, DeviceQueue.GroupSize);
         Invariants(needed);
         Line(1, $"const uint lane = GLOBAL_ID & {step - 1}u, cell = GLOBAL_ID / {step}u;");
         Line(1, "if (cell >= cells) return;");
@@ -193,26 +193,32 @@ internal sealed partial class Renderer
         }
 
         Line(1, "uint from = begin + lane;");
-        if (turns > 1)
+        if (wide && loaded.Count > 0)
         {
+            foreach (var k in loaded)
+            {
+                Line(1, $"{Dialect.TypeOf(program.Inputs[k])} x{k}[{turns}], n{k}[{turns}];");
+            }
+
+            Line(1, $"if (from + {(turns - 1) * step}u < end)");
+            Line(1, "{");
+            Fetch(2, "x", "from");
+            Line(1, "}");
             Line(1, $"for (; from + {(turns - 1) * step}u < end; from += {turns * step}u)");
             Line(1, "{");
-            foreach (var k in loaded)
-            {
-                Line(2, $"{Dialect.TypeOf(program.Inputs[k])} x{k}[{turns}];");
-            }
-
-            foreach (var k in loaded)
-            {
-                Line(2, string.Join(' ', Enumerable.Range(0, turns).Select(u => $"x{k}[{u}] = in{k}[from + {u * step}u];")));
-            }
-
+            Line(2, $"const uint ahead = from + {((2 * turns) - 1) * step}u < end ? from + {turns * step}u : from;");
+            Fetch(2, "n", "ahead");
             text.Append("#pragma unroll\n");
             Line(2, $"for (uint u = 0; u < {turns}u; u++)");
             Line(2, "{");
             Line(3, $"const uint i = from + u * {step}u;");
             Element(3, k => $"x{k}[u]");
             Line(2, "}");
+            foreach (var k in loaded)
+            {
+                Line(2, string.Join(' ', Enumerable.Range(0, turns).Select(u => $"x{k}[{u}] = n{k}[{u}];")));
+            }
+
             Line(1, "}");
         }
 
@@ -232,6 +238,14 @@ internal sealed partial class Renderer
         }
 
         text.Append("}\n\n");
+
+        void Fetch(int depth, string array, string index)
+        {
+            foreach (var k in loaded)
+            {
+                Line(depth, string.Join(' ', Enumerable.Range(0, turns).Select(u => $"{array}{k}[{u}] = in{k}[{index} + {u * step}u];")));
+            }
+        }
 
         void Element(int depth, Func<int, string> load)
         {
@@ -329,9 +343,9 @@ internal sealed partial class Renderer
         return needed;
     }
 
-    private void Head(string name)
+    private void Head(string name, int group)
     {
-        text.Append($"KERNEL void {name}(");
+        text.Append($"KERNEL(void {name}, {group})(");
         for (var k = 0; k < program.Inputs.Count; k++)
         {
             text.Append(block.Sources[k] switch
