@@ -46,14 +46,30 @@ public readonly record struct BlockParameter(int Upto, int Beyond, long Last);
 /// A look at one output for a selection: how many keys lie above a bracket, how many equal its guess, and the others inside it.
 /// Keys are the values' bits: without the sign, or so ordered that negative ones come first.
 /// </summary>
-/// <param name="Output">The output, a kept one of F32.</param>
-/// <param name="Low">Least key inside.</param>
-/// <param name="High">Largest.</param>
-/// <param name="Guess">The key that is counted and not gathered.</param>
-/// <param name="Magnitudes">Whether keys are magnitudes.</param>
-/// <param name="Most">Keys that are wanted at most; where there are more, they are counted alone.</param>
-public sealed record BlockScan(int Output, int Low, int High, int Guess, bool Magnitudes, int Most)
+/// <param name="output">The output, a kept one of F32.</param>
+/// <param name="bracket">Where to look.</param>
+/// <param name="magnitudes">Whether keys are magnitudes.</param>
+/// <param name="most">Keys that are wanted at most; where there are more, they are counted alone.</param>
+public sealed class BlockScan(int output, Bracket bracket, bool magnitudes, int most)
 {
+    /// <summary>The output.</summary>
+    public int Output => output;
+
+    /// <summary>Where to look; where it was looked at last.</summary>
+    public Bracket Bracket { get; set; } = bracket;
+
+    /// <summary>Whether keys are magnitudes.</summary>
+    public bool Magnitudes => magnitudes;
+
+    /// <summary>Keys that are wanted at most.</summary>
+    public int Most => most;
+
+    /// <summary>
+    /// Where the block is all that the selection looks at: where to look next after a look that found too many keys; null: nowhere. A device that
+    /// knows it looks again while it has the values; the same will be done otherwise in another pass.
+    /// </summary>
+    public Func<BlockScan, Bracket?>? Narrow { get; init; }
+
     /// <summary>Per cell of the block: keys above, at the guess, gathered; where those begin in <see cref="Keys"/>; values not 0; values NaN.</summary>
     public ScannedCell[] Cells { get; set; } = [];
 

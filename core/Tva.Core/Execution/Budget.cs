@@ -46,7 +46,7 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
         var pieces = options.Memory >= SmallMemory ? 64 : 16;
         long least = SmallestArena(plan, kernels);
         var blocks = Math.Max(1, shape.Cells.Sum(c => (long)c));
-        var threads = device is null ? options.Threads : Math.Clamp(options.Threads, FewestLanes, MostLanes);
+        var threads = device is null ? options.Threads : DeviceBudget.Stays(kernels) ? FewestLanes : Math.Clamp(options.Threads, FewestLanes, MostLanes);
         var workers = (int)Math.Clamp(threads, 1, blocks);
         var target = device is null ? BlockTarget : DeviceBudget.Target(kernels, device, workers, options.Memory);
         long ideal = Math.Max(least, IdealArena(plan, kernels, target));

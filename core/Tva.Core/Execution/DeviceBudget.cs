@@ -12,6 +12,9 @@ internal static class DeviceBudget
     /// <summary>The same of a graphics card: it runs some 100,000 work-items at once, and a reduction has one for each 1024 elements.</summary>
     private const long WantedByCard = 256 << 20;
 
+    /// <summary>Whether nothing is copied block by block, because all is on the device and comes to numbers: no host memory limits blocks then, and two in flight are enough.</summary>
+    public static bool Stays(StepKernel?[][] kernels) => kernels.SelectMany(k => k).OfType<StepKernel>().All(k => k.Block is not null && k.BlockBytes == 0);
+
     /// <summary>Bytes of a block, as <see cref="Budget.BlockTarget"/> counts them.</summary>
     /// <param name="kernels">All kernels.</param>
     /// <param name="device">The device.</param>
@@ -22,8 +25,9 @@ internal static class DeviceBudget
     {
         // Half is for blocks in flight, the rest for operands that stay.
         var room = device.Memory / 2 / lanes;
-        var target = Math.Max(Budget.BlockTarget, Math.Min(device.Info.Kind == DeviceKind.Gpu ? WantedByCard : Wanted, memory / 4 / lanes));
+        var wanted = device.Info.Kind == DeviceKind.Gpu ? WantedByCard : Wanted;
         List<StepKernel> taken = [.. kernels.SelectMany(k => k).OfType<StepKernel>().Where(k => k.Block is not null)];
+        var target = Stays(kernels) ? wanted : Math.Max(Budget.BlockTarget, Math.Min(wanted, memory / 4 / lanes));
         if (taken.MaxBy(k => k.DeviceBytes) is { } largest && largest.DeviceBytes * PlanShape.Cell > room)
         {
             throw new DeviceFaultException(

@@ -51,9 +51,10 @@ internal sealed unsafe class DevicePass(Engine engine, KernelCall call, IBlockLa
                 continue;
             }
 
-            // Where all that a pass reads is on the device, one more is soon done, and what it finds in a far narrower bracket is little to bring back.
-            var most = resident ? 4 * PlanShape.Cell : Math.Max(Math.Min(block.Count, 4 * PlanShape.Cell), block.Count / 8);
-            var scan = new BlockScan(output, group.Bracket.Low, group.Bracket.High, group.Bracket.Guess, group.Magnitudes, most);
+            // Where another look costs little, what it finds in a far narrower bracket is little to bring back.
+            var whole = group.IsWithin(job.Tensor) && block.Count == engine.Shape.Elements[job.Tensor];
+            var most = resident || whole ? 4 * PlanShape.Cell : Math.Max(Math.Min(block.Count, 4 * PlanShape.Cell), block.Count / 8);
+            var scan = new BlockScan(output, group.Bracket, group.Magnitudes, most) { Narrow = whole ? group.Narrow : null };
             scans.Add(scan);
             looks.Add((group, scan));
         }
@@ -86,6 +87,11 @@ internal sealed unsafe class DevicePass(Engine engine, KernelCall call, IBlockLa
             }
             else
             {
+                if (scan.Narrow is not null)
+                {
+                    group.LookedAt(scan.Bracket);
+                }
+
                 group.Add(worker, job.Tensor, (int)(block.Start / PlanShape.Cell), scan, call.Spare, engine.Keys, engine.Budget.ChunkBytes);
             }
         }

@@ -68,11 +68,7 @@ public static class Executor
 
             flow.Begin();
             using var cancelled = cancellation.UnsafeRegister(_ => scheduler.Fail(new OperationCanceledException(cancellation)), null);
-            var threads = runners.Select(runner => new Thread(() => Loop(scheduler, runner)) { IsBackground = true, Name = "tva worker" }).ToList();
-            foreach (var thread in threads)
-            {
-                thread.Start();
-            }
+            var threads = runners.Select(runner => WorkerThreads.Begin(() => Loop(scheduler, runner))).ToList();
 
             // Whoever watches is called from here ten times a second, so a slow one holds up nobody.
             foreach (var thread in threads)

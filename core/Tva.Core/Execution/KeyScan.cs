@@ -36,8 +36,12 @@ internal readonly struct OrderedKeys : IKeyMap
 }
 
 /// <summary>Where a selection looks: keys in [Low, High] are gathered, except Guess, which like those above High is only counted.</summary>
-internal readonly record struct Bracket(int Low, int High, int Guess)
+/// <param name="Low">Least key inside.</param>
+/// <param name="High">Largest.</param>
+/// <param name="Guess">The key that is counted and not gathered.</param>
+public readonly record struct Bracket(int Low, int High, int Guess)
 {
+    /// <summary>All keys there are.</summary>
     public static Bracket Everything(bool magnitudes) => new(magnitudes ? 0 : int.MinValue, int.MaxValue, magnitudes ? 0 : int.MinValue);
 }
 

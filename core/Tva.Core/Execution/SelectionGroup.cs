@@ -171,6 +171,26 @@ internal sealed unsafe class SelectionGroup(int step, int index, Reduction reduc
         segments[slot]![cell] = gatherer.Keep(kept, room == spare) ? run : default;
     }
 
+    /// <summary>Whether a tensor is all that is read.</summary>
+    public bool IsWithin(int tensor) => slots is [var only] && only == tensor;
+
+    /// <summary>Where to look next, after a look at everything that found more keys than were wanted; null where that is for a round to say.</summary>
+    public Bracket? Narrow(BlockScan scan)
+    {
+        var nonzero = scan.Cells.Sum(c => (long)c.Nonzero);
+        var target = OfNonzero ? (long)(argument * nonzero) : targets[0];
+        if (!Magnitudes || target == 0)
+        {
+            return null;
+        }
+
+        var round = new SelectionRound(scan.Bracket, scan.Cells.Sum(c => (long)c.Above), scan.Cells.Sum(c => (long)c.Equal), [.. scan.Bins], true, Zeros);
+        return round.Resolve(target, [], out var next) is null ? next : null;
+    }
+
+    /// <summary>A device has narrowed the bracket by itself.</summary>
+    public void LookedAt(Bracket bracket) => Bracket = bracket;
+
     /// <summary>Adds cells that a device looked at, from <paramref name="first"/> on.</summary>
     public void Add(int worker, int tensor, int first, BlockScan scan, int* spare, BlockPool pool, int chunkBytes)
     {

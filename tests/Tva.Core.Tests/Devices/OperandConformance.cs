@@ -1,3 +1,4 @@
+using Tva.Core.Checkpoints;
 using Tva.Core.Devices;
 using Tva.Core.Execution;
 using Tva.Core.Kernels;
@@ -39,6 +40,37 @@ public class OperandConformance
             expected.Commit();
             var reference = Plans.ReadFloats(plan.Outputs[0].Path);
             Assert.All(reference, r => Assert.Equal(r.Value, values[r.Key]));
+        }
+    }
+
+    /// <summary>
+    /// A selection over one block, whose first look finds far more keys than are brought back: of coarse values with ties, of fine ones, of pinned
+    /// ones once and again.
+    /// </summary>
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public void LargeSelectionsAreNarrowedOnTheDevice(string name)
+    {
+        using var folder = new TempFolder();
+        var device = DeviceRig.Open(name);
+        const int elements = 5_000_000;
+        var fine = new FakeCheckpoint("fine").Add("w", new Shape(elements), Plans.Normal(3, elements)).Add("v", new Shape(elements / 50), Plans.Normal(4, elements / 50));
+        var coarse = new FakeCheckpoint("coarse").AddHalf("w", new Shape(elements), Plans.Coarse(3, elements)).AddHalf("v", new Shape(elements / 50), Plans.Coarse(4, elements / 50));
+        var options = new RunOptions(1L << 30, 2, false);
+        var backend = new DeviceBackend(device);
+        foreach (var (source, type) in ((FakeCheckpoint, DType)[])[(fine, DType.F32), (coarse, DType.BF16)])
+        {
+            using var pinned = PinnedCheckpoint.Load(source, 2, null, TestContext.Current.CancellationToken);
+            var plan = Plans.Keeping(folder["x.safetensors"], Extent.Tensor, 0.2, type, source);
+            using var expected = Executor.Run(plan, options, null, TestContext.Current.CancellationToken);
+            expected.Commit();
+            var reference = Plans.ReadFloats(plan.Outputs[0].Path);
+            foreach (var some in (ExecutionPlan[])[plan, plan with { Sources = [pinned] }, plan with { Sources = [pinned] }])
+            {
+                using var got = Executor.Run(some, options, null, TestContext.Current.CancellationToken, backend);
+                got.Commit();
+                Assert.All(Plans.ReadFloats(plan.Outputs[0].Path), r => Assert.Equal(reference[r.Key], r.Value));
+            }
         }
     }
 

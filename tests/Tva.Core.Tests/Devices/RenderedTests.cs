@@ -67,7 +67,7 @@ public class RenderedTests
     public void ACompilersRefusalHasItsWordsAndTheDevicesName(string name)
     {
         using var device = Open(name, null);
-        var message = Assert.Throws<DeviceFaultException>(() => device.Programs.Get("KERNEL(void wrong, 64)(GLOBAL int* x) { x[0] = nothing_of_that_name; }")).Message;
+        var message = Assert.Throws<DeviceFaultException>(() => device.Programs.Get("KERNEL(void wrong, 64, 1)(GLOBAL int* x) { x[0] = nothing_of_that_name; }")).Message;
         Assert.Contains(device.Info.Name, message);
         Assert.Contains("--device cpu", message);
         Assert.Contains("nothing_of_that_name", message);
@@ -99,8 +99,8 @@ public class RenderedTests
     public void SourcesDependOnTheProgramAlone()
     {
         var block = new BlockProgram(Halves, [BlockSource.Memory], [true], [new(ReduceKind.Sum, 0)], []);
-        Assert.Equal(Renderer.Render(block, true).Source, Renderer.Render(block with { }, true).Source);
-        Assert.NotEqual(Renderer.Render(block, true).Source, Renderer.Render(block with { Cells = [] }, true).Source);
+        Assert.Equal(Renderer.Render(block, 256).Source, Renderer.Render(block with { }, 256).Source);
+        Assert.NotEqual(Renderer.Render(block, 256).Source, Renderer.Render(block with { Cells = [] }, 256).Source);
     }
 
     [Theory]

@@ -16,25 +16,38 @@ internal static class OnDevice
 {
     private const int Tasks = 4;
 
-    public static IEnumerable<string> Run(string name, int megabytes, long? memory, int threads, int repeats)
+    public static IEnumerable<string> Run(string name, int megabytes, long? memory, int threads, int repeats, string only)
     {
         using var device = DeviceCatalog.Open(name, new DeviceOptions { Memory = memory });
-        foreach (var job in ResidentPrograms.All)
+        foreach (var job in ResidentPrograms.All.Where(j => j.Name.Contains(only, StringComparison.Ordinal)))
         {
             var elements = (int)Math.Min(int.MaxValue / 4, (megabytes * 1_000_000L) / job.Type.Size());
             using var block = new ResidentBlock(device, job.Block, elements);
             yield return Line(device, job.Name, block.Moved, [.. Enumerable.Range(0, repeats + 1).Select(_ => (block.Time(), block.TimeCopy())).Skip(1)], block.Copied);
         }
 
-        foreach (var line in Plans(device, megabytes, threads, repeats))
+        foreach (var line in Plans(device, megabytes, threads, repeats, only))
         {
             yield return line;
         }
     }
 
     /// <summary>Whole runs, results as numbers: what the engine does with pinned checkpoints. Each operand counts once, however often it is looked at.</summary>
-    private static IEnumerable<string> Plans(IBlockDevice device, int megabytes, int threads, int repeats)
+    private static IEnumerable<string> Plans(IBlockDevice device, int megabytes, int threads, int repeats, string only)
     {
+        var tasks = string.Join(", ", Enumerable.Range(1, Tasks).Select(t => $"\"memory:task{t}\""));
+        List<(string Name, string Text)> jobs =
+        [
+            ("run linear", $"print(mean_abs(raw(base + 0.3 * sum(family([{tasks}], base)))))"),
+            ("run ties", $"print(mean_abs(raw(base + 0.3 * ties(family([{tasks}], base), density = 0.2))))"),
+            ("run gram", $"print(similarity(family([{tasks}], base)))"),
+        ];
+        jobs.RemoveAll(j => !j.Name.Contains(only, StringComparison.Ordinal));
+        if (jobs.Count == 0)
+        {
+            yield break;
+        }
+
         var elements = megabytes * 1_000_000L / sizeof(float);
         var sources = Enumerable.Range(0, Tasks + 1).Select(i => Checkpoint(i, elements)).ToList();
         var backend = new DeviceBackend(device);
@@ -43,11 +56,7 @@ internal static class OnDevice
         using var to = device.Hold(elements * sizeof(float));
         using var lane = device.Open(1 << 16);
         var pinned = sources.ToDictionary(s => s.Path, s => PinnedCheckpoint.Load(s, threads));
-        var tasks = string.Join(", ", Enumerable.Range(1, Tasks).Select(t => $"\"memory:task{t}\""));
-        foreach (var (job, text) in ((string, string)[])[
-            ("run linear", $"print(mean_abs(raw(base + 0.3 * sum(family([{tasks}], base)))))"),
-            ("run ties", $"print(mean_abs(raw(base + 0.3 * ties(family([{tasks}], base), density = 0.2))))"),
-            ("run gram", $"print(similarity(family([{tasks}], base)))")])
+        foreach (var (job, text) in jobs)
         {
             using var evaluator = new Evaluator(sources.Aggregate(EvaluatorOptions.Default.WithThreads(threads).WithOutputs((_, _, _) => null), (o, c) => o.WithVariable(c)));
             if (evaluator.Check("<bench>", ".", text) is { IsEmpty: false } wrong)
@@ -89,9 +98,16 @@ internal static class OnDevice
     {
         var values = new float[elements];
         Random random = new(seed);
-        for (var i = 0; i < values.Length; i++)
+        var some = Math.Min(values.Length, 1 << 24);
+        for (var i = 0; i < some; i++)
         {
             values[i] = (random.NextSingle() - 0.5f) * 0.02f;
+        }
+
+        // Of large operands the rest is the same again, from other places.
+        for (var i = some; i < values.Length; i++)
+        {
+            values[i] = values[(int)((i * 7919L) % some)];
         }
 
         return new MemoryCheckpoint(seed == 0 ? "base" : $"task{seed}", [MemoryTensor.Of<float>("layers.0.weight", values, elements)]);

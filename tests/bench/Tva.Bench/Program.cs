@@ -19,7 +19,7 @@ using Tva.Core.Execution;
 // `fsharp` sets functions written in F# beside the same written in TVA, in one process.
 // `pinned` sets an expression over checkpoints held in memory beside a plain copy of them from memory to memory.
 //   dotnet run -c Release --project tests/bench/Tva.Bench -- formats FOLDER --megabytes 512   [--repeat 5] [--threads N]
-//   dotnet run -c Release --project tests/bench/Tva.Bench -- device NAME            [--megabytes 256] [--device-memory BYTES] [--repeat 5] [--threads N]
+//   dotnet run -c Release --project tests/bench/Tva.Bench -- device NAME            [--megabytes 256] [--device-memory BYTES] [--repeat 5] [--threads N] [--job TEXT]
 // `device` measures kernels and plans over operands in a device's memory beside a copy within it; torch_device.py does the same in PyTorch.
 // `formats` writes the same elements in each format that is read, and reads them as the engine does.
 var files = args.Skip(1).TakeWhile(a => !a.StartsWith("--", StringComparison.Ordinal)).ToList();
@@ -58,7 +58,7 @@ if (args is ["device", var device, ..])
     try
     {
         long? most = Option("--device-memory", 0) is > 0 and var bytes ? bytes : null;
-        foreach (var line in OnDevice.Run(device, (int)Option("--megabytes", 256), most, (int)Option("--threads", Environment.ProcessorCount), (int)Option("--repeat", 5)))
+        foreach (var line in OnDevice.Run(device, (int)Option("--megabytes", 256), most, (int)Option("--threads", Environment.ProcessorCount), (int)Option("--repeat", 5), Array.IndexOf(args, "--job") is >= 0 and var at ? args[at + 1] : ""))
         {
             Console.WriteLine(line);
         }

@@ -43,6 +43,9 @@ internal sealed unsafe class CudaDevice : RenderedDevice
     protected override long LargestBuffer => Info.Memory;
 
     /// <inheritdoc/>
+    protected override int LargestGroup => 1024;
+
+    /// <inheritdoc/>
     protected override long ParameterBytes => 4096;
 
     /// <inheritdoc/>

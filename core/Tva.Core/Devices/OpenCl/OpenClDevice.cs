@@ -42,6 +42,9 @@ internal sealed unsafe class OpenClDevice : RenderedDevice
     protected override long LargestBuffer { get; }
 
     /// <inheritdoc/>
+    protected override int LargestGroup => (int)Math.Min(int.MaxValue, Cl.Number(Handle, Cl.DeviceMaxWorkGroupSize));
+
+    /// <inheritdoc/>
     protected override long ParameterBytes { get; }
 
     /// <inheritdoc/>

@@ -71,15 +71,22 @@ internal sealed unsafe class LaneReductions(DeviceQueue queue, LaneBuffers buffe
     /// <param name="cells">Cells of the block.</param>
     public void Scan(IReadOnlyList<BlockScan> scans, int count, IReadOnlyList<long> outputs, int cells)
     {
-        for (var n = 0; n < scans.Count; n++)
+        var open = Enumerable.Range(0, scans.Count).ToList();
+        while (open.Count > 0)
         {
-            Look(scans[n], buffers.Scan(n), count, outputs[scans[n].Output], cells);
-        }
+            foreach (var n in open)
+            {
+                Look(scans[n], buffers.Scan(n), count, outputs[scans[n].Output], cells);
+            }
 
-        queue.Finish();
-        for (var n = 0; n < scans.Count; n++)
-        {
-            Found(scans[n], buffers.Scan(n), cells);
+            queue.Finish();
+            open.RemoveAll(n =>
+            {
+                Found(scans[n], buffers.Scan(n), cells);
+                var next = scans[n].Overflowed ? scans[n].Narrow?.Invoke(scans[n]) : null;
+                scans[n].Bracket = next ?? scans[n].Bracket;
+                return next is null;
+            });
         }
 
         queue.Finish();
@@ -101,11 +108,11 @@ internal sealed unsafe class LaneReductions(DeviceQueue queue, LaneBuffers buffe
         queue.Set(kernel, 0, buffers.Arena.Handle);
         queue.Set(kernel, 1, (ulong)output);
         queue.Set(kernel, 2, (uint)count);
-        queue.Set(kernel, 3, scan.Low);
-        queue.Set(kernel, 4, scan.High);
-        queue.Set(kernel, 5, scan.Guess);
+        queue.Set(kernel, 3, scan.Bracket.Low);
+        queue.Set(kernel, 4, scan.Bracket.High);
+        queue.Set(kernel, 5, scan.Bracket.Guess);
         queue.Set(kernel, 6, scan.Magnitudes ? 1 : 0);
-        queue.Set(kernel, 7, (uint)RadixSelect.Shift(scan.Low, scan.High));
+        queue.Set(kernel, 7, (uint)RadixSelect.Shift(scan.Bracket.Low, scan.Bracket.High));
         queue.Set(kernel, 8, (uint)scan.Most);
         queue.Set(kernel, 9, to.Cells.Handle);
         queue.Set(kernel, 10, to.Bins.Handle);

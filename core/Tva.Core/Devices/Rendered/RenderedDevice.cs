@@ -62,6 +62,9 @@ internal abstract class RenderedDevice : IBlockDevice
     /// <summary>Bytes that one buffer may have.</summary>
     protected abstract long LargestBuffer { get; }
 
+    /// <summary>Work-items that a group may have.</summary>
+    protected abstract int LargestGroup { get; }
+
     /// <summary>Bytes of arguments that a kernel may have.</summary>
     protected abstract long ParameterBytes { get; }
 
@@ -106,7 +109,7 @@ internal abstract class RenderedDevice : IBlockDevice
             }
         }
 
-        var rendered = Renderer.Render(program, Info.Kind != DeviceKind.Processor);
+        var rendered = Renderer.Render(program, Info.Kind == DeviceKind.Processor ? 0 : LargestGroup);
         var kernel = new RenderedKernel(program, rendered, Programs.Get(rendered.Source));
         lock (kernels)
         {

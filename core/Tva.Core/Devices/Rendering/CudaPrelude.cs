@@ -10,7 +10,7 @@ internal static class CudaPrelude
         typedef unsigned int uint;
         typedef unsigned long long ulong;
         #define FP64
-        #define KERNEL(name, group) extern "C" __global__ __launch_bounds__(group) name
+        #define KERNEL(name, group, groups) extern "C" __global__ __launch_bounds__(group, groups) name
         #define GLOBAL
         #define LOCAL __shared__
         #define CONSTANT __constant__

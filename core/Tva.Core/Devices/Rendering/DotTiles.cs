@@ -3,11 +3,11 @@ using Tva.Core.Kernels;
 
 namespace Tva.Core.Devices.Rendering;
 
-/// <summary>The dots of up to eight streams with up to eight.</summary>
-/// <param name="Rows">Outputs, one per row of the tile.</param>
-/// <param name="Columns">Outputs, one per column.</param>
+/// <summary>The dots of up to four streams with up to eight.</summary>
+/// <param name="Row">Place of the first of the four.</param>
+/// <param name="Column">Place of the first of the eight.</param>
 /// <param name="Slots">Per place of the tile, row by row, which of the reductions it is; -1: none.</param>
-internal sealed record DotTile(int[] Rows, int[] Columns, int[] Slots);
+internal sealed record DotTile(int Row, int Column, int[] Slots);
 
 /// <summary>
 /// Comes in: tiles of dots. Goes out: the kernel that makes all of them in one pass. A group takes a cell: its work-items compute the program for some
@@ -18,64 +18,137 @@ internal sealed partial class Renderer
     /// <summary>Bytes of local memory: what every device has, but for a little.</summary>
     private const int LocalBytes = 31 << 10;
 
-    private void Tiles(string name, IReadOnlyList<DotTile> tiles, int group)
+    /// <summary>Rows and columns of a tile: 32 sums of two registers each, so that several hundred threads have room.</summary>
+    private const int TileRows = 4, TileColumns = 8;
+
+    /// <summary>Streams from which on tiles are made together: each stream is then loaded once. And the most that local memory has room for, some elements of each.</summary>
+    private const int FewestStreams = 17, MostStreams = 128;
+
+    /// <summary>Work-items of a group, at the least that it must have room for, and at most that it should have.</summary>
+    private const int FewestItems = 256, MostItems = 384;
+
+    /// <summary>Tiles as many at a time as a group has room for, and evenly.</summary>
+    private IEnumerable<DotTile[]> Passes(List<DotTile> tiles)
+    {
+        var most = Math.Min(mostItems, MostItems) / BlockProgram.Lanes;
+        var passes = (tiles.Count + most - 1) / Math.Max(1, most);
+
+        // Two tiles run together and share a column of streams.
+        return tiles.Chunk(Math.Max(2, ((tiles.Count + passes) / Math.Max(1, passes)) & ~1));
+    }
+
+    private List<DotTile> TilesOf(List<int> dots, Dictionary<int, int> places)
+    {
+        var tiles = new SortedDictionary<(int Column, int Row, int Again), DotTile>();
+        foreach (var s in dots)
+        {
+            var (a, b) = (places[block.Cells[s].A], places[block.Cells[s].B]);
+            var (low, high) = (Math.Min(a, b), Math.Max(a, b));
+            var (row, column) = (low / TileRows * TileRows, high / TileColumns * TileColumns);
+            var at = ((low - row) * TileColumns) + (high - column);
+
+            // A pair that comes again has a tile of its own.
+            for (var again = 0; ; again++)
+            {
+                if (!tiles.TryGetValue((column, row, again), out var tile))
+                {
+                    tiles.Add((column, row, again), tile = new DotTile(row, column, [.. Enumerable.Repeat(-1, TileRows * TileColumns)]));
+                }
+
+                if (tile.Slots[at] < 0)
+                {
+                    tile.Slots[at] = s;
+                    break;
+                }
+            }
+        }
+
+        return [.. tiles.Values];
+    }
+
+    private void Tiles(string name, IReadOnlyList<DotTile> tiles, IReadOnlyList<int> streams, int group)
     {
         const int lanes = BlockProgram.Lanes;
-        var blocks = tiles.SelectMany(t => (int[][])[t.Rows, t.Columns]).DistinctBy(b => b[0]).OrderBy(b => b[0]).ToList();
-        var placeOf = blocks.Index().ToDictionary(b => b.Item[0], b => b.Index * Side);
 
-        // Rows of local memory begin in different banks.
-        var some = Math.Min(group, ((LocalBytes / sizeof(double) / (blocks.Count * Side)) - lanes) / lanes * lanes);
-        var stride = some % 32 == 0 ? some + lanes : some;
+        // Streams of the tiles by eights, and where in local memory those lie.
+        var blocks = tiles.SelectMany(t => (int[])[t.Row / TileColumns, t.Column / TileColumns]).Distinct().Order().ToList();
+        int PlaceOf(int place) => (blocks.IndexOf(place / TileColumns) * TileColumns) + (place % TileColumns);
+        var some = Math.Min(group, ((LocalBytes / sizeof(double) / (blocks.Count * TileColumns))) / lanes * lanes);
+        var stride = some;
         var slots = tiles.SelectMany(t => t.Slots).Where(s => s >= 0).ToList();
         var needed = Needed(slots, false);
         Table("slots", tiles.SelectMany(t => t.Slots));
-        Table("rows", tiles.Select(t => placeOf[t.Rows[0]]));
-        Table("columns", tiles.Select(t => placeOf[t.Columns[0]]));
-        Head(name, group);
-        Line(1, $"LOCAL acc_t values[{blocks.Count * Side * stride}];");
+        Table("rows", tiles.Select(t => PlaceOf(t.Row)));
+        Table("columns", tiles.Select(t => PlaceOf(t.Column)));
+        Head(name, group, X("TVA_X_TILE", 2));
+        Line(1, $"LOCAL acc_t values[{blocks.Count * TileColumns * stride}];");
         Invariants(needed);
         Line(1, $"const uint tile = LOCAL_ID / {lanes}u, lane = LOCAL_ID % {lanes}u;");
         Line(1, $"const uint top = {name}_rows[tile] * {stride}u, left = {name}_columns[tile] * {stride}u;");
         Line(1, $"const uint begin = GROUP * {BlockProgram.CellElements}u;");
         Line(1, $"const uint end = count - begin < {BlockProgram.CellElements}u ? count : begin + {BlockProgram.CellElements}u;");
-        Line(1, $"acc_t sums[{Side * Side}];");
-        Unrolled(1, "n", Side * Side, "sums[n] = ACC_ZERO;");
+        Line(1, $"acc_t sums[{TileRows * TileColumns}];");
+        Unrolled(1, "n", TileRows * TileColumns, "sums[n] = ACC_ZERO;");
+        var loaded = Loaded(needed).ToList();
+        foreach (var k in loaded)
+        {
+            Line(1, $"{Dialect.TypeOf(program.Inputs[k])} x{k} = 0;");
+        }
+
+        Fetch("begin");
         Line(1, $"for (uint first = begin; first < end; first += {some}u)");
         Line(1, "{");
         Line(2, $"const uint some = end - first < {some}u ? end - first : {some}u;");
         Line(2, "const uint i = first + LOCAL_ID;");
         Line(2, "if (LOCAL_ID < some)");
         Line(2, "{");
-        Body(3, needed, "i", k => $"in{k}[i]", o => $"out{o}[i]");
-        foreach (var (n, output) in blocks.SelectMany((b, k) => b.Select((output, n) => ((k * Side) + n, output))))
+        Body(3, needed, "i", k => $"x{k}", o => $"out{o}[i]");
+        for (var place = 0; place < streams.Count; place++)
         {
-            Line(3, $"values[{n * stride}u + LOCAL_ID] = ACC_OF(v{stored[output]});");
+            if (blocks.Contains(place / TileColumns) && needed[stored[streams[place]]])
+            {
+                Line(3, $"values[{PlaceOf(place) * stride}u + LOCAL_ID] = ACC_OF(v{stored[streams[place]]});");
+            }
         }
 
         Line(2, "}");
         Line(2, "SYNC;");
+
+        // On their way while sums are made.
+        Fetch($"first + {some}u");
         text.Append("#pragma unroll 1\n");
         Line(2, $"for (uint j = lane; j < some; j += {lanes}u)");
         Line(2, "{");
-        Line(3, $"acc_t x[{Side}];");
-        Unrolled(3, "a", Side, $"x[a] = values[top + a * {stride}u + j];");
+        Line(3, $"acc_t x[{TileRows}];");
+        Unrolled(3, "a", TileRows, $"x[a] = values[top + a * {stride}u + j];");
         text.Append("#pragma unroll\n");
-        Line(3, $"for (uint b = 0; b < {Side}u; b++)");
+        Line(3, $"for (uint b = 0; b < {TileColumns}u; b++)");
         Line(3, "{");
         Line(4, $"const acc_t y = values[left + b * {stride}u + j];");
-        Unrolled(4, "a", Side, $"sums[a * {Side}u + b] = acc_fma(sums[a * {Side}u + b], x[a], y);");
+        Unrolled(4, "a", TileRows, $"sums[a * {TileColumns}u + b] = acc_fma(sums[a * {TileColumns}u + b], x[a], y);");
         Line(3, "}");
         Line(2, "}");
         Line(2, "SYNC;");
         Line(1, "}");
         text.Append("#pragma unroll\n");
-        Line(1, $"for (uint n = 0; n < {Side * Side}u; n++)");
+        Line(1, $"for (uint n = 0; n < {TileRows * TileColumns}u; n++)");
         Line(1, "{");
-        Line(2, $"const int slot = {name}_slots[tile * {Side * Side}u + n];");
+        Line(2, $"const int slot = {name}_slots[tile * {TileRows * TileColumns}u + n];");
         Line(2, $"if (slot >= 0) partials[((uint)slot * cells + GROUP) * {lanes}u + lane] = sums[n];");
         Line(1, "}");
         text.Append("}\n\n");
+
+        void Fetch(string from)
+        {
+            Line(2, $"if (LOCAL_ID < {some}u && {from} + LOCAL_ID < end)");
+            Line(2, "{");
+            foreach (var k in loaded)
+            {
+                Line(3, $"x{k} = in{k}[{from} + LOCAL_ID];");
+            }
+
+            Line(2, "}");
+        }
 
         void Table(string what, IEnumerable<int> numbers)
         {

@@ -9,7 +9,7 @@ internal static class OpenClPrelude
         #ifdef FP64
         #pragma OPENCL EXTENSION cl_khr_fp64 : enable
         #endif
-        #define KERNEL(name, group) __kernel __attribute__((reqd_work_group_size(group, 1, 1))) name
+        #define KERNEL(name, group, groups) __kernel __attribute__((reqd_work_group_size(group, 1, 1))) name
         #define GLOBAL __global
         #define LOCAL __local
         #define CONSTANT __constant

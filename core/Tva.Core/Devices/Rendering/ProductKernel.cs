@@ -17,7 +17,7 @@ internal static class ProductKernel
 
     /// <summary>Its source, without a prelude.</summary>
     public static string Source { get; } = """
-        KERNEL(void tva_multiply, 64)(
+        KERNEL(void tva_multiply, 64, 1)(
             GLOBAL const float* a, ulong a_row, ulong a_column, GLOBAL const float* b, ulong b_row, ulong b_column,
             GLOBAL float* c, uint rows, uint inner, uint columns)
         {

@@ -18,16 +18,11 @@ internal sealed partial class Renderer
     /// <summary>Streams on each side of a tile of dots: 64 sums of two registers each are what a thread can hold.</summary>
     private const int Side = 8;
 
-    /// <summary>Tiles from which on they are made together: a group then has some hundred threads, and each stream is loaded once.</summary>
-    private const int FewestTiles = 6;
-
-    /// <summary>Streams that local memory has room for, some elements of each.</summary>
-    private const int MostStreams = 128;
-
     /// <summary>Bytes of a stream that a work-item reads or writes at once: the most there is an instruction for.</summary>
     private const int Word = 16;
 
     private readonly BlockProgram block;
+    private readonly int mostItems;
     private readonly bool wide;
     private readonly KernelProgram program;
     private readonly StringBuilder text = new();
@@ -35,9 +30,9 @@ internal sealed partial class Renderer
     private readonly Dictionary<int, int> constantOf = [];
     private readonly int[] stored;
 
-    private Renderer(BlockProgram block, bool wide)
+    private Renderer(BlockProgram block, int mostItems)
     {
-        (this.block, this.wide) = (block, wide);
+        (this.block, this.mostItems, wide) = (block, mostItems, mostItems > 0);
         program = block.Program;
         stored = new int[program.Outputs.Count];
         for (var n = 0; n < program.Instructions.Count; n++)
@@ -59,10 +54,10 @@ internal sealed partial class Renderer
 
     /// <summary>The source of a program.</summary>
     /// <param name="block">The program.</param>
-    /// <param name="wide">Whether work-items take several elements at once, as a graphics card wants it; a processor's compiler makes vectors by itself.</param>
-    public static RenderedProgram Render(BlockProgram block, bool wide)
+    /// <param name="mostItems">Work-items that a group may have, on a graphics card, whose work-items take several elements at once; 0: on a processor, whose compiler makes vectors by itself.</param>
+    public static RenderedProgram Render(BlockProgram block, int mostItems)
     {
-        var r = new Renderer(block, wide);
+        var r = new Renderer(block, mostItems);
         r.text.Append(Dialect.FunctionsOf(block.Program));
         var entries = new List<RenderedEntry>();
         if (block.Cells.Count == 0)
@@ -72,7 +67,7 @@ internal sealed partial class Renderer
         }
         else
         {
-            var groups = r.Groups(out var tiles);
+            var groups = r.Groups(out var tiles, out var streams);
             foreach (var group in groups)
             {
                 // Sums take most of what a group has room for.
@@ -80,11 +75,11 @@ internal sealed partial class Renderer
                 r.Cells(entries[^1].Name, group, entries.Count == 1);
             }
 
-            foreach (var some in tiles.Chunk(DeviceQueue.WideGroup / BlockProgram.Lanes))
+            foreach (var some in r.Passes(tiles))
             {
                 var size = some.Length * BlockProgram.Lanes;
                 entries.Add(new($"tva_tiles{entries.Count}", 0, size, size));
-                r.Tiles(entries[^1].Name, some, size);
+                r.Tiles(entries[^1].Name, some, streams, size);
             }
         }
 
@@ -175,8 +170,8 @@ internal sealed partial class Renderer
         var loaded = Loaded(needed).ToList();
 
         // So many elements of each stream are on their way while as many are computed with.
-        var turns = !wide ? 1 : loaded.Count switch { <= 6 => 4, <= 12 => 2, _ => 1 };
-        Head(name, DeviceQueue.GroupSize);
+        var turns = !wide ? 1 : loaded.Count switch { <= 6 => X("TVA_X_T6", 8), <= 12 => X("TVA_X_T12", 4), _ => 1 };
+        Head(name, DeviceQueue.GroupSize, X("TVA_X_CELLS", 1));
         Invariants(needed);
         Line(1, $"const uint lane = GLOBAL_ID & {step - 1}u, cell = GLOBAL_ID / {step}u;");
         Line(1, "if (cell >= cells) return;");
@@ -269,9 +264,10 @@ internal sealed partial class Renderer
     /// The first group has everything that is no dot.
     /// </summary>
     /// <param name="tiles">The tiles that one pass over a cell makes all together, from local memory; where there are few, each has a pass of its own.</param>
-    private List<List<int>> Groups(out List<DotTile> tiles)
+    /// <param name="streams">The outputs that dots are of, by place.</param>
+    private List<List<int>> Groups(out List<DotTile> tiles, out List<int> streams)
     {
-        tiles = [];
+        (tiles, streams) = ([], []);
         var all = Enumerable.Range(0, block.Cells.Count).ToList();
         if (all.Count <= Side * Side)
         {
@@ -279,39 +275,21 @@ internal sealed partial class Renderer
         }
 
         var dots = all.Where(s => block.Cells[s].Kind == ReduceKind.Dot).ToList();
-        var streams = dots.SelectMany(s => (int[])[block.Cells[s].A, block.Cells[s].B]).Distinct().Order().ToList();
+        streams = [.. dots.SelectMany(s => (int[])[block.Cells[s].A, block.Cells[s].B]).Distinct().Order()];
         var places = streams.Index().ToDictionary(x => x.Item, x => x.Index);
+        List<int> others = [.. all.Except(dots)];
+        if (mostItems >= FewestItems && streams.Count is >= FewestStreams and <= MostStreams)
+        {
+            tiles = TilesOf(dots, places);
+            return [others];
+        }
+
         var byTile = dots.GroupBy(s =>
         {
             var (a, b) = (places[block.Cells[s].A] / Side, places[block.Cells[s].B] / Side);
-            return (Row: Math.Min(a, b), Column: Math.Max(a, b));
-        }).OrderBy(g => g.Key).ToList();
-        List<int> others = [.. all.Except(dots)];
-        if (!wide || byTile.Count < FewestTiles || streams.Count > MostStreams)
-        {
-            return [others, .. byTile.SelectMany(g => g.Chunk(Side * Side)).Select(g => g.ToList())];
-        }
-
-        foreach (var group in byTile)
-        {
-            // Pairs that come twice have a tile each.
-            var left = group.ToList();
-            while (left.Count > 0)
-            {
-                var slots = Enumerable.Repeat(-1, Side * Side).ToArray();
-                left.RemoveAll(s =>
-                {
-                    var (a, b) = (places[block.Cells[s].A], places[block.Cells[s].B]);
-                    var at = a / Side == group.Key.Row ? (a % Side * Side) + (b % Side) : (b % Side * Side) + (a % Side);
-                    var free = slots[at] < 0;
-                    slots[at] = free ? s : slots[at];
-                    return free;
-                });
-                tiles.Add(new DotTile([.. streams.Skip(group.Key.Row * Side).Take(Side)], [.. streams.Skip(group.Key.Column * Side).Take(Side)], slots));
-            }
-        }
-
-        return [others];
+            return (Math.Min(a, b), Math.Max(a, b));
+        }).OrderBy(g => g.Key);
+        return [others, .. byTile.SelectMany(g => g.Chunk(Side * Side)).Select(g => g.ToList())];
     }
 
     /// <summary>What the reductions are computed from; in the first entry also what is stored and guarded.</summary>
@@ -343,9 +321,11 @@ internal sealed partial class Renderer
         return needed;
     }
 
-    private void Head(string name, int group)
+    private static int X(string name, int otherwise) => int.TryParse(Environment.GetEnvironmentVariable(name), out var v) ? v : otherwise;
+
+    private void Head(string name, int group, int groups = 1)
     {
-        text.Append($"KERNEL(void {name}, {group})(");
+        text.Append($"KERNEL(void {name}, {group}, {groups})(");
         for (var k = 0; k < program.Inputs.Count; k++)
         {
             text.Append(block.Sources[k] switch

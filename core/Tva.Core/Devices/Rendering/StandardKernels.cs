@@ -11,7 +11,7 @@ internal static class StandardKernels
 
     // Kinds: 0 a sum, 1 a maximum, 2 minus a maximum.
     private const string Fold = """
-        KERNEL(void tva_fold, 64)(GLOBAL const acc_t* partials, GLOBAL acc_t* results, GLOBAL const int* kinds, uint parts, uint slots)
+        KERNEL(void tva_fold, 64, 1)(GLOBAL const acc_t* partials, GLOBAL acc_t* results, GLOBAL const int* kinds, uint parts, uint slots)
         {
             const uint slot = GLOBAL_ID / parts, part = GLOBAL_ID % parts;
             if (slot >= slots) return;
@@ -52,7 +52,7 @@ internal static class StandardKernels
                 } \
             }
 
-        KERNEL(void tva_scan, 256)(
+        KERNEL(void tva_scan, 256, 1)(
             GLOBAL const uchar* base, ulong offset, uint count, int low, int high, int guess, int magnitudes, uint shift, uint most,
             GLOBAL uint* cells, GLOBAL uint* bins, GLOBAL int* keys)
         {
@@ -121,7 +121,7 @@ internal static class StandardKernels
         foreach (var kind in (ReduceKind[])[ReduceKind.Sum, ReduceKind.SumAbs, ReduceKind.Dot, ReduceKind.MaxAbs, ReduceKind.Min, ReduceKind.Max, ReduceKind.CountNonzero])
         {
             text.Append($$"""
-                KERNEL(void {{RowKernel(kind)}}, 64)(
+                KERNEL(void {{RowKernel(kind)}}, 64, 1)(
                     GLOBAL const uchar* a, ulong a_offset, GLOBAL const uchar* b, ulong b_offset, GLOBAL const int* cuts, uint parts, GLOBAL acc_t* partials)
                 {
                     const uint part = GLOBAL_ID / 16u, lane = GLOBAL_ID & 15u;
