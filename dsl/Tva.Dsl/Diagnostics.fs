@@ -33,17 +33,30 @@ module Suggest =
                     d[i, j] <- min d[i, j] (d[i - 2, j - 2] + 1)
         d[a.Length, b.Length]
 
-    /// The closest of `known` if it is close enough to be meant.
-    let nearest (word: string) (known: string seq) =
-        let scored =
-            known
-            |> Seq.map (fun k -> distance (word.ToLowerInvariant()) (k.ToLowerInvariant()), k)
-            |> Seq.sortBy fst
-            |> Seq.tryHead
+    /// The closest of `known` where they are close enough to be meant: one as a rule, a few that are as close as each other.
+    let closest (word: string) (known: string seq) =
+        let scored = [ for k in Seq.distinct known -> distance (word.ToLowerInvariant()) (k.ToLowerInvariant()), k ]
         match scored with
-        // Of one letter nothing is left when it is changed.
-        | Some(d, k) when d <= max 1 (word.Length / 3) && d < word.Length -> Some k
-        | _ -> None
+        | [] -> []
+        | _ ->
+            let least = scored |> List.map fst |> List.min
+            // Of one letter nothing is left when it is changed.
+            if least <= max 1 (word.Length / 3) && least < word.Length then
+                scored |> List.filter (fun (d, _) -> d = least) |> List.map snd |> List.truncate 3
+            else
+                []
+
+    /// The first of those.
+    let nearest (word: string) (known: string seq) = closest word known |> List.tryHead
+
+    /// `did you mean a, b or c?` of what is close, each shown in its way.
+    let question (show: string -> string) (word: string) (known: string seq) =
+        match closest word known |> List.map show with
+        | [] -> None
+        | [ one ] -> Some $"did you mean {one}?"
+        | several ->
+            let all, last = several |> List.take (several.Length - 1), List.last several
+            Some $"""did you mean {String.Join(", ", all)} or {last}?"""
 
     /// `a, b, c, ...`: a list for a message, cut where it gets long.
     let listing (names: string seq) =
@@ -161,17 +174,10 @@ module Diagnostics =
     // Names and kinds
 
     let unknownName name span known =
-        let help =
-            match Suggest.nearest name known with
-            | Some k -> Some $"did you mean `{k}`?"
-            | None -> None
-        make 301 span $"`{name}` is not defined here" help
+        make 301 span $"`{name}` is not defined here" (Suggest.question code name known)
 
     let unknownFunction name span known =
-        let help =
-            match Suggest.nearest name known with
-            | Some k -> $"did you mean `{k}`?"
-            | None -> "`tva ops` lists every function"
+        let help = Suggest.question code name known |> Option.defaultValue "`tva ops` lists every function"
         make 302 span $"there is no function `{name}`" (Some help)
 
     let notAFunction name span =
@@ -252,9 +258,6 @@ module Diagnostics =
 
     let noMatrix name span =
         make 334 span $"`{name}` works on matrices, and no tensor here with anything in it has two dimensions" (Some "leave it out for vectors, or restrict less")
-
-    let notInThisBuild name what span =
-        make 340 span $"`{name}` is not in this build" (Some what)
 
     let inFunction name (d: Diagnostic) span =
         { d with Span = span; Message = $"in `{name}`: {d.Message}" }
@@ -431,6 +434,9 @@ module Diagnostics =
 
     let shardOfFile (path: string) span =
         make 512 span $"\"{path}\" is one file, and shards are several" (Some "name a folder, a path that does not end in .safetensors")
+
+    let shardOfOne (what: string) (contents: string) span =
+        make 526 span $"{what} can't be saved in shards: {contents} are in one file of its folder" (Some "leave `shard` out; a Model or a Delta takes it")
 
     let notASize name (text: string) span =
         make 512 span $"{name} = \"{text}\" is not a size" (Some "write for instance \"5GB\", \"500MB\" or \"2GiB\"")

@@ -25,7 +25,7 @@ let private readsWithin (p: Program) (folder: string) =
 let private saveBasis ctx (call: Call) (b: BasisValue) =
     let p = ctx.Program
     if call.Args[3].IsSome then
-        report ctx (Diagnostics.notInThisBuild "shard" "a basis keeps its atoms in one file; leave `shard` out" call.Args[3].Value.Span)
+        report ctx (Diagnostics.shardOfOne "a basis" "its atoms" call.Args[3].Value.Span)
     match Call.text ctx call 1 "path" "", Call.choice ctx call 2 "dtype" (List.map fst atomTypes) "f32" with
     | Some path, Some dtype when not ctx.Abstract ->
         let span = call.Args[1].Value.Span
@@ -161,7 +161,7 @@ let private saveTensor ctx (call: Call) =
 let private saveAdapter ctx (call: Call) =
     let p = ctx.Program
     if call.Args[3].IsSome then
-        report ctx (Diagnostics.notInThisBuild "shard" "an adapter is one file; leave `shard` out" call.Args[3].Value.Span)
+        report ctx (Diagnostics.shardOfOne "an adapter" "its factors" call.Args[3].Value.Span)
     let rank =
         match call.Args[5] with
         | None -> Some None
