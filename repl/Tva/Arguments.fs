@@ -4,6 +4,7 @@ module Tva.Arguments
 open System
 open System.Globalization
 open Argu
+open Tva.Core.Tensors
 open Tva.Dsl
 
 [<HelpFlags("--help", "-h")>]
@@ -132,9 +133,13 @@ let private unknown (word: string) =
         | None -> $"there is no option {name}; tva --help lists them"
     )
 
+/// No bound on memory is meant to be smaller: it is a number whose unit was forgotten.
+let private leastSize = 64L <<< 10
+
 /// 500MB, 128MiB, 2G or plain bytes.
 let private sizeOf (option: string) (text: string) : int64 =
     match ByteSize.parse text with
+    | Some bytes when bytes < leastSize -> wrong $"{option} {text}: too little, the least is {Sizes.Text leastSize}; write for instance 500MB, 128MiB or 2GiB"
     | Some bytes -> bytes
     | None -> wrong $"{option} {text}: not a size; write for instance 500MB, 128MiB or 2GiB"
 

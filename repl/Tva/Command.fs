@@ -95,7 +95,11 @@ let private perform (host: Host) (report: Report) (request: Request) =
 
 /// Does what the words say and returns the exit status; throws nothing.
 let main (host: Host) (argv: string[]) : int =
-    match parse argv with
+    let sensible (request: Request) =
+        match request.Device |> Option.bind Devices.mistake with
+        | Some message -> Result.Error message
+        | None -> Ok request
+    match parse argv |> Result.bind sensible with
     | Result.Error message ->
         host.Say $"tva: {message}"
         Exit.Wrong
