@@ -151,7 +151,9 @@ type Runner(program: Program, work: Work) =
                 | Storage.Rules _ -> ()
                 match before.TryGetValue s.Path with
                 | true, o when o.Unchanged -> work.Tell(Event.Noted $"{Path.GetFileName s.Path} is as it would be: nothing was written")
-                | _ -> work.Tell(Event.Saved(s.Path, work.SizeOf s.Path))
+                | _ ->
+                    Batch.roundedVector program (bound s.Value.Node) s |> Option.iter (fun text -> work.Tell(Event.Warned text))
+                    work.Tell(Event.Saved(s.Path, work.SizeOf s.Path))
                 match s.Value.Set |> Option.map (fun set -> program.Stacks.TryGetValue set.Reference) with
                 | Some(true, stack) when s.Shard.IsNone ->
                     work.Tell(Event.Noted $"{Path.GetFileName s.Path} has {stack.Layers.Length} layers: the config.json that goes with it needs \"num_hidden_layers\": {stack.Layers.Length}")
