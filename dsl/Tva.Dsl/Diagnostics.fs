@@ -195,6 +195,12 @@ module Diagnostics =
     let wantsDelta what span =
         make 311 span $"{what} takes a Delta (task vector), and this is a Model" (Some "subtract a base (`m - base`), or write `raw(m)` for its plain numbers")
 
+    /// Whether a value of another kind is asked for.
+    let isOfKind (d: Diagnostic) = List.contains d.Code [ "TVA0310"; "TVA0311"; "TVA0404" ]
+
+    /// Whether values don't go together, whatever stands in files and whatever is allowed.
+    let isOfValues (d: Diagnostic) = d.Severity = Severity.Error && (d.Code.StartsWith "TVA03" || d.Code.StartsWith "TVA04")
+
     let unknownMember name family members span =
         let help =
             match Suggest.nearest name members with

@@ -149,6 +149,18 @@ type Program(permissions: Permissions) =
             for entry in families do
                 homes[entry.Key] <- entry.Value
 
+    /// What `work` reports, which is taken back with all else that it did.
+    member p.Trial(work: unit -> unit) : Diagnostic list =
+        let undo = p.Mark()
+        let count = diagnostics.Count
+        // Also what has been reported before is an answer here.
+        seen.Clear()
+        try
+            work ()
+            diagnostics |> Seq.skip count |> List.ofSeq
+        finally
+            undo ()
+
     member _.NewTable() =
         evaluations <- evaluations + 1
         evaluations - 1
