@@ -41,7 +41,7 @@ let private evaluate (host: Host) (report: Report) (request: Request) (deed: Dee
     if not (report.Findings(evaluator.Texts, found, request.Strict)) then
         // Where nothing is wrong but files, it is the files' fault, not the text's.
         let errors = found |> List.filter (fun d -> d.Severity = Severity.Error)
-        if not errors.IsEmpty && errors |> List.forall Diagnostics.isFault then Exit.Fault else Exit.Wrong
+        if not errors.IsEmpty && errors |> List.forall FileDiagnostics.isFault then Exit.Fault else Exit.Wrong
     else
         match deed with
         | Check ->

@@ -28,51 +28,6 @@ type Expressions(program: Program) =
         let defined = ctx.Names |> Map.toSeq |> Seq.choose (fun (name, v) -> match v with Value.Function _ -> Some name | _ -> None)
         Seq.append defined (Builtins.Table.all |> Seq.map _.Name)
 
-    // Kinds of parameters and results of a `def`
-
-    let kindOfName (ident: Ident option) =
-        match ident with
-        | None -> Kind.Any
-        | Some t ->
-            match Kind.parse t.Text with
-            | Some k -> k
-            | None ->
-                report (Diagnostics.unknownName t.Text t.Span (Kind.all |> List.map Kind.text))
-                Kind.Any
-
-    let fits (ctx: Context) what span kind (value: Value) =
-        match kind, value with
-        | Kind.Any, _ -> true
-        | _, Value.Unknown _ -> true
-        | Kind.Model, Value.Tensor t -> wantModel ctx what span t
-        | Kind.Delta, Value.Tensor t -> wantDelta ctx what span t
-        | Kind.Tensor, Value.Tensor t -> checkWhole ctx what span t
-        | Kind.Scope, Value.Text _
-        | Kind.List, (Value.Family _ | Value.Basis _ | Value.Range _)
-        | Kind.Family, Value.Basis _
-        | Kind.Scalar, Value.Record _ -> true
-        | kind, value when kindOf ctx value = kind -> true
-        | _ ->
-            report (Diagnostics.wrongKind what (Kind.article kind) (describe ctx value) span None)
-            false
-
-    let placeholder kind =
-        match kind with
-        | Kind.Model -> Value.Tensor(program.PlaceholderTensor 1.0)
-        | Kind.Delta -> Value.Tensor(program.PlaceholderTensor 0.0)
-        | Kind.Scalar -> Value.Scalar(program.PlaceholderNumber())
-        | Kind.Bool -> Value.Bool(program.PlaceholderNumber())
-        | k -> Value.Unknown k
-
-    /// The kind a `def` names, reported where there is none of that name.
-    member _.KindOf(name: Ident option) = kindOfName name
-
-    /// Whether a value may stand where that kind is asked for; reports where not.
-    member _.Fits(ctx, what, span, kind, value) = fits ctx what span kind value
-
-    /// What stands for a parameter while its `def` is checked on its own.
-    member _.Placeholder kind = placeholder kind
-
     member this.Context(folder, abstractly, scope) : Context =
         { Program = program; Folder = folder; Abstract = abstractly; Names = scope; Invoke = fun ctx c args span -> this.InvokeWith(ctx, c, args, span) }
 
@@ -266,7 +221,7 @@ type Expressions(program: Program) =
     /// Inlines a `def`: its body with the arguments for its parameters, in sight of what it saw when it was written.
     member private this.Invoke(ctx: Context, closure: Closure, args: Value option list, span: Span) : Value =
         let d = closure.Definition
-        let kinds = d.Params |> List.map (fun p -> kindOfName p.Type)
+        let kinds = d.Params |> List.map (fun p -> ParameterKinds.named program p.Type)
         let single kind = List.contains kind [ Kind.Model; Kind.Delta; Kind.Tensor; Kind.Scalar ]
         let needsLift =
             List.exists2
@@ -319,14 +274,14 @@ type Expressions(program: Program) =
                             | None -> Value.Unknown Kind.Scalar
                         | Kind.Scope, Value.Text g -> Value.Scope(TensorScope.Glob g)
                         | _ -> value
-                    if not (fits ctx $"`{p.Name.Text}` of `{d.Name.Text}`" span kind value) then
+                    if not (ParameterKinds.fits ctx $"`{p.Name.Text}` of `{d.Name.Text}`" span kind value) then
                         ok <- false
                     scope <- scope.Add(p.Name.Text, value)
-                let result = kindOfName d.Result
+                let result = ParameterKinds.named program d.Result
                 if not ok then Value.Unknown result
                 else
                     let value = this.Body({ ctx with Names = scope }, d)
-                    if fits ctx $"the result of `{d.Name.Text}`" d.Body.Span result value then value else Value.Unknown result
+                    if ParameterKinds.fits ctx $"the result of `{d.Name.Text}`" d.Body.Span result value then value else Value.Unknown result
             finally
                 depth <- depth - 1
                 if closure.IsPrelude then
