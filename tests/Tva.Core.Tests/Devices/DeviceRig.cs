@@ -16,18 +16,23 @@ internal static unsafe class DeviceRig
 {
     private const string None = "(none)";
     private const string Plain = " without float64";
+    private const string Card = " as a card";
 
     private static readonly ConcurrentDictionary<string, Lazy<IBlockDevice>> Opened = new();
 
     /// <summary>Ids to run everything on.</summary>
     public static TheoryData<string> Devices => Names.Count == 0 ? [None] : [.. Names];
 
+    /// <summary>All of them and, of processors, each as if it were a graphics card, whose work-items take several elements.</summary>
+    public static TheoryData<string> DevicesAndCards =>
+        Names.Count == 0 ? [None] : [.. Names.SelectMany(n => n.StartsWith("opencl:", StringComparison.Ordinal) && DeviceCatalog.Find(n).Kind == DeviceKind.Processor ? (string[])[n, n + Card] : [n])];
+
     /// <summary>Those with the CPU's bits.</summary>
     public static TheoryData<string> ExactDevices => Names.Where(Exact).ToList() is { Count: > 0 } exact ? [.. exact] : [None];
 
-    /// <summary>All of them and, for what adds up, those without float64.</summary>
+    /// <summary>For what adds up: those and, where they have float64, each as if it had none.</summary>
     public static TheoryData<string> DevicesBothWays =>
-        Names.Count == 0 ? [None] : [.. Names.SelectMany(n => n.StartsWith("opencl:", StringComparison.Ordinal) && DeviceCatalog.Find(n).Fp64 ? (string[])[n, n + Plain] : [n])];
+        Names.Count == 0 ? [None] : [.. DevicesAndCards.Select(n => n.Data), .. Names.Where(n => n.StartsWith("opencl:", StringComparison.Ordinal) && DeviceCatalog.Find(n).Fp64).Select(n => n + Plain)];
 
     private static IReadOnlyList<string> Names { get; } = [.. DeviceCatalog.Devices.Where(d => d.Unusable is null && !d.Id.StartsWith(FakeProvider.Prefix, StringComparison.Ordinal)).Select(d => d.Id)];
 
@@ -35,7 +40,7 @@ internal static unsafe class DeviceRig
     public static IBlockDevice Open(string name)
     {
         Assert.SkipWhen(name == None, $"no device: {DeviceCatalog.Missing()}");
-        return Opened.GetOrAdd(name, n => new(() => DeviceCatalog.Open(
+        return name.EndsWith(Card, StringComparison.Ordinal) ? OpenAsCard(name[..^Card.Length]) : Opened.GetOrAdd(name, n => new(() => DeviceCatalog.Open(
             n.Replace(Plain, "", StringComparison.Ordinal), new DeviceOptions { WithoutFp64 = n.EndsWith(Plain, StringComparison.Ordinal), CacheFolder = null }))).Value;
     }
 
@@ -43,12 +48,12 @@ internal static unsafe class DeviceRig
     public static IBlockDevice OpenAsCard(string name)
     {
         Assert.SkipWhen(name == None, $"no device: {DeviceCatalog.Missing()}");
-        return Opened.GetOrAdd(name + " as a card", _ => new(() => DeviceCatalog.Providers.First(p => p.Devices.Any(d => d.Id == name))
+        return Opened.GetOrAdd(name + Card, _ => new(() => DeviceCatalog.Providers.First(p => p.Devices.Any(d => d.Id == name))
             .Open(DeviceCatalog.Find(name) with { Kind = DeviceKind.Gpu }, new DeviceOptions { CacheFolder = null }))).Value;
     }
 
     /// <summary>Whether sums have the CPU's bits.</summary>
-    public static bool Exact(string name) => !name.EndsWith(Plain, StringComparison.Ordinal) && DeviceCatalog.Find(name).Exact;
+    public static bool Exact(string name) => !name.EndsWith(Plain, StringComparison.Ordinal) && DeviceCatalog.Find(name.Replace(Card, "", StringComparison.Ordinal)).Exact;
 
     /// <summary>A program's outputs on a device, from bytes in memory.</summary>
     public static (byte[][] Outputs, bool Flagged) Run(IBlockDevice device, KernelProgram program, byte[][] inputs, int count, BlockParameter[]? parameters = null)

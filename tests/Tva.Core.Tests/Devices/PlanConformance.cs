@@ -16,6 +16,8 @@ public class PlanConformance
 
     public static TheoryData<string> Devices => DeviceRig.Devices;
 
+    public static TheoryData<string> DevicesAndCards => DeviceRig.DevicesAndCards;
+
     public static TheoryData<string> DevicesBothWays => DeviceRig.DevicesBothWays;
 
     [Theory]
@@ -66,7 +68,7 @@ public class PlanConformance
     }
 
     [Theory]
-    [MemberData(nameof(Devices))]
+    [MemberData(nameof(DevicesAndCards))]
     public void SelectionsKeepTheSameElements(string name)
     {
         var device = DeviceRig.Open(name);
@@ -147,7 +149,7 @@ public class PlanConformance
 
     /// <summary>Every stored type in, every one out, many blocks, NaN among the inputs: bytes, and what is told of them.</summary>
     [Theory]
-    [MemberData(nameof(Devices))]
+    [MemberData(nameof(DevicesAndCards))]
     public void LinearPlans(string name)
     {
         var device = DeviceRig.Open(name);
@@ -180,7 +182,7 @@ public class PlanConformance
 
     /// <summary>Random numbers by seed, name and index, and numbers by row, in the same kernel.</summary>
     [Theory]
-    [MemberData(nameof(Devices))]
+    [MemberData(nameof(DevicesAndCards))]
     public void RandomNumbersAndRows(string name)
     {
         var device = DeviceRig.Open(name);

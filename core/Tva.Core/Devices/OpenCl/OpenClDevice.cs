@@ -1,21 +1,13 @@
-using System.Runtime.InteropServices;
+using System.Text;
+using Tva.Core.Devices.Rendered;
 using Tva.Core.Devices.Rendering;
-using Tva.Core.Tensors;
 
 namespace Tva.Core.Devices.OpenCl;
 
-/// <summary>A device behind the system's OpenCL loader: its context, its compiled programs, and how much of its memory is taken.</summary>
-internal sealed unsafe class OpenClDevice : IBlockDevice
+/// <summary>A device behind the system's OpenCL loader: its context, its memory and its compiler.</summary>
+internal sealed unsafe class OpenClDevice : RenderedDevice
 {
-    /// <summary>Work-items of a group: a multiple of what every device runs together.</summary>
-    public const int GroupSize = 64;
-
-    private readonly Dictionary<BlockProgram, OpenClKernel> kernels = new(ProgramComparer.Instance);
-    private readonly ProgramCache programs;
-    private readonly ulong parameterBytes;
-    private readonly Lock gate = new();
-    private long taken;
-    private bool disposed;
+    private readonly string options;
 
     /// <summary>Opens it.</summary>
     /// <param name="handle">Its identity at the loader.</param>
@@ -23,102 +15,103 @@ internal sealed unsafe class OpenClDevice : IBlockDevice
     /// <param name="options">How it is to be used.</param>
     /// <exception cref="DeviceFaultException">Its driver refuses.</exception>
     public OpenClDevice(nint handle, DeviceInfo info, DeviceOptions options)
+        : base(info with { Fp64 = info.Fp64 && !options.WithoutFp64, Exact = info.Fp64 && !options.WithoutFp64 && info.Exact }, options)
     {
         Handle = handle;
-        Fp64 = info.Fp64 && !options.WithoutFp64;
-        Info = info with { Fp64 = Fp64, Exact = Fp64 && info.Exact };
-        Memory = Math.Min(options.Memory ?? info.Memory / 4 * 3, info.Memory);
         LargestBuffer = (long)Math.Min(long.MaxValue, Cl.Number(handle, Cl.DeviceMaxMemAllocSize));
-        parameterBytes = Cl.Number(handle, Cl.DeviceMaxParameterSize);
+        ParameterBytes = (long)Math.Min(long.MaxValue, Cl.Number(handle, Cl.DeviceMaxParameterSize));
+        this.options = (Fp64 ? "-DFP64 " : "")
+            + ((Cl.Number(handle, Cl.DeviceSingleFpConfig) & Cl.FpCorrectlyRoundedDivideSqrt) != 0 ? "-cl-fp32-correctly-rounded-divide-sqrt " : "")
+            + "-cl-std=CL1.2";
         int error;
         Context = Cl.clCreateContext(null, 1, &handle, 0, 0, &error);
         Require(error, "open it");
-        programs = new ProgramCache(this, options.CacheFolder);
     }
-
-    /// <inheritdoc/>
-    public DeviceInfo Info { get; }
 
     public nint Handle { get; }
 
     public nint Context { get; }
 
-    public bool Fp64 { get; }
+    /// <inheritdoc/>
+    public override string Prelude => OpenClPrelude.Text;
 
     /// <inheritdoc/>
-    public long Memory { get; }
-
-    /// <summary>Bytes that one buffer may have.</summary>
-    public long LargestBuffer { get; }
-
-    /// <summary>Bytes of device memory that buffers take now.</summary>
-    public long Taken => Interlocked.Read(ref taken);
-
-    /// <summary>Its compiled programs.</summary>
-    public ProgramCache Programs => programs;
-
-    /// <summary>The kernels that do not depend on a plan.</summary>
-    public nint Standard => programs.Get(StandardKernels.Source);
+    public override string Toolchain => string.Join('\0', options, Info.Name, Info.Driver, Cl.Text(Handle, Cl.DeviceVersion));
 
     /// <inheritdoc/>
-    public bool Multiplies => Info.Exact;
+    protected override long LargestBuffer { get; }
 
     /// <inheritdoc/>
-    public string? Refusal(BlockProgram program)
+    protected override long ParameterBytes { get; }
+
+    /// <inheritdoc/>
+    public override DeviceQueue OpenQueue() => new OpenClQueue(this);
+
+    /// <inheritdoc/>
+    public override nint Allocate(long bytes)
     {
-        var streams = program.Sources.Sum(s => s == BlockSource.Product ? 4 : 1) + program.Kept.Count(k => k);
-        if ((ulong)(streams * sizeof(long)) + 64 > parameterBytes)
-        {
-            return $"it works on {streams} streams at once, and the device takes no more than {(parameterBytes - 64) / sizeof(long)}";
-        }
-
-        return null;
+        int error;
+        var handle = Cl.clCreateBuffer(Context, Cl.ReadWrite, (nuint)bytes, null, &error);
+        return error == Cl.Success ? handle : 0;
     }
 
     /// <inheritdoc/>
-    public IBlockKernel Compile(BlockProgram program)
+    public override void Free(nint memory) => _ = Cl.clReleaseMemObject(memory);
+
+    /// <inheritdoc/>
+    public override (nint Program, byte[]? Binary) Build(string source)
     {
-        lock (kernels)
+        var text = Encoding.UTF8.GetBytes(source);
+        int error;
+        nint program;
+        fixed (byte* start = text)
         {
-            if (kernels.TryGetValue(program, out var known))
-            {
-                return known;
-            }
+            var pointer = start;
+            var length = (nuint)text.Length;
+            program = Cl.clCreateProgramWithSource(Context, 1, &pointer, &length, &error);
         }
 
-        var rendered = Renderer.Render(program);
-        var kernel = new OpenClKernel(program, rendered, programs.Get(rendered.Source));
-        lock (kernels)
+        Require(error, "take a kernel's source");
+        error = Finish(program);
+        if (error != Cl.Success)
         {
-            kernels[program] = kernel;
+            var log = Log(program);
+            _ = Cl.clReleaseProgram(program);
+            throw Refused(Cl.ErrorName(error), log);
         }
 
-        return kernel;
+        return (program, Binary(program));
     }
 
     /// <inheritdoc/>
-    public IBlockLane Open(long staging) => new OpenClLane(this, staging);
-
-    /// <inheritdoc/>
-    public IHeld? Hold(long bytes) => bytes <= LargestBuffer && TryTake(bytes) ? OpenClBuffer.TryCreate(this, bytes) : null;
-
-    /// <summary>Takes so much of the budget, if it is there.</summary>
-    public bool TryTake(long bytes)
+    public override nint Load(ReadOnlySpan<byte> binary)
     {
-        lock (gate)
+        int error, status;
+        nint program;
+        var handle = Handle;
+        fixed (byte* start = binary)
         {
-            if (taken + bytes > Memory)
-            {
-                return false;
-            }
-
-            taken += bytes;
-            return true;
+            var pointer = start;
+            var length = (nuint)binary.Length;
+            program = Cl.clCreateProgramWithBinary(Context, 1, &handle, &length, &pointer, &status, &error);
         }
+
+        if (error != Cl.Success)
+        {
+            return 0;
+        }
+
+        if (Finish(program) == Cl.Success)
+        {
+            return program;
+        }
+
+        _ = Cl.clReleaseProgram(program);
+        return 0;
     }
 
-    /// <summary>Gives it back.</summary>
-    public void Return(long bytes) => Interlocked.Add(ref taken, -bytes);
+    /// <inheritdoc/>
+    public override void Unload(nint program) => _ = Cl.clReleaseProgram(program);
 
     /// <summary>Throws where a call failed.</summary>
     /// <param name="error">What it returned.</param>
@@ -126,108 +119,52 @@ internal sealed unsafe class OpenClDevice : IBlockDevice
     /// <exception cref="DeviceFaultException">It failed.</exception>
     public void Require(int error, string doing)
     {
-        if (error == Cl.Success)
-        {
-            return;
-        }
-
-        var memory = error is Cl.MemAllocationFailure or Cl.OutOfResources or Cl.OutOfHostMemory or Cl.InvalidBufferSize;
-        var way = memory
-            ? $"give it less with --device-memory (now {Sizes.Text(Memory)}), or compute with --device cpu"
-            : "if it goes on, restart what drives it; meanwhile compute with --device cpu";
-        throw new DeviceFaultException($"{Info.Name} ({Info.Id}): can't {doing}: {Cl.ErrorName(error)}; {way}")
+        if (error != Cl.Success)
         {
             // A kernel that a driver has ended looks like too little memory, and so does everything after it.
-            Lost = !memory || error == Cl.OutOfResources,
-        };
+            var memory = error is Cl.MemAllocationFailure or Cl.OutOfResources or Cl.OutOfHostMemory or Cl.InvalidBufferSize;
+            throw Failed(Cl.ErrorName(error), doing, memory, !memory || error == Cl.OutOfResources);
+        }
     }
 
     /// <inheritdoc/>
-    public void Dispose()
-    {
-        lock (gate)
-        {
-            if (disposed)
-            {
-                return;
-            }
+    protected override void Close() => _ = Cl.clReleaseContext(Context);
 
-            disposed = true;
+    private int Finish(nint program)
+    {
+        var handle = Handle;
+        fixed (byte* text = Encoding.UTF8.GetBytes(options + "\0"))
+        {
+            return Cl.clBuildProgram(program, 1, &handle, text, 0, 0);
+        }
+    }
+
+    private string Log(nint program)
+    {
+        nuint size = 0;
+        _ = Cl.clGetProgramBuildInfo(program, Handle, Cl.ProgramBuildLog, 0, null, &size);
+        var bytes = new byte[size];
+        fixed (byte* to = bytes)
+        {
+            _ = Cl.clGetProgramBuildInfo(program, Handle, Cl.ProgramBuildLog, size, to, null);
         }
 
-        programs.Dispose();
-        _ = Cl.clReleaseContext(Context);
+        return Encoding.UTF8.GetString(bytes);
     }
 
-    /// <summary>Programs that are the same but for constants and origins share their code.</summary>
-    private sealed class ProgramComparer : IEqualityComparer<BlockProgram>
+    private static byte[]? Binary(nint program)
     {
-        public static ProgramComparer Instance { get; } = new();
-
-        public bool Equals(BlockProgram? a, BlockProgram? b) =>
-            ReferenceEquals(a, b) || (a is not null && b is not null && a.Program.Equals(b.Program) && a.Sources.SequenceEqual(b.Sources)
-                && a.Kept.SequenceEqual(b.Kept) && a.Cells.SequenceEqual(b.Cells) && a.Rows.SequenceEqual(b.Rows));
-
-        public int GetHashCode(BlockProgram program) => program.Program.GetHashCode();
-    }
-}
-
-/// <summary>A compiled program of OpenCL.</summary>
-internal sealed class OpenClKernel(BlockProgram program, RenderedProgram rendered, nint handle) : IBlockKernel
-{
-    public BlockProgram Program => program;
-
-    public RenderedProgram Rendered => rendered;
-
-    /// <summary>The loader's program.</summary>
-    public nint Handle => handle;
-}
-
-/// <summary>A buffer of device memory, counted against its budget.</summary>
-internal sealed unsafe class OpenClBuffer : IHeld
-{
-    private readonly OpenClDevice device;
-    private nint handle;
-
-    private OpenClBuffer(OpenClDevice device, nint handle, long bytes)
-    {
-        (this.device, this.handle) = (device, handle);
-        Bytes = bytes;
-    }
-
-    ~OpenClBuffer() => Release();
-
-    public long Bytes { get; }
-
-    public nint Handle => handle;
-
-    /// <summary>A buffer for memory that the budget has been charged with; null, and the charge is given back, where the driver has none.</summary>
-    public static OpenClBuffer? TryCreate(OpenClDevice device, long bytes)
-    {
-        int error;
-        var handle = Cl.clCreateBuffer(device.Context, Cl.ReadWrite, (nuint)bytes, null, &error);
-        if (error == Cl.Success)
+        nuint size = 0;
+        if (Cl.clGetProgramInfo(program, Cl.ProgramBinarySizes, (nuint)sizeof(nuint), &size, null) != Cl.Success || size == 0)
         {
-            return new OpenClBuffer(device, handle, bytes);
+            return null;
         }
 
-        device.Return(bytes);
-        return null;
-    }
-
-    public void Dispose()
-    {
-        Release();
-        GC.SuppressFinalize(this);
-    }
-
-    private void Release()
-    {
-        var h = Interlocked.Exchange(ref handle, 0);
-        if (h != 0)
+        var binary = new byte[size];
+        fixed (byte* to = binary)
         {
-            _ = Cl.clReleaseMemObject(h);
-            device.Return(Bytes);
+            var pointer = to;
+            return Cl.clGetProgramInfo(program, Cl.ProgramBinaries, (nuint)sizeof(byte*), &pointer, null) == Cl.Success ? binary : null;
         }
     }
 }

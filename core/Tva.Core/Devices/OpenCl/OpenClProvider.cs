@@ -1,3 +1,5 @@
+using Tva.Core.Devices.Rendered;
+
 namespace Tva.Core.Devices.OpenCl;
 
 /// <summary>Comes in: nothing. Goes out: the devices behind the system's OpenCL loader.</summary>
@@ -78,8 +80,8 @@ internal sealed unsafe class OpenClProvider : IDeviceProvider
         var config = Cl.Number(handle, Cl.DeviceSingleFpConfig);
         var unusable = Cl.Number(handle, Cl.DeviceAvailable) == 0 ? "its driver says that it is not available; restart it"
             : Cl.Number(handle, Cl.DeviceCompilerAvailable) == 0 ? "its driver has no compiler for kernels; install the full driver"
-            : Cl.Number(handle, Cl.DeviceMaxWorkGroupSize) < OpenClDevice.GroupSize ? $"it runs fewer than {OpenClDevice.GroupSize} work-items together"
-            : Cl.Number(handle, Cl.DeviceLocalMemSize) < 8192 ? "it has less than 8 KiB of local memory"
+            : Cl.Number(handle, Cl.DeviceMaxWorkGroupSize) < DeviceQueue.WideGroup ? $"it runs fewer than {DeviceQueue.WideGroup} work-items together"
+            : Cl.Number(handle, Cl.DeviceLocalMemSize) < 32768 ? "it has less than 32 KiB of local memory"
             : (config & Cl.FpInfNan) == 0 ? "its float32 has no infinities and NaN"
             : null;
         return new DeviceInfo(

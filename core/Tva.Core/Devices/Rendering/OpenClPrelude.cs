@@ -22,6 +22,8 @@ internal static class OpenClPrelude
         #define ADD_LOCAL(p, v) atomic_add(p, v)
         #define ADD_GLOBAL(p, v) atomic_add(p, v)
         #define MUL_HI(a, b) mul_hi((uint)(a), (uint)(b))
+        #define UINT2(a, b) (uint2)(a, b)
+        #define UINT4(a, b, c, d) (uint4)(a, b, c, d)
 
         """ + Common;
 
@@ -55,8 +57,8 @@ internal static class OpenClPrelude
                 return as_float((int)(sign | 0x7f800000u));
             const int drop = normal > 0 ? 29 : 30 - normal;
             const ulong kept = significand >> drop;
-            const ulong rest = significand & ((1ul << drop) - 1);
-            const ulong half_way = 1ul << (drop - 1);
+            const ulong rest = significand & (((ulong)1 << drop) - 1);
+            const ulong half_way = (ulong)1 << (drop - 1);
             const uint up = rest > half_way || (rest == half_way && (kept & 1) != 0) ? 1u : 0u;
             const uint bits = normal > 0 ? (((uint)normal - 1) << 23) + (uint)kept + up : (uint)kept + up;
             return as_float((int)(sign | bits));

@@ -1,4 +1,5 @@
 using System.Text;
+using Tva.Core.Devices.Rendered;
 using Tva.Core.Execution;
 using Tva.Core.Kernels;
 using Tva.Core.Tensors;
@@ -9,8 +10,16 @@ namespace Tva.Core.Devices.Rendering;
 /// <param name="Source">The text, without a prelude.</param>
 /// <param name="Entries">Names of its kernels; a call runs all of them. The first one stores and guards.</param>
 /// <param name="Constants">The values that the parameter block ends with: sources that differ in constants alone are one.</param>
-/// <param name="ByCell">Whether a work-item takes a lane of a cell; else an element.</param>
-internal sealed record RenderedProgram(string Source, IReadOnlyList<string> Entries, IReadOnlyList<float> Constants, bool ByCell);
+/// <param name="Width">Elements that a work-item takes, one after the other; 0: a lane of a cell.</param>
+internal sealed record RenderedProgram(string Source, IReadOnlyList<string> Entries, IReadOnlyList<float> Constants, int Width)
+{
+    /// <summary>Work-items for a block of so many elements.</summary>
+    public long Items(int count) =>
+        Width > 0 ? (count + Width - 1L) / Width : (count + BlockProgram.CellElements - 1L) / BlockProgram.CellElements * BlockProgram.Lanes;
+
+    /// <summary>Work-items of a group: sums take most of what a group has room for.</summary>
+    public int Group => Width > 0 ? DeviceQueue.WideGroup : DeviceQueue.GroupSize;
+}
 
 /// <summary>
 /// Comes in: a <see cref="BlockProgram"/>. Goes out: its source. All entries take the same arguments: per input of Memory or Rows its buffer,
@@ -24,16 +33,20 @@ internal sealed class Renderer
     /// <summary>Streams on each side of a tile of dots: 64 sums of two registers each are what a thread can hold.</summary>
     private const int Side = 8;
 
+    /// <summary>Bytes of a stream that a work-item reads or writes at once: the most there is an instruction for.</summary>
+    private const int Word = 16;
+
     private readonly BlockProgram block;
+    private readonly bool wide;
     private readonly KernelProgram program;
     private readonly StringBuilder text = new();
     private readonly List<float> constants = [];
     private readonly Dictionary<int, int> constantOf = [];
     private readonly int[] stored;
 
-    private Renderer(BlockProgram block)
+    private Renderer(BlockProgram block, bool wide)
     {
-        this.block = block;
+        (this.block, this.wide) = (block, wide);
         program = block.Program;
         stored = new int[program.Outputs.Count];
         for (var n = 0; n < program.Instructions.Count; n++)
@@ -54,9 +67,11 @@ internal sealed class Renderer
     private int Offsets => (3 * program.Parameters) + constants.Count;
 
     /// <summary>The source of a program.</summary>
-    public static RenderedProgram Render(BlockProgram block)
+    /// <param name="block">The program.</param>
+    /// <param name="wide">Whether work-items take several elements at once, as a graphics card wants it; a processor's compiler makes vectors by itself.</param>
+    public static RenderedProgram Render(BlockProgram block, bool wide)
     {
-        var r = new Renderer(block);
+        var r = new Renderer(block, wide);
         r.text.Append(Dialect.FunctionsOf(block.Program));
         var entries = new List<string>();
         if (block.Cells.Count == 0)
@@ -73,39 +88,103 @@ internal sealed class Renderer
             }
         }
 
-        return new RenderedProgram(r.text.ToString(), entries, r.constants, block.Cells.Count > 0);
+        return new RenderedProgram(r.text.ToString(), entries, r.constants, block.Cells.Count > 0 ? 0 : r.Width);
     }
 
     /// <summary>The words of the parameter block before the buffers' offsets.</summary>
     public static int WordsBefore(BlockProgram block, RenderedProgram rendered) => (3 * block.Program.Parameters) + rendered.Constants.Count;
 
+    /// <summary>Elements of a work-item of a map: as many as make a word of its widest stream.</summary>
+    private int Width => !wide ? 1 : Word / Enumerable.Range(0, program.Inputs.Count).Where(k => block.Sources[k] == BlockSource.Memory).Select(k => program.Inputs[k].Size())
+        .Concat(Enumerable.Range(0, program.Outputs.Count).Where(o => block.Kept[o]).Select(o => program.Outputs[o].Size())).DefaultIfEmpty(sizeof(float)).Max();
+
     private void Map()
     {
+        var all = Enumerable.Repeat(true, program.Instructions.Count).ToArray();
         Head("tva_map");
-        Invariants([.. Enumerable.Repeat(true, program.Instructions.Count)]);
-        Line(1, "const uint i = GLOBAL_ID;");
-        Line(1, "if (i >= count) return;");
-        Body(1, [.. Enumerable.Repeat(true, program.Instructions.Count)]);
+        Invariants(all);
+        if (Width == 1)
+        {
+            Line(1, "const uint i = GLOBAL_ID;");
+            Line(1, "if (i >= count) return;");
+            if (Guards)
+            {
+                Line(1, "uint bad = 0;");
+            }
+
+            Body(1, all, "i", k => $"in{k}[i]", o => $"out{o}[i]");
+        }
+        else
+        {
+            Wide(all);
+        }
+
         if (Guards)
         {
-            Line(1, $"if (bad) flags[i / {BlockProgram.CellElements}u] = 1u;");
+            Line(1, $"if (bad) flags[GLOBAL_ID * {Width}u / {BlockProgram.CellElements}u] = 1u;");
         }
 
         text.Append("}\n\n");
     }
 
+    private void Wide(bool[] all)
+    {
+        var streams = new WideStreams(Width, text);
+        Line(1, $"const uint at = GLOBAL_ID * {Width}u;");
+        Line(1, "if (at >= count) return;");
+        Line(1, $"const int whole = count - at >= {Width}u;");
+        foreach (var k in Loaded(all))
+        {
+            streams.Load(k, program.Inputs[k]);
+        }
+
+        for (var o = 0; o < program.Outputs.Count; o++)
+        {
+            if (block.Kept[o])
+            {
+                Line(1, $"{Dialect.TypeOf(program.Outputs[o])} y{o}[{Width}];");
+            }
+        }
+
+        if (Guards)
+        {
+            Line(1, "uint bad = 0;");
+        }
+
+        text.Append("#pragma unroll\n");
+        Line(1, $"for (uint w = 0; w < {Width}u; w++)");
+        Line(1, "{");
+
+        // What lies behind the end is the last element once more.
+        Line(2, "const uint i = at + w < count ? at + w : count - 1;");
+        Body(2, all, "i", k => $"x{k}[w]", o => $"y{o}[w]");
+        Line(1, "}");
+        for (var o = 0; o < program.Outputs.Count; o++)
+        {
+            if (block.Kept[o])
+            {
+                streams.Store(o, program.Outputs[o]);
+            }
+        }
+    }
+
     private void Cells(string name, IReadOnlyList<int> slots, bool first)
     {
+        const int step = BlockProgram.Lanes;
         var needed = Needed(slots, first);
+        var loaded = Loaded(needed).ToList();
+
+        // So many elements are on their way at once.
+        var turns = !wide ? 1 : loaded.Count switch { <= 4 => 8, <= 10 => 4, <= 20 => 2, _ => 1 };
         Head(name);
         Invariants(needed);
-        Line(1, $"const uint lane = GLOBAL_ID & {BlockProgram.Lanes - 1}u, cell = GLOBAL_ID / {BlockProgram.Lanes}u;");
+        Line(1, $"const uint lane = GLOBAL_ID & {step - 1}u, cell = GLOBAL_ID / {step}u;");
         Line(1, "if (cell >= cells) return;");
         Line(1, $"const uint begin = cell * {BlockProgram.CellElements}u;");
         Line(1, $"const uint end = count - begin < {BlockProgram.CellElements}u ? count : begin + {BlockProgram.CellElements}u;");
-        if (first && Guards)
+        if (Guards)
         {
-            Line(1, "uint any = 0;");
+            Line(1, "uint bad = 0;");
         }
 
         foreach (var s in slots)
@@ -113,33 +192,61 @@ internal sealed class Renderer
             Line(1, ReductionText.Start(block.Cells[s].Kind, $"s{s}"));
         }
 
-        Line(1, $"for (uint i = begin + lane; i < end; i += {BlockProgram.Lanes}u)");
+        Line(1, "uint from = begin + lane;");
+        if (turns > 1)
+        {
+            Line(1, $"for (; from + {(turns - 1) * step}u < end; from += {turns * step}u)");
+            Line(1, "{");
+            foreach (var k in loaded)
+            {
+                Line(2, $"{Dialect.TypeOf(program.Inputs[k])} x{k}[{turns}];");
+            }
+
+            foreach (var k in loaded)
+            {
+                Line(2, string.Join(' ', Enumerable.Range(0, turns).Select(u => $"x{k}[{u}] = in{k}[from + {u * step}u];")));
+            }
+
+            text.Append("#pragma unroll\n");
+            Line(2, $"for (uint u = 0; u < {turns}u; u++)");
+            Line(2, "{");
+            Line(3, $"const uint i = from + u * {step}u;");
+            Element(3, k => $"x{k}[u]");
+            Line(2, "}");
+            Line(1, "}");
+        }
+
+        Line(1, $"for (; from < end; from += {step}u)");
         Line(1, "{");
-        Body(2, needed);
-        foreach (var s in slots)
-        {
-            var r = block.Cells[s];
-            Line(2, ReductionText.Step(r.Kind, $"s{s}", $"v{stored[r.A]}", r.B < 0 ? "" : $"v{stored[r.B]}"));
-        }
-
-        if (first && Guards)
-        {
-            Line(2, "any |= bad;");
-        }
-
+        Line(2, "const uint i = from;");
+        Element(2, k => $"in{k}[i]");
         Line(1, "}");
         if (first && Guards)
         {
-            Line(1, "if (any) flags[cell] = 1u;");
+            Line(1, "if (bad) flags[cell] = 1u;");
         }
 
         foreach (var s in slots)
         {
-            Line(1, $"partials[({s}u * cells + cell) * {BlockProgram.Lanes}u + lane] = {ReductionText.End(block.Cells[s].Kind, $"s{s}")};");
+            Line(1, $"partials[({s}u * cells + cell) * {step}u + lane] = {ReductionText.End(block.Cells[s].Kind, $"s{s}")};");
         }
 
         text.Append("}\n\n");
+
+        void Element(int depth, Func<int, string> load)
+        {
+            Body(depth, needed, "i", load, o => $"out{o}[i]");
+            foreach (var s in slots)
+            {
+                var r = block.Cells[s];
+                Line(depth, ReductionText.Step(r.Kind, $"s{s}", $"v{stored[r.A]}", r.B < 0 ? "" : $"v{stored[r.B]}"));
+            }
+        }
     }
+
+    /// <summary>The inputs in memory that are loaded.</summary>
+    private IEnumerable<int> Loaded(bool[] needed) =>
+        program.Instructions.Where((i, n) => needed[n] && i.Code == Code.Load && block.Sources[i.Index] == BlockSource.Memory).Select(i => i.Index).Distinct().Order();
 
     private bool Guards => program.Instructions.Any(i => i.Code == Code.Guard);
 
@@ -272,14 +379,14 @@ internal sealed class Renderer
         static string Offset(int at) => $"(((ulong)(uint)P[{at + 1}] << 32) | (uint)P[{at}])";
     }
 
-    /// <summary>The program for element i.</summary>
-    private void Body(int depth, bool[] needed)
+    /// <summary>The program for an element.</summary>
+    /// <param name="depth">How far lines are indented.</param>
+    /// <param name="needed">Per instruction whether it is wanted.</param>
+    /// <param name="index">The element's index in the block.</param>
+    /// <param name="load">Where an input in memory has the element.</param>
+    /// <param name="store">Where an output wants it.</param>
+    private void Body(int depth, bool[] needed, string index, Func<int, string> load, Func<int, string> store)
     {
-        if (Guards)
-        {
-            Line(depth, "uint bad = 0;");
-        }
-
         for (var n = 0; n < program.Instructions.Count; n++)
         {
             var i = program.Instructions[n];
@@ -291,16 +398,16 @@ internal sealed class Renderer
             switch (i.Code)
             {
                 case Code.Load:
-                    Line(depth, $"const float v{n} = {LoadOf(i.Index)};");
+                    Line(depth, $"const float v{n} = {LoadOf(i.Index, index, load)};");
                     break;
                 case Code.Apply:
                     Line(depth, $"const float v{n} = {Dialect.Apply(i.Index, $"v{i.A}", $"v{i.B}", $"v{i.C}")};");
                     break;
                 case Code.Keep:
-                    Line(depth, $"const float v{n} = (as_int(v{i.A}) & 0x7fffffff) > ((int)i <= last{n} ? upto{n} : beyond{n}) ? v{i.A} : 0.0f;");
+                    Line(depth, $"const float v{n} = (as_int(v{i.A}) & 0x7fffffff) > ((int){index} <= last{n} ? upto{n} : beyond{n}) ? v{i.A} : 0.0f;");
                     break;
                 case Code.Store when block.Kept[i.Index]:
-                    Line(depth, $"out{i.Index}[i] = {Dialect.Store(program.Outputs[i.Index])}(v{i.A});");
+                    Line(depth, $"{store(i.Index)} = {Dialect.Store(program.Outputs[i.Index])}(v{i.A});");
                     break;
                 case Code.Guard:
                     Line(depth, $"bad |= (as_int(v{i.A}) & 0x7fffffff) > 0x7f7fffff ? 1u : 0u;");
@@ -309,12 +416,12 @@ internal sealed class Renderer
         }
     }
 
-    private string LoadOf(int input) => block.Sources[input] switch
+    private string LoadOf(int input, string index, Func<int, string> load) => block.Sources[input] switch
     {
-        BlockSource.Random => $"philox(key{input}, start + i)",
-        BlockSource.Product => $"product(in{input}, right{input}, rank{input}, columns{input}, (ulong)phase{input} + i)",
-        BlockSource.Rows => $"in{input}[(i + row_phase) / row_length]",
-        _ => $"{Dialect.Load(program.Inputs[input])}(in{input}[i])",
+        BlockSource.Random => $"philox(key{input}, start + {index})",
+        BlockSource.Product => $"product(in{input}, right{input}, rank{input}, columns{input}, (ulong)phase{input} + {index})",
+        BlockSource.Rows => $"in{input}[({index} + row_phase) / row_length]",
+        _ => $"{Dialect.Load(program.Inputs[input])}({load(input)})",
     };
 
     private void Line(int depth, string line) => text.Append(' ', 4 * depth).Append(line).Append('\n');

@@ -27,61 +27,88 @@ internal static class StandardKernels
 
         """;
 
-    // A group per cell. Counted first, so that a cell's keys lie together; then those are written where the group's share begins.
+    // A group per cell. Keys inside go to local memory as far as that has room, and then, all of a cell together, to where the group's share
+    // begins; where there are more, they are looked for once more. Five counts of each work-item are added up at the end.
     private const string Scan = """
         INLINE int scan_key(int bits, int magnitudes)
         {
             return magnitudes ? bits & 0x7fffffff : bits ^ ((bits >> 31) & 0x7fffffff);
         }
 
+        #define SCAN_ROOM 2048u
+        #define SCAN(value) \
+            { \
+                const int magnitude = (value) & 0x7fffffff; \
+                const int key = scan_key(value, magnitudes); \
+                nonzero += magnitude != 0 ? 1u : 0u; \
+                nans += magnitude > 0x7f800000 ? 1u : 0u; \
+                if (key > high) above++; \
+                else if (key == guess) equal++; \
+                else if (key >= low) \
+                { \
+                    const uint place = ADD_LOCAL(&totals[2], 1u); \
+                    ADD_LOCAL(&bin[((uint)key - (uint)low) >> shift], 1u); \
+                    if (place < SCAN_ROOM) room[place] = key; \
+                } \
+            }
+
         KERNEL void tva_scan(
             GLOBAL const uchar* base, ulong offset, uint count, int low, int high, int guess, int magnitudes, uint shift, uint most,
-            GLOBAL uint* cells, GLOBAL uint* bins, GLOBAL int* keys, GLOBAL uint* cursor)
+            GLOBAL uint* cells, GLOBAL uint* bins, GLOBAL int* keys)
         {
-            LOCAL uint counts[6];
+            LOCAL uint totals[6];
             LOCAL uint bin[1024];
+            LOCAL int room[2048];
+            LOCAL uint counts[4 * 256];
             GLOBAL const int* values = (GLOBAL const int*)(base + offset);
             for (uint b = LOCAL_ID; b < 1024; b += LOCAL_SIZE) bin[b] = 0;
-            if (LOCAL_ID < 6) counts[LOCAL_ID] = 0;
+            if (LOCAL_ID < 6) totals[LOCAL_ID] = 0;
             SYNC;
             const uint first = GROUP * 16384u;
             const uint end = count - first < 16384u ? count : first + 16384u;
-            uint above = 0, equal = 0, kept = 0, nonzero = 0, nans = 0;
-            for (uint i = first + LOCAL_ID; i < end; i += LOCAL_SIZE)
+            uint above = 0, equal = 0, nonzero = 0, nans = 0;
+            for (uint i = first + 4 * LOCAL_ID; i < end; i += 4 * LOCAL_SIZE)
             {
-                const int bits = values[i];
-                const int magnitude = bits & 0x7fffffff;
-                const int key = scan_key(bits, magnitudes);
-                nonzero += magnitude != 0 ? 1u : 0u;
-                nans += magnitude > 0x7f800000 ? 1u : 0u;
-                if (key > high) above++;
-                else if (key == guess) equal++;
-                else if (key >= low)
+                if (end - i >= 4)
                 {
-                    kept++;
-                    ADD_LOCAL(&bin[((uint)key - (uint)low) >> shift], 1u);
+                    const int4 four = *(GLOBAL const int4*)(values + i);
+                    SCAN(four.x) SCAN(four.y) SCAN(four.z) SCAN(four.w)
                 }
+                else
+                    for (uint j = i; j < end; j++) SCAN(values[j])
             }
-            ADD_LOCAL(&counts[0], above);
-            ADD_LOCAL(&counts[1], equal);
-            ADD_LOCAL(&counts[2], kept);
-            ADD_LOCAL(&counts[4], nonzero);
-            ADD_LOCAL(&counts[5], nans);
+            counts[LOCAL_ID] = above;
+            counts[256 + LOCAL_ID] = equal;
+            counts[512 + LOCAL_ID] = nonzero;
+            counts[768 + LOCAL_ID] = nans;
             SYNC;
-            if (LOCAL_ID == 0) counts[3] = ADD_GLOBAL(cursor, counts[2]);
+            if (LOCAL_ID < 128)
+            {
+                const uint kind = LOCAL_ID / 32;
+                uint sum = 0;
+                for (uint j = LOCAL_ID % 32; j < 256; j += 32) sum += counts[256 * kind + j];
+                ADD_LOCAL(&totals[kind < 2 ? kind : kind + 2], sum);
+            }
+            if (LOCAL_ID == 0) totals[3] = ADD_GLOBAL(&bins[1024], totals[2]);
             SYNC;
-            if (LOCAL_ID < 6) cells[GROUP * 6 + LOCAL_ID] = counts[LOCAL_ID];
+            if (LOCAL_ID < 6) cells[GROUP * 6 + LOCAL_ID] = totals[LOCAL_ID];
+            const uint from = totals[3], all = totals[2];
+            if (all == 0) return;
             for (uint b = LOCAL_ID; b < 1024; b += LOCAL_SIZE)
                 if (bin[b] != 0) ADD_GLOBAL(&bins[b], bin[b]);
-            const uint from = counts[3], all = counts[2];
-            SYNC;
-            if (LOCAL_ID == 0) counts[2] = 0;
-            SYNC;
             if (from + all > most) return;
+            if (all <= SCAN_ROOM)
+            {
+                for (uint k = LOCAL_ID; k < all; k += LOCAL_SIZE) keys[from + k] = room[k];
+                return;
+            }
+            SYNC;
+            if (LOCAL_ID == 0) totals[2] = 0;
+            SYNC;
             for (uint i = first + LOCAL_ID; i < end; i += LOCAL_SIZE)
             {
                 const int key = scan_key(values[i], magnitudes);
-                if (key <= high && key != guess && key >= low) keys[from + ADD_LOCAL(&counts[2], 1u)] = key;
+                if (key <= high && key != guess && key >= low) keys[from + ADD_LOCAL(&totals[2], 1u)] = key;
             }
         }
 

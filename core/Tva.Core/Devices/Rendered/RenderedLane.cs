@@ -3,27 +3,28 @@ using Tva.Core.Execution;
 using Tva.Core.Kernels;
 using Tva.Core.Tensors;
 
-namespace Tva.Core.Devices.OpenCl;
+namespace Tva.Core.Devices.Rendered;
 
 /// <summary>
 /// Comes in: a block's call. Goes out: its copies and kernels, put into a queue in order, and their results, once that has run dry. What
 /// overlaps is one worker's queue with the others'.
 /// </summary>
-internal sealed unsafe class OpenClLane : IBlockLane
+internal sealed unsafe class RenderedLane : IBlockLane
 {
     private const int Alignment = 256;
 
-    private readonly OpenClDevice device;
-    private readonly OpenClQueue queue;
+    private readonly RenderedDevice device;
+    private readonly DeviceQueue queue;
     private readonly LaneBuffers buffers;
     private readonly LaneReductions reductions;
-    private (nint Buffer, nint Mapped) pinned;
+    private (nint Handle, nint Mapped) pinned;
 
-    public OpenClLane(OpenClDevice device, long staging)
+    public RenderedLane(RenderedDevice device, long staging)
     {
         this.device = device;
-        queue = new OpenClQueue(device);
-        buffers = new LaneBuffers(device);
+        StagingBytes = staging;
+        queue = device.OpenQueue();
+        buffers = new LaneBuffers(queue);
         reductions = new LaneReductions(queue, buffers);
         try
         {
@@ -32,7 +33,7 @@ internal sealed unsafe class OpenClLane : IBlockLane
         }
         catch
         {
-            Dispose();
+            Release();
             throw;
         }
     }
@@ -40,24 +41,81 @@ internal sealed unsafe class OpenClLane : IBlockLane
     /// <inheritdoc/>
     public byte* Staging { get; }
 
+    /// <summary>Bytes there.</summary>
+    public long StagingBytes { get; }
+
+    /// <summary>Whether someone uses it.</summary>
+    public bool Taken { get; set; }
+
+    /// <summary>Whether something went wrong on it, so that nobody should use it again.</summary>
+    public bool Failed { get; private set; }
+
     /// <inheritdoc/>
-    public void Run(IBlockKernel kernel, BlockCall call)
+    public void Run(IBlockKernel kernel, BlockCall call) => Safely(() => Compute((RenderedKernel)kernel, call));
+
+    /// <inheritdoc/>
+    public void Multiply(MatrixOperand a, MatrixOperand b, float* c, IHeld place) => Safely(() => Product(a, b, c, place));
+
+    /// <inheritdoc/>
+    public void Copy(IHeld from, IHeld to) => Safely(() =>
     {
-        var k = (OpenClKernel)kernel;
+        queue.Copy(((DeviceBuffer)from).Handle, ((DeviceBuffer)to).Handle, from.Bytes);
+        queue.Finish();
+    });
+
+    /// <summary>Leaves it to whoever opens the next one.</summary>
+    public void Dispose()
+    {
+        if (Taken)
+        {
+            Taken = false;
+            device.Leave(this);
+        }
+    }
+
+    /// <summary>Gives everything back to the driver.</summary>
+    public void Release()
+    {
+        if (pinned.Handle != 0)
+        {
+            queue.Unpin(pinned.Handle, pinned.Mapped);
+            pinned = default;
+        }
+
+        buffers.Dispose();
+        queue.Dispose();
+    }
+
+    private void Safely(Action work)
+    {
+        var done = false;
+        try
+        {
+            work();
+            done = true;
+        }
+        finally
+        {
+            Failed |= !done;
+        }
+    }
+
+    private void Compute(RenderedKernel k, BlockCall call)
+    {
         var block = k.Program;
         var cells = (call.Count + BlockProgram.CellElements - 1) / BlockProgram.CellElements;
         var places = Place(block, call);
         Upload(block, call, places);
         Parameters(k, call, places);
         buffers.Flags.Need(cells * sizeof(uint));
-        queue.Fill(buffers.Flags, cells * sizeof(uint));
+        queue.Clear(buffers.Flags.Handle, cells * sizeof(uint));
         var slots = block.Cells.Count;
         buffers.Partials.Need(call.Reduces ? (long)slots * cells * BlockProgram.Lanes * sizeof(double) : 0);
         for (var e = 0; e < (call.Reduces ? k.Rendered.Entries.Count : 1); e++)
         {
             var entry = queue.Kernel(k.Handle, k.Rendered.Entries[e]);
             Arguments(entry, block, call, places, cells);
-            queue.Launch(entry, k.Rendered.ByCell ? (long)cells * BlockProgram.Lanes : call.Count);
+            queue.Launch(entry, k.Rendered.Items(call.Count), k.Rendered.Group);
         }
 
         var flags = queue.Back(buffers.Flags, cells * sizeof(uint), buffers.HostFlags);
@@ -86,16 +144,15 @@ internal sealed unsafe class OpenClLane : IBlockLane
             reductions.Rows(block, call, places.Outputs);
         }
 
-        foreach (var scan in call.Scans)
+        if (call.Scans.Count > 0)
         {
-            reductions.Scan(scan, call, places.Outputs, cells);
+            reductions.Scan(call.Scans, call.Count, places.Outputs, cells);
         }
     }
 
-    /// <inheritdoc/>
-    public void Multiply(MatrixOperand a, MatrixOperand b, float* c, IHeld place)
+    private void Product(MatrixOperand a, MatrixOperand b, float* c, IHeld place)
     {
-        var (left, right, made) = ((OpenClBuffer)a.Place, (OpenClBuffer)b.Place, (OpenClBuffer)place);
+        var (left, right, made) = ((DeviceBuffer)a.Place, (DeviceBuffer)b.Place, (DeviceBuffer)place);
         queue.Write(left.Handle, 0, (byte*)a.Host, a.Bytes, false);
         queue.Write(right.Handle, 0, (byte*)b.Host, b.Bytes, false);
         var kernel = queue.Kernel(device.Programs.Get(ProductKernel.Source), ProductKernel.Name);
@@ -109,29 +166,9 @@ internal sealed unsafe class OpenClLane : IBlockLane
         queue.Set(kernel, 7, (uint)a.Rows);
         queue.Set(kernel, 8, (uint)a.Columns);
         queue.Set(kernel, 9, (uint)b.Columns);
-        queue.Launch(kernel, ProductKernel.Tiles(a.Rows, b.Columns) * OpenClDevice.GroupSize);
+        queue.Launch(kernel, ProductKernel.Tiles(a.Rows, b.Columns) * DeviceQueue.GroupSize, DeviceQueue.GroupSize);
         queue.Read(made.Handle, 0, c, (long)a.Rows * b.Columns * sizeof(float));
         queue.Finish();
-    }
-
-    /// <inheritdoc/>
-    public void Copy(IHeld from, IHeld to)
-    {
-        queue.Copy(((OpenClBuffer)from).Handle, ((OpenClBuffer)to).Handle, from.Bytes);
-        queue.Finish();
-    }
-
-    /// <inheritdoc/>
-    public void Dispose()
-    {
-        if (pinned.Buffer != 0)
-        {
-            queue.Unpin(pinned.Buffer, pinned.Mapped);
-            pinned = default;
-        }
-
-        buffers.Dispose();
-        queue.Dispose();
     }
 
     /// <summary>Divides the arena: where each input that is not held begins, and each kept output.</summary>
@@ -180,7 +217,7 @@ internal sealed unsafe class OpenClLane : IBlockLane
             ref var input = ref call.Inputs[i];
             if (block.Sources[i] == BlockSource.Memory && input.Host != null)
             {
-                var to = input.Held is OpenClBuffer held ? held.Handle : buffers.Arena.Handle;
+                var to = input.Held is DeviceBuffer held ? held.Handle : buffers.Arena.Handle;
                 queue.Write(to, places.Inputs[i], input.Host, (long)call.Count * block.Program.Inputs[i].Size(), false);
             }
             else if (block.Sources[i] == BlockSource.Rows)
@@ -206,7 +243,7 @@ internal sealed unsafe class OpenClLane : IBlockLane
         }
     }
 
-    private void Parameters(OpenClKernel kernel, BlockCall call, Places places)
+    private void Parameters(RenderedKernel kernel, BlockCall call, Places places)
     {
         var block = kernel.Program;
         var words = Renderer.WordsBefore(block, kernel.Rendered);
@@ -258,7 +295,7 @@ internal sealed unsafe class OpenClLane : IBlockLane
 
     private void Arguments(nint entry, BlockProgram block, BlockCall call, Places places, int cells)
     {
-        var index = 0u;
+        var index = 0;
         for (var i = 0; i < places.Inputs.Length; i++)
         {
             if (block.Sources[i] == BlockSource.Random)
@@ -267,7 +304,7 @@ internal sealed unsafe class OpenClLane : IBlockLane
             }
             else
             {
-                queue.Set(entry, index++, call.Inputs[i].Held is OpenClBuffer held && block.Sources[i] == BlockSource.Memory ? held.Handle : buffers.Arena.Handle);
+                queue.Set(entry, index++, call.Inputs[i].Held is DeviceBuffer held && block.Sources[i] == BlockSource.Memory ? held.Handle : buffers.Arena.Handle);
             }
 
             if (block.Sources[i] == BlockSource.Product)
