@@ -332,7 +332,7 @@ let ``a text of the plan tells passes, kernels, bytes and time, and JSON the sam
     Assert.Equal(768L, root.GetProperty("read").GetInt64())
     Assert.Equal(192L, root.GetProperty("written").GetInt64())
     Assert.Equal(2, root.GetProperty("steps").GetArrayLength())
-    Assert.Equal(960.0 / 8e9, root.GetProperty("expectedSeconds").GetDouble())
+    Assert.Equal(960.0 / (2.0 * 4.0 * 1073741824.0), root.GetProperty("expectedSeconds").GetDouble())
 
 /// Random expressions of everything the language has, numbers where `numeric`.
 let rec private grow (w: Writer) (r: Random) depth numeric : Node =
