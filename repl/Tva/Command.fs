@@ -66,7 +66,7 @@ let private perform (host: Host) (report: Report) (request: Request) =
     let run = if request.DryRun then Plan else Run
     match request.Task with
     | Task.Help ->
-        report.Result(help ())
+        report.Result(Usage.help ())
         Exit.Done
     | Task.Version ->
         report.Result $"tva {version.Value}"
@@ -78,7 +78,7 @@ let private perform (host: Host) (report: Report) (request: Request) =
             // Not a terminal: a script comes from there, or nobody knew what to ask for.
             let input = Script.ofInput host
             if String.IsNullOrWhiteSpace input.Text then
-                host.Say(help ())
+                host.Say(Usage.help ())
                 Exit.Wrong
             else
                 evaluate host report request run input
