@@ -45,7 +45,9 @@ type PlanSummary =
 
 module Explain =
 
-    /// GB/s per thread, read and written together: an assumption that the text states, not a measurement of this machine.
+    let private gib = float (1L <<< 30)
+
+    /// GiB/s per thread, read and written together: an assumption that the text states, not a measurement of this machine.
     let defaultRate = 4.0
 
     /// Elements sorted for ranks per second and thread, assumed likewise.
@@ -134,23 +136,13 @@ module Explain =
                   | ScalarResult.Known v -> Formula.number v
                   | ScalarResult.Result i -> formulas.Bare[plan.Results[i]] ] }
 
-    let private short (v: float) = v.ToString("0.##", CultureInfo.InvariantCulture)
-
-    /// For instance 1.5 MB; nothing below a kilobyte.
-    let inUnits (bytes: int64) : string option =
-        [ 1e9, "GB"; 1e6, "MB"; 1e3, "kB" ]
-        |> List.tryFind (fun (u, _) -> float bytes >= u)
-        |> Option.map (fun (u, name) -> $"{short (float bytes / u)} {name}")
-
     let private size (bytes: int64) =
         let exact = bytes.ToString("N0", CultureInfo.InvariantCulture)
-        match inUnits bytes with
-        | Some rounded -> $"{exact} bytes ({rounded})"
-        | None -> $"{exact} bytes"
+        if bytes < 1024L then $"{exact} bytes" else $"{exact} bytes ({Sizes.Text bytes})"
 
     let private seconds rate threads (s: PlanSummary) =
         let sorted = s.Steps |> List.sumBy (fun step -> step.Kernels |> List.sumBy _.Sorted)
-        (float (s.Read + s.Written) / (rate * 1e9) + float sorted / sortRate) / float threads
+        (float (s.Read + s.Written) / (rate * gib) + float sorted / sortRate) / float threads
 
     let private time (s: float) =
         let f (v: float) = v.ToString("0.#", CultureInfo.InvariantCulture)
@@ -158,7 +150,7 @@ module Explain =
 
     let private count n (noun: string) = if n = 1 then $"1 {noun}" else $"{n} {noun}s"
 
-    /// The plan as text, with the time expected at so many GB/s per thread.
+    /// The plan as text, with the time expected at so many GiB/s per thread.
     let planAt (rate: float) (threads: int) (p: Planned) =
         let s = summary p
         let b = StringBuilder()
@@ -188,7 +180,7 @@ module Explain =
         if p.Plan.Steps |> Seq.exists (fun s -> s.Reductions |> Seq.exists (fun r -> r.Kind = ReduceKind.KeepLargest || r.Kind = ReduceKind.KeepLargestNonzero || r.Kind = ReduceKind.Quantile)) then
             line 0 "a selection (keep_largest, quantile) may read its step's input again"
         let sorts = if s.Steps |> List.exists (fun step -> step.Kernels |> List.exists (fun k -> k.Sorted > 0L)) then $", {Formula.number (sortRate / 1e6)} million elements sorted/s" else ""
-        line 0 $"""expected time: {time (seconds rate threads s)}, at {Formula.number rate} GB/s{sorts} per thread and {count threads "thread"}"""
+        line 0 $"""expected time: {time (seconds rate threads s)}, at {Formula.number rate} GiB/s{sorts} per thread and {count threads "thread"}"""
         b.ToString()
 
     /// The plan as text at the default rate on all cores.
@@ -236,7 +228,7 @@ module Explain =
         list "numbers" s.Numbers w.WriteStringValue
         list "outputs" s.Outputs w.WriteStringValue
         bytes s.Read s.Written
-        w.WriteNumber("gigabytesPerSecondPerThread", rate)
+        w.WriteNumber("gibibytesPerSecondPerThread", rate)
         w.WriteNumber("threads", (threads: int))
         w.WriteNumber("expectedSeconds", seconds rate threads s)
         if not where.IsEmpty then

@@ -2,6 +2,7 @@
 namespace Tva.Dsl
 
 open System
+open System.Collections.Generic
 open System.Globalization
 open System.Text
 
@@ -140,10 +141,20 @@ module Render =
         | None -> ()
         out.ToString()
 
+    /// What says how to allow something is said with the first that needs it.
+    let private helpOnce (found: Diagnostic list) =
+        let said = HashSet<string>()
+        [ for d in found ->
+              match d.Help with
+              | Some help when d.Code = Diagnostics.PermissionCode && not (said.Add help) -> { d with Help = None }
+              | _ -> d ]
+
     /// All of them, by text and place, each followed by a line end.
     let diagnostics (sources: SourceText list) (color: bool) (found: Diagnostic seq) : string =
         let lookup number = sources |> List.tryFind (fun s -> s.Number = number)
         found
         |> Seq.sortBy (fun d -> d.Span.Source, d.Span.Start, d.Span.End)
+        |> List.ofSeq
+        |> helpOnce
         |> Seq.map (fun d -> diagnostic lookup color d + "\n")
         |> String.concat ""

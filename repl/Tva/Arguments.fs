@@ -4,6 +4,7 @@ module Tva.Arguments
 open System
 open System.Globalization
 open Argu
+open Tva.Core.Tensors
 open Tva.Dsl
 
 [<HelpFlags("--help", "-h")>]
@@ -118,7 +119,8 @@ let private wrong message = raise (Wrong message)
 let private parser =
     lazy (ArgumentParser.Create<Flag>(programName = "tva", usageStringCharacterWidth = 100, checkStructure = false))
 
-let private flags = lazy (parser.Value.GetArgumentCases() |> List.filter (fun c -> not c.IsMainCommand))
+/// The options as Argu knows them.
+let flags = lazy (parser.Value.GetArgumentCases() |> List.filter (fun c -> not c.IsMainCommand))
 
 let private names = lazy ("--help" :: [ for c in flags.Value do yield! c.CommandLineNames.Value ])
 
@@ -132,9 +134,13 @@ let private unknown (word: string) =
         | None -> $"there is no option {name}; tva --help lists them"
     )
 
+/// No bound on memory is meant to be smaller: it is a number whose unit was forgotten.
+let private leastSize = 64L <<< 10
+
 /// 500MB, 128MiB, 2G or plain bytes.
 let private sizeOf (option: string) (text: string) : int64 =
     match ByteSize.parse text with
+    | Some bytes when bytes < leastSize -> wrong $"{option} {text}: too little, the least is {Sizes.Text leastSize}; write for instance 500MB, 128MiB or 2GiB"
     | Some bytes -> bytes
     | None -> wrong $"{option} {text}: not a size; write for instance 500MB, 128MiB or 2GiB"
 
@@ -273,27 +279,3 @@ let private parseWords (argv: string[]) : Result<Request, string> =
 let parse (argv: string[]) : Result<Request, string> =
     // The parser takes tens of milliseconds to make, which the first prompt need not wait for.
     if argv.Length = 0 then Ok nothing else parseWords argv
-
-/// The help: commands, then options as Argu knows them.
-let help () =
-    let row (left: string) right = "  " + left.PadRight 22 + right
-    let option (c: ArgumentCaseInfo) =
-        let value =
-            match List.ofArray (c.UnionCaseInfo.GetFields()) with
-            | [] -> ""
-            | field :: _ when field.Name = "assignment" -> " NAME=VALUE"
-            | field :: _ -> " " + field.Name.ToUpperInvariant()
-        row (c.CommandLineNames.Value.Head + value) c.Description.Value
-    String.Join(
-        "\n",
-        [ "tva, the task-vector algebra: makes models by algebra over checkpoints"
-          ""
-          "usage: tva COMMAND [OPTIONS]; options may stand before or after the rest"
-          ""
-          for name, takes, does in commands do
-              row ($"{name} {takes}".TrimEnd()) does
-          ""
-          for c in flags.Value do
-              option c
-          row "--help" "print this" ]
-    )

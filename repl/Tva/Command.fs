@@ -41,7 +41,7 @@ let private evaluate (host: Host) (report: Report) (request: Request) (deed: Dee
     if not (report.Findings(evaluator.Texts, found, request.Strict)) then
         // Where nothing is wrong but files, it is the files' fault, not the text's.
         let errors = found |> List.filter (fun d -> d.Severity = Severity.Error)
-        if not errors.IsEmpty && errors |> List.forall Diagnostics.isFault then Exit.Fault else Exit.Wrong
+        if not errors.IsEmpty && errors |> List.forall FileDiagnostics.isFault then Exit.Fault else Exit.Wrong
     else
         match deed with
         | Check ->
@@ -66,7 +66,7 @@ let private perform (host: Host) (report: Report) (request: Request) =
     let run = if request.DryRun then Plan else Run
     match request.Task with
     | Task.Help ->
-        report.Result(help ())
+        report.Result(Usage.help ())
         Exit.Done
     | Task.Version ->
         report.Result $"tva {version.Value}"
@@ -78,7 +78,7 @@ let private perform (host: Host) (report: Report) (request: Request) =
             // Not a terminal: a script comes from there, or nobody knew what to ask for.
             let input = Script.ofInput host
             if String.IsNullOrWhiteSpace input.Text then
-                host.Say(help ())
+                host.Say(Usage.help ())
                 Exit.Wrong
             else
                 evaluate host report request run input
@@ -95,7 +95,11 @@ let private perform (host: Host) (report: Report) (request: Request) =
 
 /// Does what the words say and returns the exit status; throws nothing.
 let main (host: Host) (argv: string[]) : int =
-    match parse argv with
+    let sensible (request: Request) =
+        match request.Device |> Option.bind Devices.mistake with
+        | Some message -> Result.Error message
+        | None -> Ok request
+    match parse argv |> Result.bind sensible with
     | Result.Error message ->
         host.Say $"tva: {message}"
         Exit.Wrong

@@ -4,6 +4,7 @@ module Tva.Devices
 open System
 open Tva.Core.Devices
 open Tva.Core.Tensors
+open Tva.Dsl
 
 let private processor () =
     DeviceInfo("cpu", "the CPU, by this program's own vector code", $".NET {Environment.Version}", GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, DeviceKind.Processor, true, false, true)
@@ -47,6 +48,28 @@ let private json (d: DeviceInfo) =
         json.WriteBoolean("f16", d.Fp16)
         json.WriteBoolean("exact", d.Exact)
         json.WriteString("status", status d))
+
+/// What is wrong with a device's name, by itself: nothing is called so, or several are. One that has a name and isn't there, or can't be used,
+/// is the machine's fault and told when it is opened.
+let mistake (name: string) : string option =
+    let is (other: string) = name.Equals(other, StringComparison.OrdinalIgnoreCase)
+    let names = [ "cpu"; "gpu"; "auto" ]
+    // A number, or a way to devices and what it calls one.
+    let hasForm () =
+        Seq.forall Char.IsAsciiDigit name
+        || DeviceCatalog.Providers |> Seq.exists (fun p -> is p.Name || name.StartsWith(p.Name + ":", StringComparison.OrdinalIgnoreCase))
+    if List.exists is names || hasForm () then None
+    else
+        let found = List.ofSeq DeviceCatalog.Devices
+        match found |> List.filter _.Name.Contains(name, StringComparison.OrdinalIgnoreCase) with
+        | [ _ ] -> None
+        | [] ->
+            let known = names @ [ for d in found -> d.Id ]
+            let help = Suggest.question id name known |> Option.defaultValue $"choose {Suggest.listing known}, or a part of a name that tva device lists"
+            Some $"--device {name}: no device is called so; {help}"
+        | several ->
+            let those = several |> List.map (fun d -> $"{d.Id} ({d.Name})") |> Suggest.listing
+            Some $"--device {name}: more than one is called so: {those}; name one by its id"
 
 let run (report: Report) =
     let found = List.ofSeq DeviceCatalog.Devices

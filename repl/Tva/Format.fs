@@ -17,20 +17,6 @@ let number (v: float) =
     elif v = Math.Floor v && abs v < 1e15 then v.ToString("F0", invariant)
     else v.ToString("G7", invariant).Replace("E", "e")
 
-/// Three significant digits.
-let private three (v: float) = if v >= 99.95 then v.ToString("F0", invariant) else v.ToString("G3", invariant)
-
-/// Decimal units, as disks are sold and as rates are told.
-let bytes (n: float) =
-    let rec scale (v: float) units =
-        match units with
-        | [ last ] -> v, last
-        | _ :: rest when v >= 999.5 -> scale (v / 1000.0) rest
-        | unit :: _ -> v, unit
-        | [] -> v, ""
-    let v, unit = scale n [ "B"; "KB"; "MB"; "GB"; "TB"; "PB" ]
-    three v + " " + unit
-
 /// 0.02 s, 12 s, 3 min 20 s, 2 h 05 min.
 let time (t: TimeSpan) =
     let s = t.TotalSeconds

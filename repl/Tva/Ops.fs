@@ -50,10 +50,7 @@ let run (report: Report) (name: string option) =
     | Some name ->
         match entries |> List.filter (fun e -> e.Name = name) with
         | [] ->
-            let help =
-                match Suggest.nearest name (entries |> List.map _.Name) with
-                | Some near -> $"did you mean {near}?"
-                | None -> "tva ops lists them all"
+            let help = entries |> List.map _.Name |> Suggest.question id name |> Option.defaultValue "tva ops lists them all"
             report.Fault $"there is no function {name}; {help}"
             Exit.Wrong
         | found -> print (found |> List.collect about) found

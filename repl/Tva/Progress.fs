@@ -4,6 +4,7 @@ namespace Tva
 open System
 open System.Globalization
 open Tva.Core.Execution
+open Tva.Core.Tensors
 
 /// `clock` tells the time since some moment.
 type Progress(host: Host, clock: unit -> TimeSpan) =
@@ -37,14 +38,14 @@ type Progress(host: Host, clock: unit -> TimeSpan) =
             else
                 ""
         let purpose = if what = "" then "" else what + ": "
-        $"{purpose}{percent}, {Format.bytes (float p.BytesDone)} of {Format.bytes (float p.BytesTotal)}, {Format.bytes rate}/s{left}"
+        $"{purpose}{percent}, {Sizes.Text p.BytesDone} of {Sizes.Text p.BytesTotal}, {Sizes.Text(int64 rate)}/s{left}"
 
     let line (path: string, size: int64) =
         match ended with
         | ValueSome(read, written, elapsed) when elapsed > TimeSpan.Zero ->
             let rate = float (read + written) / elapsed.TotalSeconds
-            $"saved {path} ({Format.bytes (float size)}, {Format.time elapsed}, {Format.bytes rate}/s)"
-        | _ -> $"saved {path} ({Format.bytes (float size)})"
+            $"saved {path} ({Sizes.Text size}, {Format.time elapsed}, {Sizes.Text(int64 rate)}/s)"
+        | _ -> $"saved {path} ({Sizes.Text size})"
 
     let flush () =
         for struct (path, size) in saved do

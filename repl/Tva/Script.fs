@@ -5,6 +5,7 @@ open System
 open System.IO
 open System.Text
 open Tva.Core
+open Tva.Core.Tensors
 open Tva.Dsl
 
 /// A text with how diagnostics call it and what its paths are relative to.
@@ -37,7 +38,7 @@ module Script =
             // A checkpoint given by mistake is told from its size and first bytes, before it is read whole.
             use file = File.OpenRead full
             if file.Length > (64L <<< 20) then
-                raise (FaultException $"{path}: is no script, it has {Format.bytes (float file.Length)}; is it a checkpoint? tva inspect {path} lists it")
+                raise (FaultException $"{path}: is no script, it has {Sizes.Text file.Length}; is it a checkpoint? tva inspect {path} lists it")
             use reader = new StreamReader(file, strictUtf8)
             { Name = path
               Folder = Path.GetDirectoryName full |> Unchecked.nonNull

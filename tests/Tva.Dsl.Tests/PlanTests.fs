@@ -325,14 +325,14 @@ let ``a text of the plan tells passes, kernels, bytes and time, and JSON the sam
     let p = planOf w 2 [ w.Add(b, w.Mul(w.Norm b, w.Trim(w.Sub(w.Src 1, b), w.Num 0.2, Extent.Tensor))) ] [ w.Norm b ]
     let text = Explain.planAt 4.0 2 p
     for part in [ "collect linear terms"; "step 1 of 2"; "r0.0 = dot by all"; "keep_largest at 0.2 by tensor"; "keep(m1 - m0, r0.1)"; "8 tensors such as embed.w"
-                  "reads 768 bytes, writes 192 bytes in all"; "4 GB/s per thread and 2 threads"; "number: sqrt(r0.0)" ] do
+                  "reads 768 bytes, writes 192 bytes in all"; "4 GiB/s per thread and 2 threads"; "number: sqrt(r0.0)" ] do
         Assert.Contains(part, text)
     use json = JsonDocument.Parse(Explain.jsonAt 4.0 2 [] p)
     let root = json.RootElement
     Assert.Equal(768L, root.GetProperty("read").GetInt64())
     Assert.Equal(192L, root.GetProperty("written").GetInt64())
     Assert.Equal(2, root.GetProperty("steps").GetArrayLength())
-    Assert.Equal(960.0 / 8e9, root.GetProperty("expectedSeconds").GetDouble())
+    Assert.Equal(960.0 / (2.0 * 4.0 * 1073741824.0), root.GetProperty("expectedSeconds").GetDouble())
 
 /// Random expressions of everything the language has, numbers where `numeric`.
 let rec private grow (w: Writer) (r: Random) depth numeric : Node =

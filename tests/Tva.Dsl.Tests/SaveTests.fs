@@ -186,3 +186,29 @@ let ``a saved task vector is no model`` () =
     for path in [ "d.safetensors"; "folder" ] do
         Assert.Equal("TVA0525", (Assert.Single (run temp.Path $"model(\"{path}\")").Diagnostics).Code)
     ok (run temp.Path (load + "assert norm(delta(\"folder\", base) - delta(\"d.safetensors\", base)) == 0, \"the same\"")) |> ignore
+
+/// 1 and 2⁻⁹ are bf16, and their difference needs nine bits where bf16 has eight.
+[<Fact>]
+let ``a task vector that is rounded to the base's narrow type says so, once for each output`` () =
+    use temp = new TempFolder()
+    let small = 1.0 / 512.0
+    Written.save (temp.File "base.safetensors") [ Written.bf16 "w" [ 2 ] [ 1.0; 3.0 ]; Written.bf16 "v" [ 1 ] [ 2.0 ] ]
+    Written.save (temp.File "tuned.safetensors") [ Written.bf16 "w" [ 2 ] [ small; 3.0 ]; Written.bf16 "v" [ 1 ] [ 4.0 ] ]
+    let load = "base = model(\"base.safetensors\")\n"
+    let warned text = run temp.Path (load + text) |> ok |> List.choose (function Event.Warned w -> Some w | _ -> None)
+    let text = "is a task vector, rounded to BF16 as its base is: base + delta may not give the model back; dtype = \"f32\" keeps all of it"
+    Assert.Equal<string list>(
+        [ $"d.safetensors {text}"; $"e.safetensors {text}" ],
+        warned "d = model(\"tuned.safetensors\") - base\nd |> save(\"d.safetensors\")\nd |> save(\"wide.safetensors\", dtype = \"f32\")\n0.5 * d |> save(\"e.safetensors\")\nbase + d |> save(\"m.safetensors\")"
+    )
+    // As the text says, and nothing is said of a copy, of a type that was chosen, of models.
+    Assert.Empty(
+        warned (
+            "narrow = delta(\"d.safetensors\", base)\nnarrow |> save(\"copy.safetensors\")\nnarrow[\"w\"] |> save(\"part.safetensors\")\n0.5 * narrow |> save(\"half.safetensors\", dtype = \"bf16\")\n"
+            + "base + narrow |> save(\"from_narrow.safetensors\")\nbase + delta(\"wide.safetensors\", base) |> save(\"from_wide.safetensors\")"
+        )
+    )
+    Assert.Equal<Map<_, _>>(Written.bytesOf (temp.File "tuned.safetensors"), Written.bytesOf (temp.File "from_wide.safetensors"))
+    Assert.NotEqual<Map<_, _>>(Written.bytesOf (temp.File "tuned.safetensors"), Written.bytesOf (temp.File "from_narrow.safetensors"))
+    // A wide one is rounded where it takes the base's type.
+    Assert.Single(warned "delta(\"wide.safetensors\", base) |> save(\"again.safetensors\")") |> ignore

@@ -41,7 +41,7 @@ let ``nothing is allowed unless it is said`` () =
 [<InlineData("500MB", 500_000_000L)>]
 [<InlineData("128MiB", 134_217_728L)>]
 [<InlineData("1.5g", 1_610_612_736L)>]
-[<InlineData("4096", 4096L)>]
+[<InlineData("65536", 65536L)>]
 [<InlineData("64 KiB", 65536L)>]
 let ``sizes`` (text: string, bytes: int64) = Assert.Equal(bytes, size text)
 
@@ -76,6 +76,8 @@ let ``what follows two dashes is taken as it is`` () =
 [<InlineData("run a.tva --threads 0", "not a number from 1 to")>]
 [<InlineData("run a.tva --memory much", "500MB, 128MiB or 2GiB")>]
 [<InlineData("run a.tva --memory 0", "500MB, 128MiB or 2GiB")>]
+[<InlineData("run a.tva --memory 5", "--memory 5: too little, the least is 64 KiB; write for instance 500MB")>]
+[<InlineData("run a.tva --device-memory 65535", "--device-memory 65535: too little")>]
 [<InlineData("run a.tva --set lambda", "NAME=VALUE")>]
 [<InlineData("run a.tva --device=", "--device: a value is missing")>]
 [<InlineData("run a.tva --device-memory much", "--device-memory much: not a size")>]

@@ -172,3 +172,6 @@ let ``ops suggests`` () =
     let ran = Command.run [ "ops"; "tees" ]
     Assert.Equal(2, ran.Status)
     Assert.Equal("tva: there is no function tees; did you mean ties?\n", ran.Error)
+    // As close as each other.
+    Assert.Equal("tva: there is no function dela; did you mean delta or della?\n", (Command.run [ "ops"; "dela" ]).Error)
+    Assert.Equal("tva: there is no function frobnicate; tva ops lists them all\n", (Command.run [ "ops"; "frobnicate" ]).Error)

@@ -26,11 +26,30 @@ let ``the processor is always there, and what is missing is told with what to do
 let ``a device that is not there ends the command, and nothing is written`` () =
     use temp = new TempFolder()
     let script = temp.Write("a.tva", $"""model("{Repository.path "examples/zoo/base.safetensors"}") |> save("out.safetensors")""")
-    for words in [ [ "run"; script ]; [ "plan"; script ]; [ "check"; script ] ] do
-        let ran = Command.run (words @ [ "--device"; "h9000" ])
-        Assert.Equal(1, ran.Status)
-        Assert.StartsWith("tva: --device h9000: ", ran.Error)
+    // What is called so by the language and the ways to devices is the machine's fault, anything else the command line's.
+    for name, status in [ "opencl:99", 1; "99", 1; "torch:none", 1; "h9000", 2; "", 2 ] do
+        for words in [ [ "run"; script ]; [ "plan"; script ]; [ "check"; script ] ] do
+            let ran = Command.run (words @ [ "--device"; name ])
+            Assert.Equal(status, ran.Status)
+            Assert.StartsWith("tva: --device" + (if name = "" then ": " else $" {name}: "), ran.Error)
     Assert.False(File.Exists(temp.File "out.safetensors"))
+
+[<Theory>]
+[<InlineData("gup", "did you mean gpu?")>]
+[<InlineData("cpuu", "did you mean cpu?")>]
+[<InlineData("Nosuch", "choose cpu, gpu, auto")>]
+let ``a name that no device has is a mistake in the command line`` (name: string, help: string) =
+    let ran = Command.run [ "eval"; "1 + 1"; "--device"; name ]
+    Assert.Equal(2, ran.Status)
+    Assert.Equal("", ran.Out)
+    Assert.StartsWith($"tva: --device {name}: no device is called so; {help}", ran.Error)
+
+[<Theory>]
+[<InlineData("cpu")>]
+[<InlineData("CPU")>]
+[<InlineData("auto")>]
+let ``names that mean something everywhere are taken`` (name: string) =
+    Assert.Equal((0, "2\n"), (let ran = Command.run [ "eval"; "1 + 1"; "--device"; name ] in ran.Status, ran.Out))
 
 /// Through the options: a model larger than the device's memory, an amount too small, and one left to the engine.
 [<Fact>]

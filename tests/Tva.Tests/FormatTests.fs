@@ -20,15 +20,6 @@ open Xunit
 let ``numbers`` (v: float, text: string) = Assert.Equal(text, Format.number v)
 
 [<Theory>]
-[<InlineData(0.0, "0 B")>]
-[<InlineData(999.0, "999 B")>]
-[<InlineData(1000.0, "1 KB")>]
-[<InlineData(549_123.0, "549 KB")>]
-[<InlineData(1.234e9, "1.23 GB")>]
-[<InlineData(999.9e6, "1 GB")>]
-let ``bytes`` (n: float, text: string) = Assert.Equal(text, Format.bytes n)
-
-[<Theory>]
 [<InlineData(0.02, "0.02 s")>]
 [<InlineData(12.4, "12 s")>]
 [<InlineData(59.9, "1 min 00 s")>]

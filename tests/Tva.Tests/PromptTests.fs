@@ -187,17 +187,18 @@ let ``types and plans`` () =
 
 [<Fact>]
 let ``help tells formula, paper and example`` () =
-    let seen = see [ Typed ":help ties\r"; Typed ":help\r"; Typed ":ops\r"; Typed ":hlep\r" ]
+    let seen = see [ Typed ":help ties\r"; Typed ":help\r"; Typed ":ops\r"; Typed ":hlep\r"; Typed ":help dela\r" ]
     contains "2306.01708" seen
     contains "example: " seen
     for c in Commands.all () do
         contains $"  :{c.Name}" seen
     contains "did you mean :help?" seen
+    contains "there is no function dela; did you mean delta or della?" seen
 
 [<Fact>]
 let ``time tells bytes, and what is known reads none`` () =
     let seen = see [ Typed zoo; Typed ":time norm(A)\r"; Typed ":time norm(0.5 * A)\r" ]
-    contains "1 pass, read 1.09 MB" seen
+    contains "1 pass, read 1.04 MiB" seen
     contains "0 passes, read 0 B" seen
 
 [<Fact>]

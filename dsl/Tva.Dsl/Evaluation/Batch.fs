@@ -99,6 +99,22 @@ module Batch =
                   | null -> t.DType
                   | u -> u.DType |]
 
+    /// What to know of a task vector that takes a narrow type from its base, where nobody has chosen one: differences of its numbers may need more digits.
+    let roundedVector (program: Program) (bound: Node) (s: SaveRequest) : string option =
+        let set = s.Value.Set |> Option.get
+        let types = dtypes program set.Reference s
+        let narrow = [ for t, d in Seq.zip (program.Tensors set.Reference) types do if t.DType.IsFloating() && d.Size() < DType.F32.Size() then t, d ]
+        // What a file holds in that type already stays as it is.
+        let rec isCopy (node: Node) =
+            match node.Op with
+            | Restrict _ -> isCopy node.Args[0]
+            | Op.Source i -> narrow |> List.forall (fun (t, d) -> match program.Sources[i].Checkpoint.Find t.Name with null -> true | own -> own.DType = d)
+            | _ -> false
+        match narrow with
+        | (_, d) :: _ when s.Types = Storage.Kept && set.DType.IsNone && Context.weightOf (Context.afterwards program) s.Value = Weight.Delta && not (isCopy bound) ->
+            Some $"{Path.GetFileName s.Path} is a task vector, rounded to {d.Name()} as its base is: base + delta may not give the model back; dtype = \"f32\" keeps all of it"
+        | _ -> None
+
     /// The folder of the base, where it was named as one.
     let private baseFolder (program: Program) (s: SaveRequest) =
         let folderOf (i: int) =

@@ -72,7 +72,6 @@ let forPerson (program: Program) (effect: Effect) =
         Effect.Show([ Some text, Value.Text $"Family of {ms.Length}"; None, Value.Table table ], span)
     | e -> e
 
-let private shortSize (n: int64) = Explain.inUnits n |> Option.defaultValue $"{n} bytes"
 
 /// A basis's card: method, T → M, the worst member's error, size.
 let basisCard (program: Program) (ctx: Context) (b: BasisValue) (worst: float) =
@@ -86,7 +85,7 @@ let basisCard (program: Program) (ctx: Context) (b: BasisValue) (worst: float) =
           "members", $"{d.Names.Length} → {b.Atoms.Length} atoms{mean}"
           "names", String.Join(", ", d.Names)
           "worst error", (if Double.IsNaN worst then "not known" else worst.ToString("0.####", Globalization.CultureInfo.InvariantCulture))
-          "size", $"{shortSize kept} for {shortSize given}" ]
+          "size", $"{Sizes.Text kept} for {Sizes.Text given}" ]
     )
 
 /// A value as it is shown, with the numbers looked up: one value for extent All, else one per layer, tensor or row with labels.

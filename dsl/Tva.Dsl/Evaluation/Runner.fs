@@ -16,9 +16,6 @@ exception AssertionException of string
 
 type Runner(program: Program, work: Work) =
     let tables = program.Printed
-    /// What has been written where, so that a model saved and then measured is not written twice.
-    let written = Dictionary<struct (int * int), string>()
-    let measured = Dictionary<struct (int * string), (string * float) list>()
 
     let fromTable table from =
         match tables.TryGetValue table with
@@ -39,6 +36,7 @@ type Runner(program: Program, work: Work) =
     let bases = BasisWork(program, work, fromTable)
 
     let context = Context.afterwards program
+    let measuring = Measuring(program, work, bases)
 
     let bound (node: Node) = Passes.simplify program.Graph (bases.Bind node)
 
@@ -145,13 +143,12 @@ type Runner(program: Program, work: Work) =
                 work.During(saves, r.Commit)
             let before = dict [ for r in results do for o in r.Outputs do o.Path, o ]
             for s in models do
-                match s.Types with
-                | Storage.Kept -> written[struct ((bound s.Value.Node).Id, -1)] <- s.Path
-                | Storage.All d -> written[struct ((bound s.Value.Node).Id, int d)] <- s.Path
-                | Storage.Rules _ -> ()
+                measuring.Saved s
                 match before.TryGetValue s.Path with
                 | true, o when o.Unchanged -> work.Tell(Event.Noted $"{Path.GetFileName s.Path} is as it would be: nothing was written")
-                | _ -> work.Tell(Event.Saved(s.Path, work.SizeOf s.Path))
+                | _ ->
+                    Batch.roundedVector program (bound s.Value.Node) s |> Option.iter (fun text -> work.Tell(Event.Warned text))
+                    work.Tell(Event.Saved(s.Path, work.SizeOf s.Path))
                 match s.Value.Set |> Option.map (fun set -> program.Stacks.TryGetValue set.Reference) with
                 | Some(true, stack) when s.Shard.IsNone ->
                     work.Tell(Event.Noted $"{Path.GetFileName s.Path} has {stack.Layers.Length} layers: the config.json that goes with it needs \"num_hidden_layers\": {stack.Layers.Length}")
@@ -177,98 +174,21 @@ type Runner(program: Program, work: Work) =
             if not finished then
                 List.iter BasisSaving.discard kept
 
-    let temporary () = Path.Combine(Path.GetTempPath(), $"tva-{Environment.ProcessId}-{Guid.NewGuid():N}.safetensors")
-
-    /// So many candidates are written in one pass over what they share, as far as the temporary folder has room for.
-    let most = 16
-
-    /// So many where one command takes all of them.
-    let mostAtOnce = 64
-
-    let size (value: TensorValue) =
-        match value.Set with
-        | Some set -> program.SetTensors set |> Seq.sumBy _.Bytes
-        | None -> 0L
-
-    /// Measures models with commands; those that have to be written first are written together.
-    let evaluate (evaluations: (int * TensorValue * string * string) list) =
-        bases.Require(evaluations |> List.map (fun (_, value, _, _) -> value.Node))
-        work.Require(bases.Bind, evaluations |> List.map (fun (_, value, _, _) -> value.Node))
-        let nodeOf (value: TensorValue) = (bound value.Node).Id
-        let missing =
-            evaluations
-            |> List.filter (fun (_, value, command, _) ->
-                let node = nodeOf value
-                not (measured.ContainsKey(struct (node, command)))
-                && not (match written.TryGetValue(struct (node, -1)) with | true, path -> File.Exists path | _ -> false))
-            |> List.map (fun (_, value, _, _) -> value)
-            |> List.distinctBy nodeOf
-        let paths = Dictionary<int, string>()
-        try
-            if not missing.IsEmpty then
-                let saves =
-                    [ for value in missing ->
-                          { Value = value; Path = temporary (); Types = Storage.Kept; Shard = None; Provenance = "the model to evaluate"; Stack = None } ]
-                for group in Batch.plan program bases.Bind saves [] do
-                    use result = work.RunAnew(group, (match missing with [ _ ] -> "writing the model to evaluate" | _ -> $"writing {missing.Length} models to evaluate"))
-                    work.During(saves, result.Commit)
-                for s in saves do
-                    paths[nodeOf s.Value] <- s.Path
-            let pathOf node =
-                match written.TryGetValue(struct (node, -1)) with
-                | true, path when File.Exists path -> path
-                | _ -> paths[node]
-            for (command, folder), asked in evaluations |> List.groupBy (fun (_, _, command, folder) -> command, folder) do
-                let nodes =
-                    asked
-                    |> List.map (fun (_, value, _, _) -> nodeOf value)
-                    |> List.distinct
-                    |> List.filter (fun node -> not (measured.ContainsKey(struct (node, command))))
-                if not nodes.IsEmpty then
-                    let found = OutsideCommand.run command folder (nodes |> List.map pathOf) work.Cancellation
-                    List.iter2 (fun node cells -> measured[struct (node, command)] <- cells) nodes found
-            for table, value, command, _ in evaluations do
-                tables[table] <- measured[struct (nodeOf value, command)]
-        finally
-            for path in paths.Values do
-                File.Delete path
-
-    /// Whether a node waits for what a command has still to print.
-    let rec waitsForAny (node: Node) =
-        reachable [ bound node ] |> Seq.exists (fun n ->
-            match n.Op with
-            | Late(i, _) when i >= 0 ->
-                match program.Late[i] with
-                | OfTable _
-                | OfOutputs _ -> true
-                | OfAngles set -> program.AngleSets[set].Sources |> List.exists (fun x -> waitsForAny x.Node)
-                | OfRule r -> program.Rules[r].Needs |> List.exists waitsForAny
-                | OfBasis(b, _) ->
-                    reachable (program.Bases[b].Gram |> List.concat |> List.map bases.Bind)
-                    |> Seq.exists (fun n -> match n.Op with Late(i, _) when i >= 0 -> program.Late[i].IsOfTable | _ -> false)
-            | _ -> false)
-
     /// All effects, in order; but where a command takes many models at once, those that later prints ask for are made along with the first.
     member _.Run() : Outcome =
         let effects = Array.ofSeq program.Effects
         let batch = List<Effect>()
-        let evaluations = List<int * TensorValue * string * string>()
+        let evaluations = List<Evaluation>()
         let pending = HashSet<int>()
         let flushBatch () =
             let effects = List.ofSeq batch
             batch.Clear()
             if not effects.IsEmpty then
                 flush effects
-        /// Whether another model still fits beside those already waiting.
-        let hasRoom (value: TensorValue) command =
-            evaluations.Count < (if OutsideCommand.takesAll command then mostAtOnce else most)
-            && (let free = try DriveInfo(Path.GetTempPath()).AvailableFreeSpace with _ -> 0L
-                let bytes = size value + (evaluations |> Seq.sumBy (fun (_, v, _, _) -> size v))
-                evaluations.Count = 0 || bytes < free / 2L)
         let take at =
             match effects[at] with
             | Effect.Evaluate(table, value, command, folder, _) ->
-                evaluations.Add((table, value, command, folder))
+                evaluations.Add { Table = table; Model = value; Command = command; Folder = folder }
                 pending.Add table |> ignore
             | _ -> ()
         /// What comes later, up to where something is written or required, and needs nothing that is still to be measured.
@@ -279,19 +199,19 @@ type Runner(program: Program, work: Work) =
                 | Effect.Evaluate(table, value, command, _, _) ->
                     if tables.ContainsKey table || pending.Contains table then
                         lookAhead (at + 1)
-                    elif OutsideCommand.takesAll command && hasRoom value command then
-                        if not (waitsForAny value.Node) then
+                    elif OutsideCommand.takesAll command && measuring.HasRoom(evaluations, value, command) then
+                        if not (measuring.Waits value) then
                             take at
                         lookAhead (at + 1)
                 | _ -> ()
         let flushEvaluations at =
             if evaluations.Count > 0 then
-                if evaluations |> Seq.forall (fun (_, _, command, _) -> OutsideCommand.takesAll command) then
+                if evaluations |> Seq.forall (fun e -> OutsideCommand.takesAll e.Command) then
                     lookAhead at
                 let all = List.ofSeq evaluations
                 evaluations.Clear()
                 pending.Clear()
-                evaluate all
+                measuring.Run all
         for note in program.TakeNotes() do
             work.Tell(Event.Noted note)
         try
@@ -301,7 +221,7 @@ type Runner(program: Program, work: Work) =
                 | Effect.Evaluate(table, value, command, _, _) ->
                     if not (tables.ContainsKey table) then
                         flushBatch ()
-                        if evaluations.Count > 0 && (waitsForAny value.Node || not (hasRoom value command)) then
+                        if evaluations.Count > 0 && (measuring.Waits value || not (measuring.HasRoom(evaluations, value, command))) then
                             flushEvaluations at
                         if not (tables.ContainsKey table) then
                             take at

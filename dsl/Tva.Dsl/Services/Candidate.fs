@@ -3,6 +3,7 @@ namespace Tva.Dsl.Services
 
 open System
 open System.IO
+open Tva.Core.Tensors
 open Tva.Dsl
 
 [<RequireQualifiedAccess>]
@@ -36,8 +37,6 @@ type Completion =
 
 module internal Paths =
 
-    let private sizes (bytes: int64) = Explain.inUnits bytes |> Option.defaultValue $"{bytes} bytes"
-
     /// Files and folders that begin like a path; only those with one of the extensions, where there are any.
     let listed (folder: string) (written: string) (extensions: string list) : Candidate list =
         let at = written.LastIndexOf '/' + 1
@@ -51,7 +50,7 @@ module internal Paths =
                           match entry with
                           | :? DirectoryInfo -> { Text = lead + entry.Name + "/"; Kind = CandidateKind.Path; Detail = "folder" }
                           | :? FileInfo as f when extensions.IsEmpty || List.contains (f.Extension.ToLowerInvariant()) extensions ->
-                              { Text = lead + entry.Name; Kind = CandidateKind.Path; Detail = sizes f.Length }
+                              { Text = lead + entry.Name; Kind = CandidateKind.Path; Detail = Sizes.Text f.Length }
                           | _ -> () ]
                 |> List.sortBy _.Text
         with

@@ -103,9 +103,9 @@ module Classify =
                     wrong <- wrong || depth < 0
                 | _ -> ()
         let has (d: Diagnostic) = found |> List.exists (fun f -> f.Code = d.Code)
-        let raw = has (Diagnostics.unterminatedRaw Span.None)
+        let raw = has (SyntaxDiagnostics.unterminatedRaw Span.None)
         // Nor does one close a text that its own line does not.
-        wrong <- wrong || has (Diagnostics.unterminatedText Span.None)
+        wrong <- wrong || has (SyntaxDiagnostics.unterminatedText Span.None)
         let last = tokens |> Array.tryFindBack (fun t -> not (isLayout t) && t.Kind <> TokenKind.End)
         let waits =
             match last with

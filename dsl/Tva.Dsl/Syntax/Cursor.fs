@@ -137,7 +137,7 @@ type internal Cursor(source: SourceText, all: Token[], found: List<Diagnostic>) 
 
     member this.FailUnexpected(wanted: string, help: string option) =
         let struct (span, what) = this.Found
-        this.Fail(Diagnostics.unexpected span wanted what help)
+        this.Fail(SyntaxDiagnostics.unexpected span wanted what help)
 
     /// Whether what stands here begins a statement on a new line: a bracket was left open.
     member _.AtNewStatement =
@@ -150,13 +150,13 @@ type internal Cursor(source: SourceText, all: Token[], found: List<Diagnostic>) 
 
     member this.FailUnclosed() =
         let struct (opener, closer, _) = brackets.Peek()
-        this.Fail(Diagnostics.unclosed opener.Span opener.Text closer)
+        this.Fail(SyntaxDiagnostics.unclosed opener.Span opener.Text closer)
 
     /// One level deeper; false, and reported, where the text nests deeper than recursion can follow.
     member this.Enter() =
         depth <- depth + 1
         if depth > 200 then
-            this.Fail(Diagnostics.tooDeep this.Current.Span)
+            this.Fail(SyntaxDiagnostics.tooDeep this.Current.Span)
         not failed
 
     member _.Leave() = depth <- depth - 1

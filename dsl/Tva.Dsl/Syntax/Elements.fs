@@ -11,7 +11,7 @@ let errorAt (c: Cursor) = node { c.Previous.Span with Start = c.Previous.Span.En
 let grow (c: Cursor) (parts: int) =
     c.Height <- parts + 1
     if c.Height > Stack.MaxHeight then
-        c.Fail(Diagnostics.tooDeep c.Previous.Span)
+        c.Fail(SyntaxDiagnostics.tooDeep c.Previous.Span)
 
 let startsExpression (token: Token) =
     match token.Kind with
@@ -31,7 +31,7 @@ let ident (c: Cursor) (wanted: string) : Ident =
         c.Advance()
         { Text = token.Text; Span = token.Span }
     | TokenKind.Keyword ->
-        c.Report(Diagnostics.reservedWord token.Span token.Text None)
+        c.Report(SyntaxDiagnostics.reservedWord token.Span token.Text None)
         c.Advance()
         { Text = token.Text; Span = token.Span }
     | _ ->
@@ -41,7 +41,7 @@ let ident (c: Cursor) (wanted: string) : Ident =
 /// Names that may stand once: reports the second.
 let once (c: Cursor) what (seen: System.Collections.Generic.HashSet<string>) (name: Ident) =
     if name.Text <> "" && not (seen.Add name.Text) then
-        c.Report(Diagnostics.repeated name.Span what name.Text)
+        c.Report(SyntaxDiagnostics.repeated name.Span what name.Text)
 
 /// What stands between an open bracket and its closer, separated by commas; goes on after errors inside.
 let elements (c: Cursor) (closer: string) (element: unit -> 'a) : 'a list =
@@ -56,7 +56,7 @@ let elements (c: Cursor) (closer: string) (element: unit -> 'a) : 'a list =
         if not c.Failed && not (c.Take ",") && not (c.Is closer) then
             if startsExpression c.Current && not c.AtNewStatement then
                 if commas then
-                    c.ReportHere(Diagnostics.missingComma c.Current.Span)
+                    c.ReportHere(SyntaxDiagnostics.missingComma c.Current.Span)
                 commas <- false
             else
                 go <- c.AtNewStatement |> not

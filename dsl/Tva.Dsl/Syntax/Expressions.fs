@@ -22,13 +22,13 @@ let private missing (c: Cursor) =
     if c.InBracket && c.AtNewStatement then
         c.FailUnclosed()
     elif ends && afterOperator then
-        c.Fail(Diagnostics.missingOperand before.Span before.Text None)
+        c.Fail(SyntaxDiagnostics.missingOperand before.Span before.Text None)
     else
         match token.Kind, token.Text with
-        | TokenKind.Keyword, ("and" | "or") -> c.Fail(Diagnostics.unexpected span "an expression" found None)
+        | TokenKind.Keyword, ("and" | "or") -> c.Fail(SyntaxDiagnostics.unexpected span "an expression" found None)
         | TokenKind.Keyword, word ->
-            c.Fail(Diagnostics.reservedWord span word (Some $"`{word}` begins a statement; as a member write `.\"{word}\"`"))
-        | _ -> c.Fail(Diagnostics.unexpected span "an expression" found None)
+            c.Fail(SyntaxDiagnostics.reservedWord span word (Some $"`{word}` begins a statement; as a member write `.\"{word}\"`"))
+        | _ -> c.Fail(SyntaxDiagnostics.unexpected span "an expression" found None)
     errorAt c
 
 let rec expression (c: Cursor) : Expr = infix c 0
@@ -47,13 +47,13 @@ and private infix (c: Cursor) minimum : Expr =
         | ValueSome(before: Infix) when before.Kind = LoosePipe ->
             c.Continue "@"
             if c.Is "@" || c.Is "." || c.Is "[" then
-                c.Fail(Diagnostics.afterPipe c.Current.Span)
+                c.Fail(SyntaxDiagnostics.afterPipe c.Current.Span)
         | _ -> ()
         let token = c.Current
         let row =
             match token.Kind with
             | TokenKind.Symbol when token.Text = "=" && minimum <= (Operators.infix Equal).Power ->
-                c.Report(Diagnostics.equalsInExpression token.Span)
+                c.Report(SyntaxDiagnostics.equalsInExpression token.Span)
                 ValueSome(Operators.infix Equal)
             | TokenKind.Symbol
             | TokenKind.Keyword -> Operators.tryInfix token.Text
@@ -62,18 +62,18 @@ and private infix (c: Cursor) minimum : Expr =
         | ValueSome row when row.Power >= minimum ->
             match last with
             | ValueSome(before: Infix) when before.Kind = LoosePipe && row.Kind <> LoosePipe ->
-                c.Fail(Diagnostics.afterPipe token.Span)
+                c.Fail(SyntaxDiagnostics.afterPipe token.Span)
             | ValueSome before when before.Power = row.Power && row.Associativity = Never && not chained ->
                 chained <- true
                 c.Report(
                     if row.Kind = Interval then
-                        Diagnostics.chainedRange token.Span
+                        SyntaxDiagnostics.chainedRange token.Span
                     else
-                        Diagnostics.chainedComparison token.Span before.Symbol row.Symbol
+                        SyntaxDiagnostics.chainedComparison token.Span before.Symbol row.Symbol
                 )
             | ValueNone when start.Kind = TokenKind.Keyword && start.Text = "not" && row.Power > (Operators.infix And).Power ->
                 match left.Node with
-                | Unary(Not, _) -> c.Report(Diagnostics.looseNot (Span.Between(start.Span, token.Span)))
+                | Unary(Not, _) -> c.Report(SyntaxDiagnostics.looseNot (Span.Between(start.Span, token.Span)))
                 | _ -> ()
             | _ -> ()
             last <- ValueSome row
@@ -125,7 +125,7 @@ and private prefix (c: Cursor) : Expr =
     elif c.IsKeyword "not" then
         unary Not
     elif c.Is "+" && startsExpression (c.Peek 1) then
-        c.ReportHere(Diagnostics.unaryPlus token.Span)
+        c.ReportHere(SyntaxDiagnostics.unaryPlus token.Span)
         c.Advance()
         infix c Operators.Prefix
     else
@@ -172,7 +172,7 @@ and private postfix (c: Cursor) (primary: Expr) : Expr =
                 match expr.Node with
                 | Member(_, name) -> $"write `{name.Text}(x)` or `x @{name.Text}`"
                 | _ -> "a function is `def f(x) = ...`, called `f(x)`; a product is written `a * b`"
-            c.Fail(Diagnostics.notCallable token.Span help)
+            c.Fail(SyntaxDiagnostics.notCallable token.Span help)
         | _ -> go <- false
     expr
 
@@ -201,7 +201,7 @@ and arguments (c: Cursor) : Arg list =
             let value = expression c
             if named && not reported && not c.Failed then
                 reported <- true
-                c.Report(Diagnostics.positionalAfterNamed value.Span)
+                c.Report(SyntaxDiagnostics.positionalAfterNamed value.Span)
             { Name = None; Value = value }
     nested c [] (fun () -> elements c ")" argument)
 
@@ -298,12 +298,12 @@ and private record (c: Cursor) : ExprNode =
             true
         elif c.Is ";" then
             let struct (span, what) = c.Found
-            c.Report(Diagnostics.unexpected span "`,`" what (Some "a record's entries are separated by `,` or new lines"))
+            c.Report(SyntaxDiagnostics.unexpected span "`,`" what (Some "a record's entries are separated by `,` or new lines"))
             c.Take ";"
         else
             let missing = startsExpression c.Current && not c.AtNewStatement
             if missing then
-                c.ReportHere(Diagnostics.missingComma c.Current.Span)
+                c.ReportHere(SyntaxDiagnostics.missingComma c.Current.Span)
             missing
     let entry () =
         let token = c.Current
@@ -322,7 +322,7 @@ and private record (c: Cursor) : ExprNode =
             once c "entry" seen name
             c.Advance()
             if c.Is "=" then
-                c.Fail(Diagnostics.entryInBlock c.Current.Span)
+                c.Fail(SyntaxDiagnostics.entryInBlock c.Current.Span)
             elif not (c.Take ":") then
                 c.FailUnexpected("`:`", Some "a record's entries are written `name: e`")
             c.ContinueAfterOperator()
@@ -339,7 +339,7 @@ and private block (c: Cursor) : ExprNode =
     let separates () =
         if c.Is "," then
             if commas then
-                c.Report(Diagnostics.commaInBlock c.Current.Span)
+                c.Report(SyntaxDiagnostics.commaInBlock c.Current.Span)
             commas <- false
             c.Advance()
             true
@@ -350,7 +350,7 @@ and private block (c: Cursor) : ExprNode =
         match value with
         | Some(lost: Expr) ->
             if not lost.Node.IsError then
-                c.Report(Diagnostics.unusedInBlock lost.Span)
+                c.Report(SyntaxDiagnostics.unusedInBlock lost.Span)
             value <- None
         | None -> ()
         match token.Kind, token.Text with
@@ -360,8 +360,8 @@ and private block (c: Cursor) : ExprNode =
             c.ContinueAfterOperator()
             bindings.Add(name, expression c)
         | TokenKind.Keyword, ("def" | "assert" | "param" | "include" | "print") ->
-            c.Fail(Diagnostics.statementInBlock token.Span token.Text)
-        | (TokenKind.Name | TokenKind.Text), _ when c.PeekIs(1, ":") -> c.Fail(Diagnostics.entryInBlock (c.Peek 1).Span)
+            c.Fail(SyntaxDiagnostics.statementInBlock token.Span token.Text)
+        | (TokenKind.Name | TokenKind.Text), _ when c.PeekIs(1, ":") -> c.Fail(SyntaxDiagnostics.entryInBlock (c.Peek 1).Span)
         | TokenKind.Symbol, ";" -> c.Height <- 0
         | _ -> value <- Some(expression c)
     let opening = c.Previous.Span
@@ -370,5 +370,5 @@ and private block (c: Cursor) : ExprNode =
     c.Close("`;`, a new line or `}`", None)
     let broken = bindings |> Seq.exists (fun (_, e) -> e.Node.IsError)
     if not failed && not c.Failed && value.IsNone && not broken then
-        c.Report(Diagnostics.blockWithoutValue (since opening c))
+        c.Report(SyntaxDiagnostics.blockWithoutValue (since opening c))
     Block(List.ofSeq bindings, defaultArg value (errorAt c))

@@ -130,9 +130,9 @@ type private Scanner(source: SourceText) =
         Double.TryParse(digits, style, CultureInfo.InvariantCulture, &value) |> ignore
         let written = text.Substring(start, pos - start)
         if help <> "" then
-            found.Add(Diagnostics.badNumber (this.From start) written help)
+            found.Add(SyntaxDiagnostics.badNumber (this.From start) written help)
         elif Double.IsInfinity value then
-            found.Add(Diagnostics.numberTooLarge (this.From start))
+            found.Add(SyntaxDiagnostics.numberTooLarge (this.From start))
             value <- 0.0
         this.Add(TokenKind.Number, start, written, value)
 
@@ -146,7 +146,7 @@ type private Scanner(source: SourceText) =
             let start = pos
             pos <- pos + 1
             let shown = if other.IsSome then "the character NUL" else "half of a character"
-            found.Add(Diagnostics.invalidCharacter (this.From start) shown None)
+            found.Add(SyntaxDiagnostics.invalidCharacter (this.From start) shown None)
 
     member this.Escape(content: StringBuilder) =
         let start = pos
@@ -176,7 +176,7 @@ type private Scanner(source: SourceText) =
                 | ValueSome rune when not this.Done && rune.Value <> int '\n' && rune.Value <> int '\r' ->
                     pos <- if close > 0 then close + 1 else pos + rune.Utf16SequenceLength
                 | _ -> ()
-                found.Add(Diagnostics.badEscape (this.From start) (text.Substring(start, pos - start)))
+                found.Add(SyntaxDiagnostics.badEscape (this.From start) (text.Substring(start, pos - start)))
 
     /// What follows an unclosed text is its fault: the parser does not report it.
     member this.Unclosed(report: Span -> Diagnostic, start) =
@@ -194,7 +194,7 @@ type private Scanner(source: SourceText) =
             pos <- pos + 1
         this.Add(TokenKind.Text, start, content.ToString(), 0.0)
         if not closed then
-            this.Unclosed(Diagnostics.unterminatedText, start)
+            this.Unclosed(SyntaxDiagnostics.unterminatedText, start)
 
     member this.Raw() =
         let start = pos
@@ -207,7 +207,7 @@ type private Scanner(source: SourceText) =
             pos <- pos + 3
         this.Add(TokenKind.RawText, start, content.ToString(), 0.0)
         if not closed then
-            found.Add(Diagnostics.unterminatedRaw { this.From start with End = start + 3 })
+            found.Add(SyntaxDiagnostics.unterminatedRaw { this.From start with End = start + 3 })
             this.Add(TokenKind.Invalid, pos, "", 0.0)
 
     /// `“text”` and `'text'`; false if nothing closes it on its line.
@@ -225,7 +225,7 @@ type private Scanner(source: SourceText) =
             while pos < stop do
                 this.Content content
             pos <- stop + 1
-            found.Add(Diagnostics.wrongQuotes (this.From start))
+            found.Add(SyntaxDiagnostics.wrongQuotes (this.From start))
             this.Add(TokenKind.Text, start, content.ToString(), 0.0)
             true
 
@@ -259,7 +259,7 @@ type private Scanner(source: SourceText) =
             go <- not this.Done && first.IsSome && meaningless () && not (known ())
         while not this.Done && (this.RuneAt pos).IsNone do
             pos <- pos + 1
-        found.Add(Diagnostics.invalidCharacter (this.From start) shown (if first.IsSome then Slips.help first.Value else None))
+        found.Add(SyntaxDiagnostics.invalidCharacter (this.From start) shown (if first.IsSome then Slips.help first.Value else None))
         this.Add(TokenKind.Invalid, start, "", 0.0)
 
     member this.IsSlip() = Slips.symbols |> List.exists (fun (written, _) -> this.Starts written)
@@ -272,7 +272,7 @@ type private Scanner(source: SourceText) =
         match slip, symbol with
         | Some(written, meant), symbol when symbol.IsNone || written.Length > symbol.Value.Length ->
             pos <- pos + written.Length
-            found.Add(Diagnostics.slip (this.From start) written meant)
+            found.Add(SyntaxDiagnostics.slip (this.From start) written meant)
             this.Add((if Words.isKeyword meant then TokenKind.Keyword else TokenKind.Symbol), start, meant, 0.0)
         | _, Some symbol ->
             pos <- pos + symbol.Length
@@ -294,14 +294,14 @@ type private Scanner(source: SourceText) =
         | '\r' ->
             pos <- pos + 1
             if this.Peek 0 <> '\n' then
-                found.Add(Diagnostics.loneReturn (this.From start))
+                found.Add(SyntaxDiagnostics.loneReturn (this.From start))
                 this.Add(TokenKind.Newline, start, "\r", 0.0)
         | '#' -> this.Comment()
         | '"' when this.Starts "\"\"\"" -> this.Raw()
         | '"' -> this.Text()
         | '/' when this.Peek 1 = '/' ->
             pos <- pos + 2
-            found.Add(Diagnostics.wrongComment (this.From start))
+            found.Add(SyntaxDiagnostics.wrongComment (this.From start))
             pos <- start
             this.Comment()
         | c when Char.IsAsciiDigit c || this.IsPointNumber() -> this.Number()

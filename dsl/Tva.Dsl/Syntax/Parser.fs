@@ -60,19 +60,19 @@ module Parser =
                     Some(Expressions.expression c)
                 else
                     if defaults then
-                        c.Report(Diagnostics.defaultOrder name.Span name.Text)
+                        c.Report(SyntaxDiagnostics.defaultOrder name.Span name.Text)
                     None
             { Name = name; Type = kind; Default = value }
         let mutable parameters = []
         if c.Is "(" then
             parameters <- Elements.elements c ")" parameter
         else
-            c.Fail(Diagnostics.defWithoutParameters (Span.Between(keyword, name.Span)))
+            c.Fail(SyntaxDiagnostics.defWithoutParameters (Span.Between(keyword, name.Span)))
         let result = typeName c
         if not (c.Take "=") then
             // `def f(x) { ... }` and `def f(x) x + 1`: the body is there.
             let struct (span, _) = c.Found
-            let finding = Diagnostics.defWithoutEquals span
+            let finding = SyntaxDiagnostics.defWithoutEquals span
             if c.Current.Kind = TokenKind.Newline || c.Current.Kind = TokenKind.End || c.Is ";" then
                 c.Fail finding
             else
@@ -115,7 +115,7 @@ module Parser =
         let token = c.Current
         match token.Kind, token.Text with
         | TokenKind.Symbol, (")" | "]" | "}") ->
-            c.Fail(Diagnostics.strayCloser token.Span token.Text)
+            c.Fail(SyntaxDiagnostics.strayCloser token.Span token.Text)
             ErrorStatement
         | _ when c.HasEquals() ->
             let left = token.Span
@@ -124,7 +124,7 @@ module Parser =
                     "a function is defined by `def f(x) = ...`; to compare, write `==`"
                 else
                     "to compare, write `==`"
-            c.Fail(Diagnostics.assignToExpression left help)
+            c.Fail(SyntaxDiagnostics.assignToExpression left help)
             ErrorStatement
         | _ -> Expression(Expressions.expression c)
 
@@ -138,7 +138,7 @@ module Parser =
             | _ -> c.PeekIs(n, ";")
         match token.Kind, token.Text with
         | TokenKind.Keyword, word when c.PeekIs(1, "=") ->
-            c.Fail(Diagnostics.reservedWord token.Span word None)
+            c.Fail(SyntaxDiagnostics.reservedWord token.Span word None)
             ErrorStatement
         | TokenKind.Keyword, "def" -> definition c
         | TokenKind.Keyword, "assert" -> assertion c
@@ -158,7 +158,7 @@ module Parser =
             | ValueSome help ->
                 // `let x = 5`: the rest is right.
                 let assignment = c.PeekIs(2, "=") && help = foreign["let"]
-                let finding = Diagnostics.foreignWord token.Span word (Some help)
+                let finding = SyntaxDiagnostics.foreignWord token.Span word (Some help)
                 if assignment then
                     c.Report finding
                     c.Advance()
@@ -178,7 +178,7 @@ module Parser =
             | TokenKind.End -> ()
             | _ when c.Is ";" -> ()
             | TokenKind.Symbol when c.Is ")" || c.Is "]" || c.Is "}" ->
-                c.Fail(Diagnostics.strayCloser c.Current.Span c.Current.Text)
+                c.Fail(SyntaxDiagnostics.strayCloser c.Current.Span c.Current.Text)
             | _ ->
                 let help =
                     match node with
@@ -224,7 +224,7 @@ module Parser =
             | TokenKind.Newline
             | TokenKind.End -> ()
             | _ -> last <- token
-        let openText = found |> List.exists (fun d -> d.Code = (Diagnostics.unterminatedRaw Span.None).Code)
+        let openText = found |> List.exists (fun d -> d.Code = (SyntaxDiagnostics.unterminatedRaw Span.None).Code)
         let waits =
             match last.Kind with
             | TokenKind.Symbol -> last.Text = "=" || last.Text = "@" || (Operators.tryInfix last.Text).IsSome

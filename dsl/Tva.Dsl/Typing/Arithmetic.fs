@@ -46,7 +46,7 @@ let private deadKeys (ctx: Context) span (s: Node) (t: TensorValue) =
                 for scope in scopes do
                     if scope <> Everything && scope <> TensorScope.anyLayer && not (tensors.Value |> Seq.exists (fun i -> TensorScope.selects i.Name i.Layer scope)) then
                         report ctx
-                            { Diagnostics.scopeSelectsNothing (TensorScope.text scope) (tensors.Value |> Seq.map _.Name) (if n.Origin.Source >= 0 then n.Origin else span) with
+                            { FileDiagnostics.scopeSelectsNothing (TensorScope.text scope) (tensors.Value |> Seq.map _.Name) (if n.Origin.Source >= 0 then n.Origin else span) with
                                 Help = Some "a record's keys as a coefficient are globs over tensor names; for members give a list, in member order" }
             | _ -> ()
     | _ -> ()
@@ -164,9 +164,9 @@ let restrict (ctx: Context) span (scope: TensorScope) value =
                     | _ -> []
                 let missing = named scope |> List.filter (fun name -> not (tensors |> Seq.exists (fun i -> i.Name = name)))
                 if not missing.IsEmpty then
-                    report ctx (Diagnostics.namesMissing missing span)
+                    report ctx (FileDiagnostics.namesMissing missing span)
                 elif not (tensors |> Seq.exists (fun i -> TensorScope.selects i.Name i.Layer scope)) then
-                    let found = Diagnostics.scopeSelectsNothing (TensorScope.text scope) (tensors |> Seq.map _.Name) span
+                    let found = FileDiagnostics.scopeSelectsNothing (TensorScope.text scope) (tensors |> Seq.map _.Name) span
                     let layers = tensors |> Seq.map _.Layer |> Seq.filter (fun layer -> layer >= 0) |> List.ofSeq
                     let asksForLayers = (TensorScope.text scope).Contains "layers("
                     report ctx (if asksForLayers && not layers.IsEmpty then { found with Help = Some $"there are layers {List.min layers}..{List.max layers}" } else found)

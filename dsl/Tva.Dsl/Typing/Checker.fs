@@ -19,8 +19,6 @@ type Checker(program: Program, settings: Map<string, string>) =
 
     let report d = program.Report d
     let unknown = Value.Unknown Kind.Any
-    let fits ctx what span kind value = expressions.Fits(ctx, what, span, kind, value)
-    let kindOfName name = expressions.KindOf name
 
     let directory (full: string) = Path.GetDirectoryName full |> Option.ofObj |> Option.defaultValue "."
 
@@ -29,20 +27,20 @@ type Checker(program: Program, settings: Map<string, string>) =
             let scope =
                 d.Params
                 |> List.fold (fun (s: Scope) p ->
-                    let kind = kindOfName p.Type
+                    let kind = ParameterKinds.named program p.Type
                     match p.Default with
                     | Some e ->
                         let value = expressions.Eval({ ctx with Names = s; Abstract = true }, e)
-                        fits ctx $"`{p.Name.Text}` of `{d.Name.Text}`" e.Span kind value |> ignore
+                        ParameterKinds.fits ctx $"`{p.Name.Text}` of `{d.Name.Text}`" e.Span kind value |> ignore
                     | None -> ()
-                    s.Add(p.Name.Text, expressions.Placeholder kind)) names
+                    s.Add(p.Name.Text, ParameterKinds.placeholder program kind)) names
             let recursive = Trees.calls d.Name.Text d.Body && not (names.ContainsKey d.Name.Text)
             let scope = if recursive then scope.Add(d.Name.Text, Value.Unknown Kind.Function) else scope
             if recursive then
                 report (Diagnostics.recursion d.Name.Text d.Name.Span)
             let inner = expressions.Context(ctx.Folder, true, scope)
             let value = expressions.Body(inner, d)
-            fits inner $"the result of `{d.Name.Text}`" d.Body.Span (kindOfName d.Result) value |> ignore
+            ParameterKinds.fits inner $"the result of `{d.Name.Text}`" d.Body.Span (ParameterKinds.named program d.Result) value |> ignore
         let recursive = Trees.calls d.Name.Text d.Body && not (names.ContainsKey d.Name.Text)
         // A call of itself has been reported; at calls of it nothing more is to be said.
         let scope = if recursive then names.Add(d.Name.Text, Value.Unknown Kind.Function) else names
@@ -89,7 +87,7 @@ type Checker(program: Program, settings: Map<string, string>) =
                     | [ { Node = Expression e } ], [] ->
                         let value = expressions.Eval(ctx, e)
                         let kind = kindOf ctx standard
-                        fits ctx $"`param {name.Text}`" e.Span (if kind = Kind.Unit then Kind.Any else kind) value |> ignore
+                        ParameterKinds.fits ctx $"`param {name.Text}`" e.Span (if kind = Kind.Unit then Kind.Any else kind) value |> ignore
                         value
                     | _, d :: _ ->
                         report d

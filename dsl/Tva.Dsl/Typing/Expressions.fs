@@ -16,6 +16,8 @@ type Expressions(program: Program) =
     /// More values than anybody sweeps, and few enough to hold.
     let mostValues = 100_000
     let mutable depth = 0
+    /// While a call is tried with its arguments the other way round, calls inside it are not.
+    let mutable swapping = false
     let fsharp = FSharpPieces program
 
     let report d = program.Report d
@@ -25,51 +27,6 @@ type Expressions(program: Program) =
     let functionNames (ctx: Context) =
         let defined = ctx.Names |> Map.toSeq |> Seq.choose (fun (name, v) -> match v with Value.Function _ -> Some name | _ -> None)
         Seq.append defined (Builtins.Table.all |> Seq.map _.Name)
-
-    // Kinds of parameters and results of a `def`
-
-    let kindOfName (ident: Ident option) =
-        match ident with
-        | None -> Kind.Any
-        | Some t ->
-            match Kind.parse t.Text with
-            | Some k -> k
-            | None ->
-                report (Diagnostics.unknownName t.Text t.Span (Kind.all |> List.map Kind.text))
-                Kind.Any
-
-    let fits (ctx: Context) what span kind (value: Value) =
-        match kind, value with
-        | Kind.Any, _ -> true
-        | _, Value.Unknown _ -> true
-        | Kind.Model, Value.Tensor t -> wantModel ctx what span t
-        | Kind.Delta, Value.Tensor t -> wantDelta ctx what span t
-        | Kind.Tensor, Value.Tensor t -> checkWhole ctx what span t
-        | Kind.Scope, Value.Text _
-        | Kind.List, (Value.Family _ | Value.Basis _ | Value.Range _)
-        | Kind.Family, Value.Basis _
-        | Kind.Scalar, Value.Record _ -> true
-        | kind, value when kindOf ctx value = kind -> true
-        | _ ->
-            report (Diagnostics.wrongKind what (Kind.article kind) (describe ctx value) span None)
-            false
-
-    let placeholder kind =
-        match kind with
-        | Kind.Model -> Value.Tensor(program.PlaceholderTensor 1.0)
-        | Kind.Delta -> Value.Tensor(program.PlaceholderTensor 0.0)
-        | Kind.Scalar -> Value.Scalar(program.PlaceholderNumber())
-        | Kind.Bool -> Value.Bool(program.PlaceholderNumber())
-        | k -> Value.Unknown k
-
-    /// The kind a `def` names, reported where there is none of that name.
-    member _.KindOf(name: Ident option) = kindOfName name
-
-    /// Whether a value may stand where that kind is asked for; reports where not.
-    member _.Fits(ctx, what, span, kind, value) = fits ctx what span kind value
-
-    /// What stands for a parameter while its `def` is checked on its own.
-    member _.Placeholder kind = placeholder kind
 
     member this.Context(folder, abstractly, scope) : Context =
         { Program = program; Folder = folder; Abstract = abstractly; Names = scope; Invoke = fun ctx c args span -> this.InvokeWith(ctx, c, args, span) }
@@ -194,15 +151,19 @@ type Expressions(program: Program) =
     member private this.Bind(ctx, func: string, signature, names: string list, placed, variadic, args: Arg list, span: Span) =
         let slots: Argument option[] = Array.create names.Length None
         let rest = ResizeArray<Argument>()
+        let byPosition = ResizeArray<Swapped.Placed>()
         let mutable next = 0
         let mutable ok = true
-        for a in args do
+        for at, a in List.indexed args do
             let value = { Value = this.Eval(ctx, a.Value); Span = a.Value.Span; Text = program.TextOf a.Value.Span }
             match a.Name with
             | None when next < placed ->
                 slots[next] <- Some value
+                byPosition.Add { At = at; Place = next; Value = value.Value; Span = value.Span }
                 next <- next + 1
-            | None when variadic -> rest.Add value
+            | None when variadic ->
+                byPosition.Add { At = at; Place = slots.Length + rest.Count; Value = value.Value; Span = value.Span }
+                rest.Add value
             | None ->
                 report (Diagnostics.tooManyArguments func signature a.Value.Span)
                 ok <- false
@@ -215,7 +176,24 @@ type Expressions(program: Program) =
                     report (Diagnostics.argumentTwice func name.Text name.Span)
                     ok <- false
                 | Some i -> slots[i] <- Some value
-        if ok then Some(slots, List.ofSeq rest) else None
+        if ok then Some(slots, List.ofSeq rest, List.ofSeq byPosition) else None
+
+    /// Runs a call, and where an argument is of the wrong kind looks whether two of them were meant the other way round.
+    member private _.Attempt(ctx: Context, func, span, args: Arg list, (slots: Argument option[], rest: Argument list, placed), run) : Value =
+        let before = program.Diagnostics.Count
+        let value: Value = run ctx slots rest
+        if program.Diagnostics.Count > before && not swapping then
+            swapping <- true
+            try
+                Swapped.offer ctx before func span args placed (fun a b ->
+                    let all = Array.append slots (rest |> List.map Some |> Array.ofList)
+                    let first = all[a.Place]
+                    all[a.Place] <- all[b.Place]
+                    all[b.Place] <- first
+                    run { ctx with Abstract = true } (Array.take slots.Length all) (all |> Array.skip slots.Length |> List.ofArray |> List.choose id) |> ignore)
+            finally
+                swapping <- false
+        value
 
     member private this.CallBuiltin(ctx, builtin: Builtin, args, callee: Ident, span) =
         let names = builtin.Parameters |> List.map _.Name
@@ -223,24 +201,27 @@ type Expressions(program: Program) =
         let placed = if builtin.Variadic then builtin.Parameters |> List.takeWhile _.Default.IsNone |> List.length else names.Length
         match this.Bind(ctx, builtin.Name, builtin.Signature, names, placed, builtin.Variadic, args, span) with
         | None -> Value.Unknown builtin.Result
-        | Some(slots, rest) ->
+        | Some((slots, _, _) as bound) ->
             match List.tryFind (fun (i, p: Parameter) -> p.Default.IsNone && slots[i].IsNone) (List.indexed builtin.Parameters) with
             | Some(_, p) ->
                 report (Diagnostics.missingArgument builtin.Name p.Name builtin.Signature span)
                 Value.Unknown builtin.Result
             | None ->
-                builtin.Run ctx { Function = builtin.Name; Signature = builtin.Signature; Span = span; Args = slots; Rest = rest }
+                this.Attempt(ctx, builtin.Name, span, args, bound, fun ctx slots rest ->
+                    builtin.Run ctx { Function = builtin.Name; Signature = builtin.Signature; Span = span; Args = slots; Rest = rest })
 
     member private this.CallDefinition(ctx, closure, args, span) =
         let d = closure.Definition
         match this.Bind(ctx, d.Name.Text, Trees.signature d, d.Params |> List.map _.Name.Text, d.Params.Length, false, args, span) with
         | None -> unknown
-        | Some(slots, _) -> this.Invoke(ctx, closure, slots |> Array.map (Option.map _.Value) |> List.ofArray, span)
+        | Some bound ->
+            this.Attempt(ctx, d.Name.Text, span, args, bound, fun ctx slots _ ->
+                this.Invoke(ctx, closure, slots |> Array.map (Option.map _.Value) |> List.ofArray, span))
 
     /// Inlines a `def`: its body with the arguments for its parameters, in sight of what it saw when it was written.
     member private this.Invoke(ctx: Context, closure: Closure, args: Value option list, span: Span) : Value =
         let d = closure.Definition
-        let kinds = d.Params |> List.map (fun p -> kindOfName p.Type)
+        let kinds = d.Params |> List.map (fun p -> ParameterKinds.named program p.Type)
         let single kind = List.contains kind [ Kind.Model; Kind.Delta; Kind.Tensor; Kind.Scalar ]
         let needsLift =
             List.exists2
@@ -293,14 +274,14 @@ type Expressions(program: Program) =
                             | None -> Value.Unknown Kind.Scalar
                         | Kind.Scope, Value.Text g -> Value.Scope(TensorScope.Glob g)
                         | _ -> value
-                    if not (fits ctx $"`{p.Name.Text}` of `{d.Name.Text}`" span kind value) then
+                    if not (ParameterKinds.fits ctx $"`{p.Name.Text}` of `{d.Name.Text}`" span kind value) then
                         ok <- false
                     scope <- scope.Add(p.Name.Text, value)
-                let result = kindOfName d.Result
+                let result = ParameterKinds.named program d.Result
                 if not ok then Value.Unknown result
                 else
                     let value = this.Body({ ctx with Names = scope }, d)
-                    if fits ctx $"the result of `{d.Name.Text}`" d.Body.Span result value then value else Value.Unknown result
+                    if ParameterKinds.fits ctx $"the result of `{d.Name.Text}`" d.Body.Span result value then value else Value.Unknown result
             finally
                 depth <- depth - 1
                 if closure.IsPrelude then

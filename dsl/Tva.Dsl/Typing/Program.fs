@@ -1,65 +1,36 @@
-/// The program under construction: sources opened, numbers to be told by a run, actions and diagnostics in order.
+/// The program under construction: numbers to be told by a run, actions and diagnostics in order, over the sources that are opened.
 namespace Tva.Dsl.Typing
 
 open System
 open System.Collections.Generic
-open System.IO
 open System.Threading
-open Tva.Core
 open Tva.Core.Bases
-open Tva.Core.Checkpoints
 open Tva.Core.Execution
-open Tva.Core.Tensors
 open Tva.Dsl
 open Tva.Dsl.Graph
 
 /// What a script may do besides algebra; the person says so, not the text.
 type Permissions = { Run: bool; FSharp: bool }
 
-/// What looks like a name in a text. By hand, because the first use of a regular expression costs tens of milliseconds.
-module private Words =
-
-    let words (text: string) =
-        let found = List<string>()
-        let mutable i = 0
-        while i < text.Length do
-            if Char.IsLetter text[i] || text[i] = '_' then
-                let start = i
-                while i < text.Length && (Char.IsLetterOrDigit text[i] || text[i] = '_') do
-                    i <- i + 1
-                found.Add(text.Substring(start, i - start))
-            else
-                i <- i + 1
-        found
-
-open Words
-
 /// A checked text: what to do and over what. Sources stay open until it is disposed.
 type Program(permissions: Permissions) =
+    inherit ProgramSources()
+
     let graph = Graph()
-    let sources = List<Source>()
     let diagnostics = List<Diagnostic>()
     let seen = HashSet<struct (string * Span * string)>()
     let effects = List<Effect>()
     let late = List<LateNumber>()
     let rules = List<Derivation>()
     let angles = List<AngleSet>()
-    let compatible = HashSet<struct (int * int)>()
     let texts = List<SourceText>()
-    let remembered = Dictionary<string, string>()
-    let models = HashSet<int>()
-    let vectors = HashSet<int>()
+    let statements = Statements()
     let lateNumbers = Dictionary<LateNumber, int>(HashIdentity.Structural)
     let bases = List<BasisDefinition>()
     let solved = Dictionary<int, SolvedBasis>()
     let fromBases = Dictionary<int, int * int>()
     let homes = Dictionary<int, List<string * (string * TensorValue) list>>()
-    let stacks = Dictionary<int, StackDefinition>()
-    let stackKeys = Dictionary<string, int>()
-    let views = Dictionary<int, StackView>()
     let notes = List<string>()
-    /// What sources have shown before they listed other tensors.
-    let shown = List<Checkpoint>()
     let cautions = List<Caution>()
     let printed = Dictionary<int, (string * float) list>()
     let mutable evaluations = 0
@@ -87,13 +58,10 @@ type Program(permissions: Permissions) =
             let last = max first (min span.End text.Length)
             String.Join(" ", text.Substring(first, last - first).Split([| ' '; '\n'; '\r'; '\t' |], StringSplitOptions.RemoveEmptyEntries))
 
-    /// What the host gives and allows.
-    member val Surroundings = Surroundings.None with get, set
     /// How many loops are around what is being checked.
     member val Loops = 0 with get, set
     /// May grow while a session lives: the person is asked when a text first needs more.
     member val Permissions = permissions with get, set
-    member _.Sources = sources
     member _.Diagnostics = diagnostics
     member _.Effects = effects
     /// Values to be careful with, wherever they are used.
@@ -121,8 +89,8 @@ type Program(permissions: Permissions) =
     /// numbers of bases are not given again: nothing that stands refers to them.
     member p.Mark() : unit -> unit =
         let found, done', tables = diagnostics.ToArray(), effects.ToArray(), evaluations
-        let told, kept = HashSet seen, Dictionary remembered
-        let points, differences = HashSet models, HashSet vectors
+        let told, meanings = HashSet seen, statements.Mark()
+        let points, differences = HashSet p.Models, HashSet p.Vectors
         let noted, careful, loops = notes.ToArray(), cautions.ToArray(), p.Loops
         let families = homes |> Seq.map (fun h -> KeyValuePair(h.Key, List h.Value)) |> Array.ofSeq
         fun () ->
@@ -135,19 +103,29 @@ type Program(permissions: Permissions) =
             evaluations <- tables
             seen.Clear()
             seen.UnionWith told
-            remembered.Clear()
-            for entry in kept do
-                remembered[entry.Key] <- entry.Value
+            meanings ()
             cautions.Clear()
             cautions.AddRange careful
             notes.Clear()
             notes.AddRange noted
-            models.IntersectWith points
+            p.Models.IntersectWith points
             p.Loops <- loops
-            vectors.IntersectWith differences
+            p.Vectors.IntersectWith differences
             homes.Clear()
             for entry in families do
                 homes[entry.Key] <- entry.Value
+
+    /// What `work` reports, which is taken back with all else that it did.
+    member p.Trial(work: unit -> unit) : Diagnostic list =
+        let undo = p.Mark()
+        let count = diagnostics.Count
+        // Also what has been reported before is an answer here.
+        seen.Clear()
+        try
+            work ()
+            diagnostics |> Seq.skip count |> List.ofSeq
+        finally
+            undo ()
 
     member _.NewTable() =
         evaluations <- evaluations + 1
@@ -258,123 +236,16 @@ type Program(permissions: Permissions) =
         { Node = graph.Make(Op.Source -placeholders, [||], Span.None); Weight = graph.Const weight; Set = None }
 
     /// Keeps the statement that gives a name its meaning.
-    member _.Remember(name: string, statement: string) = remembered[name] <- statement
+    member _.Remember(name: string, statement: string) = statements.Remember(name, statement)
 
     /// The statements that an expression rests on, then the expression: a text that says where a result comes from.
-    member _.Provenance(expression: string) =
-        let taken = HashSet<string>()
-        let lines = List<string>()
-        let rec take (text: string) =
-            for name in words text do
-                match remembered.TryGetValue name with
-                | true, statement when taken.Add name ->
-                    take statement
-                    lines.Add statement
-                | _ -> ()
-        take expression
-        lines.Add expression
-        String.Join("\n", lines)
-
-    /// Sources that hold differences: atoms, saved task vectors.
-    member _.Vectors = vectors
-
-    /// Whether a source is a low-rank adapter.
-    member _.IsLowRank(source: int) = source >= 0 && sources[source].Checkpoint :? Tva.Core.Adapters.AdapterCheckpoint
+    member _.Provenance(expression: string) = statements.Provenance expression
 
     /// Inner products of adapters, from their factors.
     member val Products = Tva.Core.Adapters.FactorProducts() with get
 
     /// Files of numbers that the text has read: inputs like the sources.
     member val TablesRead = HashSet<string>() with get
-
-    /// Of a source that has only some of a model's tensors, the source of that model.
-    member val Origins = Dictionary<int, int>() with get
-
-    /// Sources loaded as Models: their tensor lists govern.
-    member _.Models = models
-
-    /// Opens a checkpoint, each only once.
-    member p.Open(path: string, shown: string) =
-        match sources.FindIndex(fun s -> s.Checkpoint.Path = path) with
-        | -1 ->
-            let checkpoint = Checkpoint.Open path
-            match p.Surroundings.Folders |> Option.bind (fun f -> Option.ofObj (f.OutsideOfRead checkpoint)) with
-            | Some file ->
-                checkpoint.Dispose()
-                raise (FaultException $"{shown}: leads to {file}, outside the folders that may be read; copy the file itself there")
-            | None -> ()
-            sources.Add { Checkpoint = checkpoint; Path = shown }
-            sources.Count - 1
-        | i -> i
-
-    /// Lists other tensors for a source from now on, for every expression over it. What is shown by the old list stays open.
-    member p.Relist(source: int, checkpoint: Checkpoint) =
-        shown.Add sources[source].Checkpoint
-        sources[source] <- { sources[source] with Checkpoint = checkpoint }
-        let isOf (struct (a, b): struct (int * int)) = a = source || b = source
-        compatible.RemoveWhere(fun pair -> isOf pair) |> ignore
-        let rows: Dictionary<struct (int * int), int> = p.RowsByToken
-        for pair in List.ofSeq rows.Keys do
-            if isOf pair then
-                rows.Remove pair |> ignore
-
-    /// Sources with the rows of another, by both.
-    member val RowsByToken: Dictionary<struct (int * int), int> = Dictionary() with get
-
-    /// Takes a checkpoint in that somebody else has opened.
-    member _.Add(checkpoint: Checkpoint, shown: string) =
-        match sources.FindIndex(fun s -> s.Checkpoint.Path = checkpoint.Path && s.Checkpoint.Fingerprint = checkpoint.Fingerprint) with
-        | -1 ->
-            sources.Add { Checkpoint = checkpoint; Path = shown }
-            sources.Count - 1
-        | i ->
-            if not (obj.ReferenceEquals(sources[i].Checkpoint, checkpoint)) then
-                checkpoint.Dispose()
-            i
-
-    member _.Tensors(source: int) = sources[source].Checkpoint.Tensors
-
-    /// The stacks, by the source that lists their tensors.
-    member _.Stacks = stacks
-
-    /// Which sources are others under the names of a stack.
-    member _.Views = views
-
-    /// The source that a view, or a view of a view, shows tensors of.
-    member p.Original(source: int) =
-        match views.TryGetValue source with
-        | true, v -> p.Original v.Of
-        | _ -> source
-
-    /// The source under the names of a stack; `make` is asked the first time.
-    member _.View(view: StackView, make: unit -> Checkpoint) =
-        match views |> Seq.tryFind (fun v -> v.Value = view) with
-        | Some v -> v.Key
-        | None ->
-            sources.Add { Checkpoint = make (); Path = sources[view.Of].Path }
-            views[sources.Count - 1] <- view
-            sources.Count - 1
-        |> fun i ->
-            if vectors.Contains view.Of then
-                vectors.Add i |> ignore
-            if models.Contains view.Of then
-                models.Add i |> ignore
-            i
-
-    /// Takes a stack in, unless there is one of that key; `make` gives its tensors.
-    member _.AddStack(key: string, layers: int list, shown: string, make: unit -> Checkpoint) =
-        let i =
-            match stackKeys.TryGetValue key with
-            | true, i -> i
-            | _ ->
-                sources.Add { Checkpoint = make (); Path = shown }
-                let i = sources.Count - 1
-                stackKeys[key] <- i
-                stacks[i] <- { Layers = layers; Rebuilt = Dictionary() }
-                i
-        // Also where it is known from a text that was taken back.
-        models.Add i |> ignore
-        i
 
     /// Keeps something worth knowing for whoever runs the program.
     member _.Note(text: string) =
@@ -386,49 +257,3 @@ type Program(permissions: Permissions) =
         let all = List.ofSeq notes
         notes.Clear()
         all
-
-    member private _.Differences(a: int, b: int, asked: TensorInfo -> bool) =
-        let ca, cb = sources[a].Checkpoint, sources[b].Checkpoint
-        let wanted = ca.Tensors |> Seq.filter asked |> List.ofSeq
-        [ for t in wanted do if isNull (box (cb.Find t.Name)) then t.Name ],
-        [ for t in cb.Tensors do if isNull (box (ca.Find t.Name)) then t.Name ],
-        [ for t in wanted do
-              match cb.Find t.Name with
-              | null -> ()
-              | u when not (u.Shape.Equals t.Shape) -> $"{t.Name} {t.Shape} against {u.Shape}"
-              | u when u.DType.IsFloating() <> t.DType.IsFloating() || (not (t.DType.IsFloating()) && u.DType <> t.DType) ->
-                  $"{t.Name} {t.DType.Name()} against {u.DType.Name()}"
-              | _ -> () ]
-
-    /// Whether two sources have been seen to fit.
-    member _.Fit(a: int, b: int) = a = b || compatible.Contains(struct (a, b))
-
-    /// Tensors that differ between two sources: missing from b, extra in b, of another shape; empty when they fit.
-    member p.Mismatches(a: int, b: int) =
-        if p.Fit(a, b) then [], [], []
-        else
-            let missing, extra, reshaped = p.Differences(a, b, fun _ -> true)
-            if missing.IsEmpty && extra.IsEmpty && reshaped.IsEmpty then
-                compatible.Add(struct (a, b)) |> ignore
-                compatible.Add(struct (b, a)) |> ignore
-            missing, extra, reshaped
-
-    /// The same for the tensors of a that are algebra: atoms have no others.
-    member p.FloatingMismatches(a: int, b: int) = p.Differences(a, b, _.DType.IsFloating())
-
-    /// Bytes that a stored atom or an adapter takes in its file.
-    member p.StoredBytes(atom: TensorValue) =
-        match atom.Node with
-        | { Op = Op.Source i }
-        | { Op = Restrict _; Args = [| { Op = Op.Source i } |] } -> sources[i].Checkpoint.Tensors |> Seq.sumBy sources[i].Checkpoint.StoredBytes
-        | _ -> 0L
-
-    /// The layers of a set as (name, layer) pairs, for what varies by layer.
-    member _.SetTensors(set: TensorSet) = sources[set.Reference].Checkpoint.Tensors
-
-    interface IDisposable with
-        member _.Dispose() =
-            for s in sources do
-                s.Checkpoint.Dispose()
-            for c in shown do
-                c.Dispose()

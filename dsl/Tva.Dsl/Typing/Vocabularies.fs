@@ -15,7 +15,7 @@ let tieOnce (p: Program) (source: int) span =
     | tie when TiedWeights.AreEqual(s.Checkpoint, tie) ->
         p.Relist(source, TiedWeights.Without(s.Checkpoint, tie))
         p.Note $"{s.Path}: {tie.Head} is the same as {tie.Embedding.Name}, to which its config.json ties it, and is left out"
-    | tie -> p.Report(Diagnostics.tiedDiffer s.Path tie.Head tie.Embedding.Name span)
+    | tie -> p.Report(FileDiagnostics.tiedDiffer s.Path tie.Head tie.Embedding.Name span)
 
 /// Where one source has an output layer of its own and the other's is its embedding, gives the other that, too.
 let untie (p: Program) (has: int) (lacks: int) =
@@ -33,7 +33,7 @@ let untie (p: Program) (has: int) (lacks: int) =
                 p.Note
                     ($"{s.Path}: {head.Name} is {tie.Embedding.Name}, to which its config.json ties it; {p.Sources[has].Path} has one of its own, "
                      + "so what is saved has one, too, and needs \"tie_word_embeddings\": false in its config.json")
-    with :? FaultException as e -> p.Report(Diagnostics.cannotOpen e.Message Span.None)
+    with :? FaultException as e -> p.Report(FileDiagnostics.cannotOpen e.Message Span.None)
 
 /// Whether the two fit but for the number of rows of some tensors, and both have a tokenizer that would tell the rows apart.
 let differByRows (p: Program) (a: int) (b: int) =

@@ -15,11 +15,11 @@ let private bare (p: Parameters) = p |> List.map (fun s -> s.Name, s.Cases |> Li
 let private fits (report: Diagnostic -> unit) (m: Method) (c: Config) (origin: Reference option) (s: Slice) =
     let others = s.Sources |> List.filter (fun x -> Some x.Model <> origin)
     let wrong what help =
-        report (Diagnostics.configSense s.Span what help)
+        report (ConfigDiagnostics.sense s.Span what help)
         false
     match s.Sources |> List.countBy _.Model |> List.tryFind (fun (_, n) -> n > 1) with
     | Some(twice, _) ->
-        report (Diagnostics.configSense twice.Span $"{twice} stands twice in one merge, and mergekit takes only one of them" "to repeat layers, write a slice for each")
+        report (ConfigDiagnostics.sense twice.Span $"{twice} stands twice in one merge, and mergekit takes only one of them" "to repeat layers, write a slice for each")
         false
     | None ->
         let others = if m.Base = Member then s.Sources else others
@@ -29,7 +29,7 @@ let private fits (report: Diagnostic -> unit) (m: Method) (c: Config) (origin: R
         match m.Base, origin with
         | Required, None ->
             if not c.HasBase then
-                report (Diagnostics.configMissing c.Span m.Name "base_model" "the model that the others are measured from")
+                report (ConfigDiagnostics.missing c.Span m.Name "base_model" "the model that the others are measured from")
             false
         | _ when count < m.Least -> wrong $"{m.Name} takes at least {models m.Least}{besides}, and here are {count}" "add models"
         | _ when count > m.Most ->
@@ -42,13 +42,13 @@ let private checkNames (report: Diagnostic -> unit) (m: Method) (levels: Paramet
     let own = m.Parameters |> List.map _.Name
     for s in List.concat sources |> List.distinctBy _.Span do
         if m.Parameters |> List.exists (fun p -> p.Name = s.Name && not p.PerModel) then
-            report (Diagnostics.configIgnored s.Span $"`{s.Name}` has no effect at a model: it is one for all" "write it under the slice's or the document's `parameters`")
+            report (ConfigDiagnostics.ignored s.Span $"`{s.Name}` has no effect at a model: it is one for all" "write it under the slice's or the document's `parameters`")
     for s in List.concat (levels @ sources) |> List.distinctBy _.Span do
         if List.contains s.Name own then ()
         elif List.contains s.Name parameterNames then
-            report (Diagnostics.configIgnored s.Span $"{m.Name} has no `{s.Name}`: it has no effect" $"{m.Name} takes {Suggest.listing own}")
+            report (ConfigDiagnostics.ignored s.Span $"{m.Name} has no `{s.Name}`: it has no effect" $"{m.Name} takes {Suggest.listing own}")
         else
-            report (Diagnostics.configKey s.Span m.Name s.Name own)
+            report (ConfigDiagnostics.key s.Span m.Name s.Name own)
 
 /// Patterns for the tensors before the layers, which come from the first slice; those behind come from the last.
 let private embeddings (script: Script) (reference: Reference) =
@@ -91,7 +91,7 @@ let private ofModule (script: Script) (m: Method) (c: Config) (part: Module) (su
     let hasBase (s: Slice) =
         match origin s with
         | Some b when m.Base <> Member && not (s.Sources |> List.exists (fun x -> x.Model = b)) ->
-            script.Report(Diagnostics.configSense s.Span $"the base {b} is none of the slice's sources, and mergekit needs it there" "add it with its layer_range")
+            script.Report(ConfigDiagnostics.sense s.Span $"the base {b} is none of the slice's sources, and mergekit needs it there" "add it with its layer_range")
             false
         | _ -> true
     // All of them, so that each says what is wrong.
@@ -117,7 +117,7 @@ let private ofModule (script: Script) (m: Method) (c: Config) (part: Module) (su
     if straight && (part.Slices.Length = 1 || not gradients && part.Slices |> List.forall (alike first)) && counts |> List.forall ((=) total) then
         if counts.IsEmpty then
             script.Report(
-                Diagnostics.configAssumed first.Span $"layers 0 to {total - 1} are taken to be all layers of the models, which are not here to ask"
+                ConfigDiagnostics.assumed first.Span $"layers 0 to {total - 1} are taken to be all layers of the models, which are not here to ask"
                     $"if they have more, write `stack(model[layers(0..{total - 1})])` for each")
             script.Comment $"layers 0 to {total - 1} are taken to be all layers of the models"
         Some(Merge.expression script (inputs first (Some total) false suffix))
@@ -175,7 +175,7 @@ let private ordered (report: Diagnostic -> unit) (configs: Config list) =
         | _, [] when left.IsEmpty -> List.rev out
         | [], stuck ->
             for c in stuck do
-                report (Diagnostics.configSense c.Span "the merges need each other in a circle" "name each and go on only with earlier ones")
+                report (ConfigDiagnostics.sense c.Span "the merges need each other in a circle" "name each and go on only with earlier ones")
             List.rev out
         | ready, rest ->
             for c in ready do
@@ -198,8 +198,8 @@ let script (file: string) (folders: Folders) (report: Diagnostic -> unit) (targe
     | Some(name, _) ->
         let twice = (configs |> List.filter (fun c -> c.Name = name) |> List.last).Span
         match name with
-        | Some name -> report (Diagnostics.configSense twice $"two documents are called `{name}`" "give each a name of its own")
-        | None -> report (Diagnostics.configSense twice "two documents have no name" "name all but the last: `name: first-merge`")
+        | Some name -> report (ConfigDiagnostics.sense twice $"two documents are called `{name}`" "give each a name of its own")
+        | None -> report (ConfigDiagnostics.sense twice "two documents have no name" "name all but the last: `name: first-merge`")
     | None -> ()
     let bases = configs |> List.choose _.Base |> List.distinct
     // The base goes first and is called so where there is one.
@@ -208,7 +208,7 @@ let script (file: string) (folders: Folders) (report: Diagnostic -> unit) (targe
     | _ -> ()
     for c in configs do
         match Methods.find c.Method with
-        | None -> report (Diagnostics.configChoice c.MethodSpan "merge method" c.Method Methods.names)
+        | None -> report (ConfigDiagnostics.choice c.MethodSpan "merge method" c.Method Methods.names)
         | Some m ->
             script.Blank()
             vocabulary script c

@@ -73,7 +73,7 @@ let resolve (report: Diagnostic -> unit) (levels: Parameters list) (name: string
     let literal, usable = reached |> List.partition (fun c -> c.Filter.Value.AsSpan().IndexOfAny('*', '?') >= 0)
     for c in literal do
         report
-            (Diagnostics.configIgnored c.Span $"the filter `{c.Filter.Value}` fits no tensor: mergekit looks for these characters themselves, `*` included"
+            (ConfigDiagnostics.ignored c.Span $"the filter `{c.Filter.Value}` fits no tensor: mergekit looks for these characters themselves, `*` included"
                 "a filter is a part of a name, such as self_attn")
     let named = usable |> List.map (fun c -> c.Filter.Value, c.Numbers) |> List.distinctBy fst
     match general, fallback, named with
@@ -82,6 +82,6 @@ let resolve (report: Diagnostic -> unit) (levels: Parameters list) (name: string
     | None, None, [] -> None
     | None, None, _ ->
         report
-            (Diagnostics.configAssumed (List.last usable).Span $"`{name}` has no value for tensors that no filter fits: mergekit stops there, the script goes on with the last one"
+            (ConfigDiagnostics.assumed (List.last usable).Span $"`{name}` has no value for tensors that no filter fits: mergekit stops there, the script goes on with the last one"
                 "add an entry without a filter")
         Some { Cases = named; Else = snd (List.last named) }

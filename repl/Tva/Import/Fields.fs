@@ -14,10 +14,10 @@ let entries (report: Report) place (known: string list) (node: Node) =
     | Mapping entries ->
         for e in entries do
             if not (List.contains e.Key known) then
-                report (Diagnostics.configKey e.KeySpan place e.Key known)
+                report (ConfigDiagnostics.key e.KeySpan place e.Key known)
         Some(entries |> List.filter (fun e -> List.contains e.Key known))
     | _ ->
-        report (Diagnostics.configType node.Span place "a mapping" (describe node))
+        report (ConfigDiagnostics.wrongType node.Span place "a mapping" (describe node))
         None
 
 /// What stands under a key; nothing where it is empty, as in YAML `key:`.
@@ -28,7 +28,7 @@ let text (report: Report) what (node: Node) =
     match node.Form with
     | Scalar(t, _) when not (isNull node) -> Some t
     | _ ->
-        report (Diagnostics.configType node.Span what "a text" (describe node))
+        report (ConfigDiagnostics.wrongType node.Span what "a text" (describe node))
         None
 
 let optionalText report key entries =
@@ -38,7 +38,7 @@ let items (report: Report) what (node: Node) =
     match node.Form with
     | Sequence items when not items.IsEmpty -> items
     | _ ->
-        report (Diagnostics.configType node.Span what "a list" (match node.Form with Sequence _ -> "an empty one" | _ -> describe node))
+        report (ConfigDiagnostics.wrongType node.Span what "a list" (match node.Form with Sequence _ -> "an empty one" | _ -> describe node))
         []
 
 // Models
@@ -48,7 +48,7 @@ let private place (report: Report) (span: Span) (written: string) =
     | [| path |] when path <> "" -> Some { Path = path; Revision = None }
     | [| path; revision |] when path <> "" && revision <> "" -> Some { Path = path; Revision = Some revision }
     | _ ->
-        report (Diagnostics.configSense span $"`{written}` is no model" "a model is written path, or path@revision")
+        report (ConfigDiagnostics.sense span $"`{written}` is no model" "a model is written path, or path@revision")
         None
 
 let private placeOf (report: Report) what (node: Node) =
@@ -60,7 +60,7 @@ let private placeOf (report: Report) what (node: Node) =
             | Some path -> Some { Path = path; Revision = optionalText report "revision" es }
             | None ->
                 if (under "path" es).IsNone then
-                    report (Diagnostics.configMissing node.Span what "path" "the model's folder or file, or its name on Hugging Face")
+                    report (ConfigDiagnostics.missing node.Span what "path" "the model's folder or file, or its name on Hugging Face")
                 None)
     | _ -> text report what node |> Option.bind (place report node.Span)
 
@@ -75,7 +75,7 @@ let reference (report: Report) what (node: Node) : Reference option =
             | Some e, lora ->
                 placeOf report "model" e.Value |> Option.map (fun m -> { Model = m; Lora = Option.flatten lora; Span = node.Span })
             | None, _ ->
-                report (Diagnostics.configMissing node.Span what "model" "a path, or { path: ..., revision: ... }")
+                report (ConfigDiagnostics.missing node.Span what "model" "a path, or { path: ..., revision: ... }")
                 None)
     | _ ->
         text report what node
@@ -87,7 +87,7 @@ let reference (report: Report) what (node: Node) : Reference option =
                 | Some m, Some l -> Some { Model = m; Lora = Some l; Span = node.Span }
                 | _ -> None
             | _ ->
-                report (Diagnostics.configSense node.Span $"`{written}` is no model" "a model is written path, or path+adapter")
+                report (ConfigDiagnostics.sense node.Span $"`{written}` is no model" "a model is written path, or path+adapter")
                 None)
 
 // Parameters
@@ -103,7 +103,7 @@ let private number (node: Node) =
 
 let private numbers (report: Report) name (node: Node) =
     let wrong (n: Node) =
-        report (Diagnostics.configType n.Span name "a number, true or false" (describe n))
+        report (ConfigDiagnostics.wrongType n.Span name "a number, true or false" (describe n))
         None
     match node.Form with
     | Sequence [] -> wrong node
@@ -120,7 +120,7 @@ let private setting (report: Report) (entry: Entry) : Setting option =
         |> Option.bind (fun es ->
             match under "value" es with
             | None ->
-                report (Diagnostics.configMissing n.Span $"an entry of {name}" "value" "a number, or a list of numbers to go between over the layers")
+                report (ConfigDiagnostics.missing n.Span $"an entry of {name}" "value" "a number, or a list of numbers to go between over the layers")
                 None
             | Some e ->
                 numbers report name e.Value
@@ -131,10 +131,10 @@ let private setting (report: Report) (entry: Entry) : Setting option =
             items |> List.map (fun i ->
                 if isCase i then case i
                 else
-                    report (Diagnostics.configType i.Span $"an entry of {name}" "a mapping of value and filter like the others" (describe i))
+                    report (ConfigDiagnostics.wrongType i.Span $"an entry of {name}" "a mapping of value and filter like the others" (describe i))
                     None)
         | Mapping _ ->
-            report (Diagnostics.configSense entry.Value.Span $"`{name}` has one entry without a list, which mergekit refuses" "write `- ` before it")
+            report (ConfigDiagnostics.sense entry.Value.Span $"`{name}` has one entry without a list, which mergekit refuses" "write `- ` before it")
             [ None ]
         | _ -> [ numbers report name entry.Value |> Option.map (fun v -> { Filter = None; Numbers = v; Span = entry.Value.Span }) ]
     if cases |> List.forall Option.isSome then
@@ -149,5 +149,5 @@ let parameters (report: Report) entries : Parameters =
         match e.Value.Form with
         | Mapping es -> es |> List.filter (fun e -> not (isNull e.Value)) |> List.choose (setting report)
         | _ ->
-            report (Diagnostics.configType e.Value.Span "parameters" "a mapping" (describe e.Value))
+            report (ConfigDiagnostics.wrongType e.Value.Span "parameters" "a mapping" (describe e.Value))
             []

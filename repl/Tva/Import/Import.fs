@@ -6,6 +6,7 @@ open System.IO
 open System.Text
 open Tva
 open Tva.Core
+open Tva.Core.Tensors
 open Tva.Dsl
 
 /// No configuration is larger; a checkpoint given by mistake is.
@@ -23,7 +24,7 @@ let private read (host: Host) (path: string) =
             raise (FaultException $"{path}: doesn't exist")
         try
             if FileInfo(full).Length > Largest then
-                raise (FaultException $"{path}: is no configuration, it has {Format.bytes (float (FileInfo full).Length)}")
+                raise (FaultException $"{path}: is no configuration, it has {Sizes.Text (FileInfo full).Length}")
             File.ReadAllText(full, UTF8Encoding(false, true))
         with
         | :? DecoderFallbackException -> raise (FaultException $"{path}: is no UTF-8 text; configurations are")

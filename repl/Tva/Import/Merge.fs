@@ -41,7 +41,7 @@ let private global' (script: Script) (i: Inputs) name =
     match resolve script.Report i.Around name p.Default with
     | Some c -> c
     | None ->
-        script.Report(Diagnostics.configMissing (span i) i.Method.Name name $"under `parameters`: {name}: 0.5")
+        script.Report(ConfigDiagnostics.missing (span i) i.Method.Name name $"under `parameters`: {name}: 0.5")
         constant 0.5
 
 /// A setting that is on or off; where it varies, the rest's holds.
@@ -64,7 +64,7 @@ let private weights (script: Script) (i: Inputs) (members: Source list) =
         match of' s with
         | Some c -> c
         | None ->
-            script.Report(Diagnostics.configMissing s.Span $"{i.Method.Name} of {s.Model}" "weight" "under `parameters` of the model, or of all")
+            script.Report(ConfigDiagnostics.missing s.Span $"{i.Method.Name} of {s.Model}" "weight" "under `parameters` of the model, or of all")
             constant 1.0)
 
 let private factor (script: Script) (i: Inputs) (c: Coefficient) = if known c = Some 1.0 then "" else script.Value("lambda" + i.Suffix, text i.LayerCount c) + " * "

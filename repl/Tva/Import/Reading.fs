@@ -26,20 +26,20 @@ let private range (report: Report) (node: Node) =
         match whole a, whole b with
         | Some first, Some last when first >= 0 && last > first -> Some(first, last)
         | Some first, Some last ->
-            report (Diagnostics.configSense node.Span $"layers {first} to before {last} are none" "layer_range is [first, last + 1], from 0")
+            report (ConfigDiagnostics.sense node.Span $"layers {first} to before {last} are none" "layer_range is [first, last + 1], from 0")
             None
         | _ ->
-            report (Diagnostics.configType node.Span "layer_range" "two whole numbers" "something else")
+            report (ConfigDiagnostics.wrongType node.Span "layer_range" "two whole numbers" "something else")
             None
     | _ ->
-        report (Diagnostics.configType node.Span "layer_range" "two whole numbers" (describe node))
+        report (ConfigDiagnostics.wrongType node.Span "layer_range" "two whole numbers" (describe node))
         None
 
 let private model (report: Report) place entries span =
     match under "model" entries with
     | Some e -> reference report "model" e.Value
     | None ->
-        report (Diagnostics.configMissing span place "model" "the model's folder or file, or its name on Hugging Face")
+        report (ConfigDiagnostics.missing span place "model" "the model's folder or file, or its name on Hugging Face")
         None
 
 let private source (report: Report) (sliced: bool) (node: Node) : Source option =
@@ -50,11 +50,11 @@ let private source (report: Report) (sliced: bool) (node: Node) : Source option 
             match under "layer_range" es with
             | Some e when sliced -> range report e.Value
             | Some e ->
-                report (Diagnostics.configIgnored e.KeySpan "`layer_range` has no effect under `models`" "whole models are merged; some of their layers are `slices`")
+                report (ConfigDiagnostics.ignored e.KeySpan "`layer_range` has no effect under `models`" "whole models are merged; some of their layers are `slices`")
                 None
             | None ->
                 if sliced then
-                    report (Diagnostics.configMissing node.Span place "layer_range" "[first, last + 1]")
+                    report (ConfigDiagnostics.missing node.Span place "layer_range" "[first, last + 1]")
                 None
         let parameters = parameters report es
         model report place es node.Span
@@ -65,17 +65,17 @@ let private slice (report: Report) (node: Node) : Slice option =
     entries report "a slice" known node
     |> Option.map (fun es ->
         match under "residual_weight" es with
-        | Some e -> report (Diagnostics.configIgnored e.KeySpan "`residual_weight` has no effect, in mergekit neither" "remove it")
+        | Some e -> report (ConfigDiagnostics.ignored e.KeySpan "`residual_weight` has no effect, in mergekit neither" "remove it")
         | None -> ()
         let sources =
             match under "sources" es with
             | Some e -> items report "sources" e.Value |> List.choose (source report true)
             | None ->
-                report (Diagnostics.configMissing node.Span "a slice" "sources" "a list of models with their layer_range")
+                report (ConfigDiagnostics.missing node.Span "a slice" "sources" "a list of models with their layer_range")
                 []
         let lengths = sources |> List.choose _.Layers |> List.map (fun (a, b) -> b - a) |> List.distinct
         if lengths.Length > 1 then
-            report (Diagnostics.configSense node.Span "the sources of a slice have different numbers of layers" "give each as many as the others")
+            report (ConfigDiagnostics.sense node.Span "the sources of a slice have different numbers of layers" "give each as many as the others")
         { Sources = sources
           Base = under "base_model" es |> Option.bind (fun e -> reference report "base_model" e.Value)
           Parameters = parameters report es
@@ -92,10 +92,10 @@ let private parts (report: Report) name entries (span: Span) parameters : Module
     | None, Some s ->
         Some { Name = name; Slices = items report "slices" s.Value |> List.choose (slice report); Whole = false; Parameters = parameters; Span = s.KeySpan }
     | Some m, Some _ ->
-        report (Diagnostics.configSense m.KeySpan "`models` and `slices` stand here both" "keep one of them: whole models, or layers of them")
+        report (ConfigDiagnostics.sense m.KeySpan "`models` and `slices` stand here both" "keep one of them: whole models, or layers of them")
         None
     | None, None ->
-        report (Diagnostics.configMissing span (if name = "" then "a configuration" else $"the module {name}") "models" "a list of models; or `slices`, layers of them")
+        report (ConfigDiagnostics.missing span (if name = "" then "a configuration" else $"the module {name}") "models" "a list of models; or `slices`, layers of them")
         None
 
 let private modules (report: Report) (top: Entry list) (span: Span) =
@@ -104,7 +104,7 @@ let private modules (report: Report) (top: Entry list) (span: Span) =
     | Some e ->
         for other in [ "models"; "slices" ] do
             match under other top with
-            | Some o -> report (Diagnostics.configSense o.KeySpan $"`modules` and `{other}` stand here both" "keep one of them")
+            | Some o -> report (ConfigDiagnostics.sense o.KeySpan $"`modules` and `{other}` stand here both" "keep one of them")
             | None -> ()
         let one (m: Entry) =
             entries report $"the module {m.Key}" [ "models"; "slices"; "parameters" ] m.Value
@@ -112,7 +112,7 @@ let private modules (report: Report) (top: Entry list) (span: Span) =
         match e.Value.Form with
         | Mapping named -> named |> List.choose one
         | _ ->
-            report (Diagnostics.configType e.Value.Span "modules" "a mapping of names to modules" (describe e.Value))
+            report (ConfigDiagnostics.wrongType e.Value.Span "modules" "a mapping of names to modules" (describe e.Value))
             []
 
 // Documents
@@ -130,7 +130,7 @@ let private dtype (report: Report) key entries =
             match List.tryFind (fst >> (=) name) dtypes with
             | Some(_, ours) -> Some ours
             | None ->
-                report (Diagnostics.configChoice e.Value.Span "dtype" written (List.map fst dtypes))
+                report (ConfigDiagnostics.choice e.Value.Span "dtype" written (List.map fst dtypes))
                 None)
 
 /// The names that mergekit's other commands give their configurations.
@@ -145,7 +145,7 @@ let private document (report: Report) (node: Node) : Config option =
         | _ -> None
     match strange with
     | Some(e, what) ->
-        report (Diagnostics.configSense e.KeySpan what "tva import takes what mergekit-yaml and mergekit-multi take")
+        report (ConfigDiagnostics.sense e.KeySpan what "tva import takes what mergekit-yaml and mergekit-multi take")
         None
     | None ->
         entries report "a configuration" topKeys node
@@ -160,12 +160,12 @@ let private document (report: Report) (node: Node) : Config option =
                       | None -> () ]
             match vocabulary with
             | ("tokenizer_source", _) :: ("tokenizer", span) :: _ ->
-                report (Diagnostics.configSense span "`tokenizer_source` and `tokenizer` stand here both" "keep one of them")
+                report (ConfigDiagnostics.sense span "`tokenizer_source` and `tokenizer` stand here both" "keep one of them")
             | _ -> ()
             let first = { node.Span with End = node.Span.Start }
             match under "merge_method" es with
             | None ->
-                report (Diagnostics.configMissing first "a configuration" "merge_method" "for instance linear, slerp or ties")
+                report (ConfigDiagnostics.missing first "a configuration" "merge_method" "for instance linear, slerp or ties")
                 None
             | Some e ->
                 text report "merge_method" e.Value
@@ -191,6 +191,6 @@ let configs (source: SourceText) (report: Report) : Config list =
         report d
     match documents source report |> List.filter (isNull >> not) with
     | [] when clean ->
-        report (Diagnostics.configMissing { Source = source.Number; Start = 0; End = 0 } "a configuration" "merge_method" "the text is empty")
+        report (ConfigDiagnostics.missing { Source = source.Number; Start = 0; End = 0 } "a configuration" "merge_method" "the text is empty")
         []
     | nodes -> nodes |> List.choose (document report)

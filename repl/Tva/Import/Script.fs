@@ -49,7 +49,7 @@ type Script(folders: Folders, report: Diagnostic -> unit) =
                 declarations.Add $"# not here yet: hf download {place.Path}{revision} --local-dir {place.Path}"
             else
                 declarations.Add "# not found"
-                report (Diagnostics.configAssumed span $"{place.Path} is not here" "the script keeps the path as it is; paths are looked up from the working folder, then from the configuration's")
+                report (ConfigDiagnostics.assumed span $"{place.Path} is not here" "the script keeps the path as it is; paths are looked up from the working folder, then from the configuration's")
         Printer.quote (shown place.Path)
 
     member _.Names = names
@@ -61,7 +61,7 @@ type Script(folders: Folders, report: Diagnostic -> unit) =
 
     /// What a script can't say: a comment and a warning.
     member s.Inexpressible(span, what: string, help: string) =
-        report (Diagnostics.configInexpressible span what help)
+        report (ConfigDiagnostics.inexpressible span what help)
         s.Comment $"not as in mergekit: {what}; {help}"
 
     member _.Add(statement: string) =

@@ -102,11 +102,11 @@ let documents (source: SourceText) (report: Diagnostic -> unit) : Node list =
                     for part in (match value.Form with Sequence parts -> parts | _ -> [ value ]) do
                         match part.Form with
                         | Mapping more -> merged.AddRange more
-                        | _ -> report (Diagnostics.configType part.Span "<<" "a mapping" (describe part))
+                        | _ -> report (ConfigDiagnostics.wrongType part.Span "<<" "a mapping" (describe part))
                 | Scalar(text, _) ->
-                    if entries.Exists(fun known -> known.Key = text) then report (Diagnostics.configTwice key.Span text)
+                    if entries.Exists(fun known -> known.Key = text) then report (ConfigDiagnostics.twice key.Span text)
                     else entries.Add { Key = text; KeySpan = key.Span; Value = value }
-                | _ -> report (Diagnostics.configType key.Span "a key" "a text" (describe key))
+                | _ -> report (ConfigDiagnostics.wrongType key.Span "a key" "a text" (describe key))
                 e' <- next ()
             for entry in merged do
                 if not (entries.Exists(fun known -> known.Key = entry.Key)) then
@@ -127,12 +127,12 @@ let documents (source: SourceText) (report: Diagnostic -> unit) : Node list =
         // The message may begin with the place, which the diagnostic shows.
         let said = if message.StartsWith "(Line" then message.Substring(message.IndexOf "): " + 3) else message
         let span = between e.Start e.Start
-        report (Diagnostics.configSyntax span (if said = "" then "it can't be read" else string (Char.ToLowerInvariant said[0]) + said.Substring 1))
+        report (ConfigDiagnostics.syntax span (if said = "" then "it can't be read" else string (Char.ToLowerInvariant said[0]) + said.Substring 1))
     // What the library says of some broken texts.
     | :? InvalidOperationException
     | :? ArgumentException
     | :? IndexOutOfRangeException ->
         let mark = scanner.CurrentPosition
-        report (Diagnostics.configSyntax (between mark mark) "it can't be read from here")
-    | TooDeep mark -> report (Diagnostics.configSyntax (between mark mark) "it is nested too deeply")
+        report (ConfigDiagnostics.syntax (between mark mark) "it can't be read from here")
+    | TooDeep mark -> report (ConfigDiagnostics.syntax (between mark mark) "it is nested too deeply")
     List.ofSeq found

@@ -6,7 +6,7 @@ open System.Diagnostics
 open System.IO
 open System.Runtime.Intrinsics
 open Tva
-open Tva.Core
+open Tva.Core.Tensors
 open Tva.Dsl
 open Tva.Dsl.Services
 
@@ -70,9 +70,9 @@ let time (s: Session) (text: string) =
     if ended = Ended.Done then
         let took = watch.Elapsed
         let moved = read + written
-        let rate = if moved > 0L then $", {Format.bytes (float moved / took.TotalSeconds)}/s" else ""
+        let rate = if moved > 0L then $", {Sizes.Text(int64 (float moved / took.TotalSeconds))}/s" else ""
         let count = if passes = 1 then "1 pass" else $"{passes} passes"
-        say s $"{Format.time took}: {count}, read {Format.bytes (float read)}, written {Format.bytes (float written)}{rate}"
+        say s $"{Format.time took}: {count}, read {Sizes.Text read}, written {Sizes.Text written}{rate}"
     true
 
 let inspect (s: Session) (path: string) =
@@ -101,7 +101,7 @@ let set (s: Session) (text: string) =
         match Arguments.trySize size with
         | Ok n ->
             e.Settings <- { e.Settings with Memory = n }
-            say s $"memory {Tensors.Sizes.Text n}"
+            say s $"memory {Sizes.Text n}"
         | Result.Error message -> s.Host.Say $"tva: {message}"
     | [| "threads"; n |] ->
         match Int32.TryParse n with
@@ -109,7 +109,7 @@ let set (s: Session) (text: string) =
             e.Settings <- { e.Settings with Threads = n }
             say s $"threads {n}"
         | _ -> s.Host.Say $"tva: {n} is not a number of threads from 1 to 4096"
-    | [||] -> say s $"memory {Tensors.Sizes.Text e.Settings.Memory}\nthreads {e.Settings.Threads}"
+    | [||] -> say s $"memory {Sizes.Text e.Settings.Memory}\nthreads {e.Settings.Threads}"
     | _ -> s.Host.Say "tva: what can be set is memory (:set memory 1GiB) and threads (:set threads 4)"
     true
 
@@ -122,8 +122,8 @@ let private processor (s: Session) =
     let settings = s.Evaluator.Settings
     let vectors = if bits = 0 then "no vectors" else $"{bits}-bit vectors ({name})"
     let pinned = s.Evaluator.PinnedBytes
-    let pins = if pinned > 0L then $", {Tensors.Sizes.Text pinned} of it pinned" else ""
-    $"cpu: {vectors}, {settings.Threads} threads, memory {Tensors.Sizes.Text settings.Memory}{pins}"
+    let pins = if pinned > 0L then $", {Sizes.Text pinned} of it pinned" else ""
+    $"cpu: {vectors}, {settings.Threads} threads, memory {Sizes.Text settings.Memory}{pins}"
 
 /// Alone it tells where things are computed; with a name they are from now on.
 let device (s: Session) (name: string) =

@@ -112,7 +112,7 @@ let private solveNow (ctx: Context) span number =
     try
         Some(ctx.Program.Solve number)
     with :? FaultException as e ->
-        report ctx (Diagnostics.cannotOpen e.Message span)
+        report ctx (FileDiagnostics.cannotOpen e.Message span)
         None
 
 /// One atom for each cluster: the TIES merge of its members (arXiv 2306.01708), the others having weight 0.
@@ -242,7 +242,7 @@ let private grow origin (count: BasisValue -> int) ctx (call: Call) =
                 | (name, _) :: _ -> name
                 | [] -> if a.Text <> "" && Seq.forall (fun c -> Char.IsLetterOrDigit c || c = '_') a.Text then a.Text else $"m{d.Names.Length + 1}"
             if List.contains name d.Names then
-                report ctx (Diagnostics.sameName name a.Span)
+                report ctx (FileDiagnostics.sameName name a.Span)
                 Value.Unknown Kind.Basis
             else
                 let kept = b.Atoms @ Option.toList b.Mean

@@ -16,7 +16,7 @@ open Tva.Dsl.Typing.Builtins.Opening
 let private checkNames ctx span (members: (string * TensorValue) list) =
     match members |> List.countBy fst |> List.tryFind (fun (_, n) -> n > 1) with
     | Some(name, _) ->
-        report ctx (Diagnostics.sameName name span)
+        report ctx (FileDiagnostics.sameName name span)
         Value.Unknown Kind.Family
     | None -> Value.Family members
 
@@ -36,17 +36,17 @@ let private stored (ctx: Context) span (path: string) (b: TensorValue) =
                     if missing.IsEmpty && extra.IsEmpty && reshaped.IsEmpty then None else Some(missing, extra, reshaped))
             match wrong with
             | _ when basis.BaseFingerprint <> null && basis.BaseFingerprint <> reference.Checkpoint.Fingerprint ->
-                report ctx (Diagnostics.otherBase path reference.Path (string basis.BasePath) span)
+                report ctx (FileDiagnostics.otherBase path reference.Path (string basis.BasePath) span)
                 Value.Unknown Kind.Basis
             | Some(missing, extra, reshaped) ->
-                report ctx (Diagnostics.mismatch reference.Path path missing extra reshaped None span)
+                report ctx (FileDiagnostics.mismatch reference.Path path missing extra reshaped None span)
                 Value.Unknown Kind.Basis
             | None ->
                 p.Vectors.UnionWith sources
                 let atoms = sources |> List.map (fun i -> { Node = sourceNode ctx span i; Weight = number ctx 0.0; Set = Some set })
                 Bases.ofStored ctx span set basis atoms
     with :? FaultException as e ->
-        report ctx (Diagnostics.cannotOpen e.Message span)
+        report ctx (FileDiagnostics.cannotOpen e.Message span)
         Value.Unknown Kind.Basis
 
 /// Whether the host lets a text look where a glob begins; reports it where not.
@@ -99,7 +99,7 @@ let family ctx (call: Call) =
                 match deltaOf ctx what.Span path baseModel "error" "error" vocabulary.Value with
                 | Some t ->
                     if (simplify ctx t.Node).Op = Const 0.0 then
-                        report ctx (Diagnostics.baseAmongMembers name what.Span)
+                        report ctx (FileDiagnostics.baseAmongMembers name what.Span)
                     Some(name, t)
                 | None -> None
             let entries =
@@ -107,7 +107,7 @@ let family ctx (call: Call) =
                 | Value.Text pattern ->
                     let paths = expandGlob (Path.GetFullPath >> ctx.Program.Surroundings.MayEnter) ctx.Folder pattern
                     if paths.IsEmpty then
-                        report ctx (Diagnostics.noMatch pattern ctx.Folder what.Span)
+                        report ctx (FileDiagnostics.noMatch pattern ctx.Folder what.Span)
                     paths |> List.map (fun p -> fromPath (stem p) (shown ctx pattern p))
                 | Value.List items ->
                     items

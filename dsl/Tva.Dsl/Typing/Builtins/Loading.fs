@@ -19,7 +19,7 @@ let dtypeOf ctx (call: Call) i =
             match DTypes.TryParse name with
             | true, t when t.IsFloating() -> Some(Some t)
             | _ ->
-                report ctx (Diagnostics.unknownDType name a.Span)
+                report ctx (FileDiagnostics.unknownDType name a.Span)
                 None
         | Value.Unknown _ -> Some None
         | v ->
@@ -31,10 +31,10 @@ let private model ctx (call: Call) =
     | Some path, Some dtype when not ctx.Abstract || path <> "" ->
         match openSource ctx call.Args[0].Value.Span path with
         | Some i when AdapterLayout.IsAdapter ctx.Program.Sources[i].Checkpoint ->
-            report ctx (Diagnostics.isAdapter path call.Args[0].Value.Span)
+            report ctx (FileDiagnostics.isAdapter path call.Args[0].Value.Span)
             Value.Unknown Kind.Model
         | Some i when isVector ctx.Program i ->
-            report ctx (Diagnostics.isTaskVector path call.Args[0].Value.Span)
+            report ctx (FileDiagnostics.isTaskVector path call.Args[0].Value.Span)
             Value.Unknown Kind.Model
         | Some i ->
             ctx.Program.Models.Add i |> ignore

@@ -20,7 +20,7 @@ let isWritten (ctx: Context) span (path: string) =
             | Effect.SaveAdapter(_, other, _, _, _, _) -> other = target || isWithin other target
             | _ -> false)
     if isWritten then
-        report ctx (Diagnostics.readsOutput path span)
+        report ctx (FileDiagnostics.readsOutput path span)
     isWritten
 
 let openSource (ctx: Context) span (path: string) =
@@ -31,10 +31,10 @@ let openSource (ctx: Context) span (path: string) =
             match p.Surroundings.InMemory path |> Option.bind p.Surroundings.Variables.TryFind with
             | Some checkpoint -> Some(p.Add(checkpoint, path))
             | None ->
-                report ctx (Diagnostics.notInMemory path (List.ofSeq p.Surroundings.Variables.Keys) span)
+                report ctx (FileDiagnostics.notInMemory path (List.ofSeq p.Surroundings.Variables.Keys) span)
                 None
         elif BasisFolder.IsBasis(fullPath ctx path) then
-            report ctx (Diagnostics.isBasis path span)
+            report ctx (FileDiagnostics.isBasis path span)
             None
         else
             let known = p.Sources.Count
@@ -43,7 +43,7 @@ let openSource (ctx: Context) span (path: string) =
                 Vocabularies.tieOnce p i span
             Some i
     with :? FaultException as e ->
-        report ctx (Diagnostics.cannotOpen e.Message span)
+        report ctx (FileDiagnostics.cannotOpen e.Message span)
         None
 
 let sourceNode (ctx: Context) span i = (graph ctx).Make(Op.Source i, [||], span)
@@ -56,10 +56,10 @@ let private adapter (ctx: Context) span (path: string) (set: TensorSet) (file: i
         let checkpoint = AdapterCheckpoint.Over(AdapterLayout.Read p.Sources[file].Checkpoint, origin.Checkpoint)
         let unplaced = List.ofSeq checkpoint.Unplaced
         if checkpoint.Tensors.Count = 0 then
-            report ctx (Diagnostics.adapterElsewhere origin.Path path unplaced span)
+            report ctx (FileDiagnostics.adapterElsewhere origin.Path path unplaced span)
             None
         elif not unplaced.IsEmpty && extra <> "drop" then
-            report ctx (Diagnostics.adapterModules origin.Path path unplaced span)
+            report ctx (FileDiagnostics.adapterModules origin.Path path unplaced span)
             None
         else
             let i = p.Add(checkpoint, path)
@@ -68,7 +68,7 @@ let private adapter (ctx: Context) span (path: string) (set: TensorSet) (file: i
             let names = [ for t in p.Sources[i].Checkpoint.Tensors -> t.Name ]
             Some { Node = (graph ctx).Make(Restrict(Names names), [| sourceNode ctx span i |], span); Weight = number ctx 0.0; Set = Some set }
     with :? FaultException as e ->
-        report ctx (Diagnostics.cannotOpen e.Message span)
+        report ctx (FileDiagnostics.cannotOpen e.Message span)
         None
 
 /// Whether the file says that it holds a task vector.
@@ -83,14 +83,14 @@ let vocabularies = [ "by-row"; "by-token" ]
 let private byToken (ctx: Context) span (path: string) (b: TensorValue) (set: TensorSet) (source: int) =
     let p = ctx.Program
     if (simplify ctx b.Node).Op <> Op.Source set.Reference then
-        report ctx (Diagnostics.rowsOfExpression span)
+        report ctx (FileDiagnostics.rowsOfExpression span)
         None
     elif source = set.Reference then Some source
     else
         try
             Some(Vocabularies.byToken p source set.Reference (isVector p source))
         with :? FaultException as e ->
-            report ctx (Diagnostics.cannotOpen e.Message span)
+            report ctx (FileDiagnostics.cannotOpen e.Message span)
             None
 
 /// The model at `path` minus `b`; a file that holds a task vector is taken as it is, and so is a low-rank adapter.
@@ -107,7 +107,7 @@ let deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing extra vo
         | Some i ->
         let gone, more, reshaped = p.Mismatches(set.Reference, i)
         if gone.Length = (p.SetTensors set).Count then
-            report ctx (Diagnostics.nothingInCommon p.Sources[set.Reference].Path path span)
+            report ctx (FileDiagnostics.nothingInCommon p.Sources[set.Reference].Path path span)
             None
         else
         let gone' = if missing = "zero" then [] else gone
@@ -127,9 +127,9 @@ let deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing extra vo
             Some { Node = node; Weight = number ctx 0.0; Set = Some set }
         else
             let help =
-                if gone'.IsEmpty && more'.IsEmpty && Vocabularies.differByRows p set.Reference i then Diagnostics.byTokenHelp
+                if gone'.IsEmpty && more'.IsEmpty && Vocabularies.differByRows p set.Reference i then FileDiagnostics.byTokenHelp
                 else "`delta(path, base, missing = \"zero\", extra = \"drop\")` says otherwise; shapes must agree"
-            report ctx (Diagnostics.mismatch p.Sources[set.Reference].Path path gone' more' reshaped (Some help) span)
+            report ctx (FileDiagnostics.mismatch p.Sources[set.Reference].Path path gone' more' reshaped (Some help) span)
             None
     | Some _, None -> Some(ctx.Program.PlaceholderTensor 0.0)
     | None, _ -> None

@@ -25,23 +25,23 @@ let private readsWithin (p: Program) (folder: string) =
 let private saveBasis ctx (call: Call) (b: BasisValue) =
     let p = ctx.Program
     if call.Args[3].IsSome then
-        report ctx (Diagnostics.notInThisBuild "shard" "a basis keeps its atoms in one file; leave `shard` out" call.Args[3].Value.Span)
+        report ctx (FileDiagnostics.shardOfOne "a basis" "its atoms" call.Args[3].Value.Span)
     match Call.text ctx call 1 "path" "", Call.choice ctx call 2 "dtype" (List.map fst atomTypes) "f32" with
     | Some path, Some dtype when not ctx.Abstract ->
         let span = call.Args[1].Value.Span
         let full = fullPath ctx path
         if (p.Surroundings.InMemory path).IsSome then
-            report ctx (Diagnostics.memoryForm path "a basis" span)
+            report ctx (FileDiagnostics.memoryForm path "a basis" span)
         elif not (mayWrite ctx span path) then
             ()
         elif full.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) || File.Exists full then
-            report ctx (Diagnostics.basisForm path span)
+            report ctx (FileDiagnostics.basisForm path span)
         elif Directory.Exists full && not (File.Exists(Path.Combine(full, BasisFolder.FileName))) && Directory.EnumerateFileSystemEntries full |> Seq.isEmpty |> not then
-            report ctx (Diagnostics.folderInUse path span)
+            report ctx (FileDiagnostics.folderInUse path span)
         elif readsWithin p full then
-            report ctx (Diagnostics.outputIsInput path span)
+            report ctx (FileDiagnostics.outputIsInput path span)
         elif p.Effects |> Seq.exists (function Effect.SaveBasis(_, other, _, _, _) -> other = full | _ -> false) then
-            report ctx (Diagnostics.outputTwice path span)
+            report ctx (FileDiagnostics.outputTwice path span)
         else
             let dtype = atomTypes |> List.find (fun (name, _) -> name = dtype) |> snd
             p.Do(Effect.SaveBasis(b, full, dtype, p.Provenance call.Args[0].Value.Text, call.Span))
@@ -63,7 +63,7 @@ let private storage ctx (call: Call) (set: TensorSet option) =
                     | Key g -> Some(TensorScope.Glob g.Text, d)
                     | Else _ -> Some(Everything, d)
                 | _ ->
-                    report ctx (Diagnostics.unknownDType name span)
+                    report ctx (FileDiagnostics.unknownDType name span)
                     None
             | _, v ->
                 report ctx (Diagnostics.wrongKind "a value of `dtype`" "a Text" (describe ctx v) span None)
@@ -77,7 +77,7 @@ let private storage ctx (call: Call) (set: TensorSet option) =
                 let names = [ for t in ctx.Program.SetTensors set do if t.DType.IsFloating() then t.Name ]
                 for scope, _ in named do
                     if not (names |> List.exists (fun n -> TensorScope.selects n -1 scope)) then
-                        report ctx (Diagnostics.scopeSelectsNothing (TensorScope.text scope) (List.truncate 4 names) span)
+                        report ctx (FileDiagnostics.scopeSelectsNothing (TensorScope.text scope) (List.truncate 4 names) span)
             | _ -> ()
             Some(Storage.Rules(named @ rest))
     | _ -> Loading.dtypeOf ctx call 2 |> Option.map (function Some d -> Storage.All d | None -> Storage.Kept)
@@ -93,7 +93,7 @@ let private shardOf ctx (call: Call) =
             match ByteSize.parse text with
             | Some bytes -> Some(Some bytes)
             | None ->
-                report ctx (Diagnostics.notASize "shard" text a.Span)
+                report ctx (FileDiagnostics.notASize "shard" text a.Span)
                 None
 
 /// Files that other programs write; a path that ends so is no folder.
@@ -123,9 +123,9 @@ let private saveTensor ctx (call: Call) =
                 try
                     match List.ofSeq (FolderOutput.Foreign full) with
                     | [] -> None
-                    | names -> Some(Diagnostics.outputFolderInUse path names span)
+                    | names -> Some(FileDiagnostics.outputFolderInUse path names span)
                 with :? FaultException ->
-                    Some(Diagnostics.folderOnDisk path span)
+                    Some(FileDiagnostics.folderOnDisk path span)
             // A file beside the files that a folder was opened for changes what the folder is.
             let host =
                 if folder = Some true || inMemory then None
@@ -136,15 +136,15 @@ let private saveTensor ctx (call: Call) =
             if not (mayWrite ctx span path) then
                 ()
             elif folder.IsNone then
-                report ctx (Diagnostics.outputForm path span)
+                report ctx (FileDiagnostics.outputForm path span)
             elif folder = Some false && shard.IsSome then
-                report ctx (if inMemory then Diagnostics.memoryForm path "a model in shards" span else Diagnostics.shardOfFile path span)
+                report ctx (if inMemory then FileDiagnostics.memoryForm path "a model in shards" span else FileDiagnostics.shardOfFile path span)
             elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists (fun f -> Checkpoint.IsSameFile(f, full) || folder = Some true && isWithin full (Path.GetFullPath f))) then
-                report ctx (Diagnostics.outputIsInput path span)
+                report ctx (FileDiagnostics.outputIsInput path span)
             elif host.IsSome then
-                report ctx (Diagnostics.outputInInput path host.Value span)
+                report ctx (FileDiagnostics.outputInInput path host.Value span)
             elif p.Effects |> Seq.exists (function Effect.Save(_, other, _, _, _) -> clash other | _ -> false) then
-                report ctx (Diagnostics.outputTwice path span)
+                report ctx (FileDiagnostics.outputTwice path span)
             else
                 match (if folder = Some true then foreign () else None) with
                 | Some d -> report ctx d
@@ -161,7 +161,7 @@ let private saveTensor ctx (call: Call) =
 let private saveAdapter ctx (call: Call) =
     let p = ctx.Program
     if call.Args[3].IsSome then
-        report ctx (Diagnostics.notInThisBuild "shard" "an adapter is one file; leave `shard` out" call.Args[3].Value.Span)
+        report ctx (FileDiagnostics.shardOfOne "an adapter" "its factors" call.Args[3].Value.Span)
     let rank =
         match call.Args[5] with
         | None -> Some None
@@ -179,19 +179,19 @@ let private saveAdapter ctx (call: Call) =
         let full = fullPath ctx path
         let isAdapter = File.Exists(Path.Combine(full, AdapterConfig.FileName))
         match LowRankForm.terms p.Graph p.IsLowRank (simplify ctx t.Node) with
-        | _ when (p.Surroundings.InMemory path).IsSome -> report ctx (Diagnostics.memoryForm path "an adapter" span)
+        | _ when (p.Surroundings.InMemory path).IsSome -> report ctx (FileDiagnostics.memoryForm path "an adapter" span)
         | _ when not (mayWrite ctx span path) -> ()
-        | None when rank.IsNone -> report ctx (Diagnostics.notLowRank (quote source.Text) source.Span)
+        | None when rank.IsNone -> report ctx (FileDiagnostics.notLowRank (quote source.Text) source.Span)
         | None when not (Matrices.hasMatrix ctx t) -> report ctx (Diagnostics.noMatrix "save as lora" source.Span)
-        | Some [] -> report ctx (Diagnostics.nothingLowRank (quote source.Text) source.Span)
+        | Some [] -> report ctx (FileDiagnostics.nothingLowRank (quote source.Text) source.Span)
         | _ when full.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase) || File.Exists full ->
-            report ctx (Diagnostics.adapterForm path span)
+            report ctx (FileDiagnostics.adapterForm path span)
         | _ when Directory.Exists full && not isAdapter && not (Seq.isEmpty (Directory.EnumerateFileSystemEntries full)) ->
-            report ctx (Diagnostics.adapterFolderInUse path span)
+            report ctx (FileDiagnostics.adapterFolderInUse path span)
         | _ when readsWithin p full ->
-            report ctx (Diagnostics.outputIsInput path span)
+            report ctx (FileDiagnostics.outputIsInput path span)
         | _ when p.Effects |> Seq.exists (function Effect.SaveAdapter(_, other, _, _, _, _) -> other = full | _ -> false) ->
-            report ctx (Diagnostics.outputTwice path span)
+            report ctx (FileDiagnostics.outputTwice path span)
         | _ -> p.Do(Effect.SaveAdapter(t, full, rank, defaultArg dtype DType.F32, p.Provenance source.Text, call.Span))
     | _ -> ()
     Value.Unit
@@ -201,7 +201,7 @@ let private save ctx (call: Call) =
     | Some "lora", _ -> saveAdapter ctx call
     | Some _, x ->
         match call.Args[5] with
-        | Some a -> report ctx (Diagnostics.rankOfAdapter a.Span)
+        | Some a -> report ctx (FileDiagnostics.rankOfAdapter a.Span)
         | None -> ()
         match x with
         | Some { Value = Value.Basis b } -> saveBasis ctx call b
@@ -237,7 +237,7 @@ let all =
     [ row "save" "out"
           [ Call.required "x" Kind.Any; Call.required "path" Kind.Text; Call.optional "dtype" Kind.Text ""; Call.optional "shard" Kind.Text ""
             Call.optional "as" Kind.Text "\"checkpoint\""; Call.optional "rank" Kind.Scalar "" ]
-          "Writes x as a safetensors file, or into a folder: a path without an extension or one that ends in /. Tensors are stored as the base's are unless `dtype` says otherwise, a name or a record by globs: { \"*norm*\": \"f32\", else: \"bf16\" }. A folder has one file, or with `shard = \"5GB\"` as many as need be and their index, a model card, and where the base is a folder its configuration and tokenizer. A Basis becomes a folder that `family(path, base)` reads back, its atoms stored as \"f32\", \"bf16\" or \"int8\" (a scale for each row). `as = \"lora\"` writes a LoRA, a folder as PEFT has it: a sum of low-rank adapters exactly, its ranks added up, or with `rank` the best approximation of that rank; any other Delta by a truncated SVD of each module's weight, other tensors kept whole. What each module loses is told."
+          "Writes x as a safetensors file, or into a folder: a path without an extension or one that ends in /. Tensors are stored as the base's are unless `dtype` says otherwise, a name or a record by globs: { \"*norm*\": \"f32\", else: \"bf16\" }; a task vector over a bf16 base is rounded so too, and a warning says that: \"f32\" keeps differences whole. A folder has one file, or with `shard = \"5GB\"` as many as need be and their index, a model card, and where the base is a folder its configuration and tokenizer. A Basis becomes a folder that `family(path, base)` reads back, its atoms stored as \"f32\", \"bf16\" or \"int8\" (a scale for each row). `as = \"lora\"` writes a LoRA, a folder as PEFT has it: a sum of low-rank adapters exactly, its ranks added up, or with `rank` the best approximation of that rank; any other Delta by a truncated SVD of each module's weight, other tensors kept whole. What each module loses is told."
 
           "model(\"zoo/base.safetensors\") |> save(\"out/copy.safetensors\", dtype = \"bf16\")" Kind.Unit save
       row "evaluate" "outside" [ Call.required "x" Kind.Tensor; Call.required "command" Kind.Text ]

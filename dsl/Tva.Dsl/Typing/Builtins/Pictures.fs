@@ -42,17 +42,17 @@ let private target ctx (call: Call) (endings: string list) =
             | _ -> false
         let isInput (file: string) = Checkpoint.IsSameFile(file, full)
         if (p.Surroundings.InMemory path).IsSome then
-            report ctx (Diagnostics.pictureInMemory path span)
+            report ctx (FileDiagnostics.pictureInMemory path span)
             None
         elif not (mayWrite ctx span path) then None
         elif not (endings |> List.exists (fun e -> full.EndsWith(e, StringComparison.OrdinalIgnoreCase))) then
-            report ctx (Diagnostics.pictureForm path endings.Head span)
+            report ctx (FileDiagnostics.pictureForm path endings.Head span)
             None
         elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists isInput) || p.TablesRead |> Seq.exists isInput then
-            report ctx (Diagnostics.outputIsInput path span)
+            report ctx (FileDiagnostics.outputIsInput path span)
             None
         elif p.Effects |> Seq.exists isThere then
-            report ctx (Diagnostics.outputTwice path span)
+            report ctx (FileDiagnostics.outputTwice path span)
             None
         else Some full
     | _ -> None
@@ -85,12 +85,12 @@ let private drawable ctx (call: Call) i =
                 | Value.Table _ -> Some "what it finds is words; its numbers have names, and `conflicts`, `row_gap` and `spectrum` can be drawn"
                 | _ -> Some "`similarity`, `stats`, `sweep`, `errors`, a number by layer, or `table(\"file.csv\")` give one"
             let what = match a.Value with Value.Table _ -> "a table of words" | v -> describe ctx v
-            report ctx (Diagnostics.pictureOf $"`{call.Function}`" what help a.Span)
+            report ctx (FileDiagnostics.pictureOf $"`{call.Function}`" what help a.Span)
             None
         | Some size ->
             match size |> Option.bind (fun (rows, columns) -> problem rows columns) with
             | Some problem ->
-                report ctx (Diagnostics.pictureSize problem a.Span)
+                report ctx (FileDiagnostics.pictureSize problem a.Span)
                 None
             | None -> Some(a, size)
 
@@ -104,7 +104,7 @@ let private plot ctx (call: Call) =
     let table = drawable ctx call 0
     let mark = if call.Args[5].IsSome then drawable ctx call 5 |> Option.map Some else Some None
     match table, mark with
-    | Some(_, Some size), Some(Some(m, Some given)) when size <> given -> report ctx (Diagnostics.markForm size given m.Span)
+    | Some(_, Some size), Some(Some(m, Some given)) when size <> given -> report ctx (FileDiagnostics.markForm size given m.Span)
     | Some(t, _), Some mark when not ctx.Abstract ->
         match options, target ctx call [ ".svg" ] with
         | Some options, Some path -> ctx.Program.Do(Effect.Plot(t.Value, mark |> Option.map (fun (m, _) -> m.Value), options, path, call.Span))
@@ -165,15 +165,15 @@ let private table ctx (call: Call) =
                 Value.Table(Cells(columns, rows |> List.map (fun (label, values) -> label, values |> List.map (number ctx))))
             with
             | TableFile.Wrong(line, what) ->
-                report ctx (Diagnostics.badTable path line what span)
+                report ctx (FileDiagnostics.badTable path line what span)
                 Value.Unknown Kind.Table
             | :? FileNotFoundException
             | :? DirectoryNotFoundException ->
-                report ctx (Diagnostics.cannotOpen $"{path}: there is no such file" span)
+                report ctx (FileDiagnostics.cannotOpen $"{path}: there is no such file" span)
                 Value.Unknown Kind.Table
             | :? IOException
             | :? UnauthorizedAccessException as e ->
-                report ctx (Diagnostics.cannotOpen $"{path}: can't be read: {e.Message}" span)
+                report ctx (FileDiagnostics.cannotOpen $"{path}: can't be read: {e.Message}" span)
                 Value.Unknown Kind.Table
     | _ -> Value.Unknown Kind.Table
 

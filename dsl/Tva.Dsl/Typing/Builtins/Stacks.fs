@@ -47,18 +47,18 @@ let private chosen (ctx: Context) (a: Argument) (set: TensorSet) scopes =
         None
     let inside (t: TensorInfo) = scopes |> List.forall (TensorScope.selects t.Name t.Layer)
     match layersOf tensors with
-    | [] -> fail (Diagnostics.stackNoLayers path a.Span)
+    | [] -> fail (FileDiagnostics.stackNoLayers path a.Span)
     | all ->
         let last = List.last all
         let beyond = scopes |> List.collect ranges |> List.tryFind (fun (from, upTo) -> from > last || upTo > last || from < 0)
         match beyond with
-        | Some(from, upTo) -> fail (Diagnostics.stackBeyond $"layers({from}..{upTo})" path all.Head last a.Span)
+        | Some(from, upTo) -> fail (FileDiagnostics.stackBeyond $"layers({from}..{upTo})" path all.Head last a.Span)
         | None ->
             match tensors |> Seq.filter (fun t -> t.Layer >= 0 && inside t) |> layersOf with
-            | [] -> fail (Diagnostics.stackNothing (quote a.Text) all.Head last a.Span)
+            | [] -> fail (FileDiagnostics.stackNothing (quote a.Text) all.Head last a.Span)
             | layers ->
                 match tensors |> Seq.tryFind (fun t -> List.contains t.Layer layers && not (inside t)) with
-                | Some cut -> fail (Diagnostics.stackCuts (quote a.Text) cut.Layer cut.Name a.Span)
+                | Some cut -> fail (FileDiagnostics.stackCuts (quote a.Text) cut.Layer cut.Name a.Span)
                 | None -> Some layers
 
 let private part (ctx: Context) (call: Call) (a: Argument) =
@@ -103,7 +103,7 @@ let private agree (ctx: Context) (first: TensorSet) (other: TensorSet) span =
         let missing, extra = without a b, without b a
         if b.IsEmpty || (missing.IsEmpty && extra.IsEmpty && reshaped.IsEmpty) then true
         else
-            report ctx (Diagnostics.stackMismatch p.Sources[first.Reference].Path p.Sources[other.Reference].Path missing extra reshaped span)
+            report ctx (FileDiagnostics.stackMismatch p.Sources[first.Reference].Path p.Sources[other.Reference].Path missing extra reshaped span)
             false
 
 /// Two towers in one model would both be cut and renumbered: rarely what is meant.
@@ -111,7 +111,7 @@ let private warnOfSeries (ctx: Context) (parts: Part list) =
     for p in parts |> List.distinctBy _.Set.Reference do
         let tensors = ctx.Program.SetTensors p.Set
         match tensors |> Seq.filter (fun t -> t.Layer >= 0) |> Seq.map series |> Seq.distinct |> Seq.sort |> List.ofSeq with
-        | _ :: _ :: _ as several -> report ctx (Diagnostics.stackSeries ctx.Program.Sources[p.Set.Reference].Path several p.Argument.Span)
+        | _ :: _ :: _ as several -> report ctx (FileDiagnostics.stackSeries ctx.Program.Sources[p.Set.Reference].Path several p.Argument.Span)
         | _ -> ()
 
 /// Tensors of a part as the stack lists them: stored as the part's results are.
@@ -145,7 +145,7 @@ let private build (ctx: Context) (call: Call) (parts: Part list) (outside: Tenso
         try
             Some(Stacking.rebuild p { Number = number; Stack = stack; Reference = reference; Renamed = names; Layers = scope } node)
         with LeavesLayers(_, what, help) ->
-            report ctx (Diagnostics.stackLeaves (quote a.Text) what help a.Span)
+            report ctx (FileDiagnostics.stackLeaves (quote a.Text) what help a.Span)
             None
     // Sums are taken around the source that was made first, so these are made in the order of theirs: to the last bit, a part computes
     // what its own model would.
