@@ -80,7 +80,7 @@ internal sealed partial class Renderer
         Table("slots", tiles.SelectMany(t => t.Slots));
         Table("rows", tiles.Select(t => PlaceOf(t.Row)));
         Table("columns", tiles.Select(t => PlaceOf(t.Column)));
-        Head(name, group, X("TVA_X_TILE", 2));
+        Head(name, group, 2);
         Line(1, $"LOCAL acc_t values[{blocks.Count * TileColumns * stride}];");
         Invariants(needed);
         Line(1, $"const uint tile = LOCAL_ID / {lanes}u, lane = LOCAL_ID % {lanes}u;");

@@ -170,8 +170,8 @@ internal sealed partial class Renderer
         var loaded = Loaded(needed).ToList();
 
         // So many elements of each stream are on their way while as many are computed with.
-        var turns = !wide ? 1 : loaded.Count switch { <= 6 => X("TVA_X_T6", 8), <= 12 => X("TVA_X_T12", 4), _ => 1 };
-        Head(name, DeviceQueue.GroupSize, X("TVA_X_CELLS", 1));
+        var turns = !wide ? 1 : loaded.Count switch { <= 6 => 8, <= 12 => 4, _ => 1 };
+        Head(name, DeviceQueue.GroupSize);
         Invariants(needed);
         Line(1, $"const uint lane = GLOBAL_ID & {step - 1}u, cell = GLOBAL_ID / {step}u;");
         Line(1, "if (cell >= cells) return;");
@@ -320,8 +320,6 @@ internal sealed partial class Renderer
 
         return needed;
     }
-
-    private static int X(string name, int otherwise) => int.TryParse(Environment.GetEnvironmentVariable(name), out var v) ? v : otherwise;
 
     private void Head(string name, int group, int groups = 1)
     {
