@@ -88,8 +88,12 @@ internal sealed class TorchKernel : IBlockKernel
         {
             { Code: TapeCode.Constant, Kind: TapeKind.Int } => tensor(step.Immediate, device: device),
             { Code: TapeCode.Constant } => tensor(BitConverter.Int32BitsToSingle(step.Immediate), device: device),
-            { Code: TapeCode.Narrow } => tensor(PositiveNaN, TorchTypes.Of((DType)step.Immediate), device: device),
+
+            // Made by the processor: where a card narrows it, all its bits come out set.
+            { Code: TapeCode.Narrow } => NaN(TorchTypes.Of((DType)step.Immediate)).to(device),
             _ => null,
         };
+
+        private static Tensor NaN(ScalarType type) => tensor(PositiveNaN, type, device: CPU);
     }
 }

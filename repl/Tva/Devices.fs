@@ -60,11 +60,10 @@ let mistake (name: string) : string option =
         || DeviceCatalog.Providers |> Seq.exists (fun p -> is p.Name || name.StartsWith(p.Name + ":", StringComparison.OrdinalIgnoreCase))
     if List.exists is names || hasForm () then None
     else
-        let found = List.ofSeq DeviceCatalog.Devices
-        match found |> List.filter _.Name.Contains(name, StringComparison.OrdinalIgnoreCase) with
+        match List.ofSeq (DeviceCatalog.Called name) with
         | [ _ ] -> None
         | [] ->
-            let known = names @ [ for d in found -> d.Id ]
+            let known = names @ [ for d in DeviceCatalog.Devices -> d.Id ]
             let help = Suggest.question id name known |> Option.defaultValue $"choose {Suggest.listing known}, or a part of a name that tva device lists"
             Some $"--device {name}: no device is called so; {help}"
         | several ->

@@ -36,7 +36,7 @@ public static class DeviceCatalog
 
     /// <summary>
     /// The device that is meant: <c>gpu</c> is the first usable graphics card, or where there is none the first other usable device; else its
-    /// number, its id, or a part of its name that no other's has; of a card that more than one way leads to, the first way is meant.
+    /// number, its id, or a part of its name that no other's has (see <see cref="Called"/>).
     /// </summary>
     /// <exception cref="DeviceFaultException">There is none, more than one, or it can't be used.</exception>
     public static DeviceInfo Find(string name)
@@ -55,7 +55,7 @@ public static class DeviceCatalog
 
         var meant = int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? all.Skip(number).Take(1).ToList()
             : all.Where(d => d.Id.Equals(name, StringComparison.OrdinalIgnoreCase)).ToList() is { Count: > 0 } same ? same
-            : Providers.Select(p => p.Devices.Where(d => d.Name.Contains(name, StringComparison.OrdinalIgnoreCase)).ToList()).FirstOrDefault(d => d.Count > 0) ?? [];
+            : Called(name);
         return meant switch
         {
             [{ Unusable: null } one] => one,
@@ -63,6 +63,15 @@ public static class DeviceCatalog
             [] => throw new DeviceFaultException($"--device {name}: there is none of that name; there are cpu, {string.Join(", ", all.Select(d => $"{d.Id} ({d.Name})"))}{MissingOf(name)}"),
             _ => throw new DeviceFaultException($"--device {name}: more than one is called so: {string.Join(", ", meant.Select(d => $"{d.Id} ({d.Name})"))}; name one by its id"),
         };
+    }
+
+    /// <summary>
+    /// The devices with a part of a name in theirs; where more than one way leads to a card, those of the first way by which one can be used.
+    /// </summary>
+    public static IReadOnlyList<DeviceInfo> Called(string name)
+    {
+        var ways = Providers.Select(p => p.Devices.Where(d => d.Name.Contains(name, StringComparison.OrdinalIgnoreCase)).ToList()).Where(d => d.Count > 0).ToList();
+        return ways.FirstOrDefault(w => w.Any(d => d.Unusable is null)) ?? ways.FirstOrDefault() ?? [];
     }
 
     /// <summary>Opens a device.</summary>

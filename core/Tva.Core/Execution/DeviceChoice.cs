@@ -181,7 +181,7 @@ public sealed class DeviceChoice
     }
 
     private static string Text(DeviceCost cost) => string.Create(CultureInfo.InvariantCulture,
-        $"{Sizes.Text(cost.Transferred)} to move, {Time(cost.TransferSeconds)} at {DeviceCost.BusRate / 1e9:0} GB/s and as fast as threads read, where the processor takes {Time(cost.ProcessorSeconds)}");
+        $"{Sizes.Text(cost.Transferred)} to move, {Time(cost.TransferSeconds)} at {Sizes.Text((long)DeviceCost.BusRate)} a second and as fast as threads read, where the processor takes {Time(cost.ProcessorSeconds)}");
 
     private static string Time(double seconds) =>
         seconds < 0.001 ? "under 1 ms" : seconds < 1 ? $"{Math.Round(seconds * 1e3)} ms" : string.Create(CultureInfo.InvariantCulture, $"{seconds:0.#} s");

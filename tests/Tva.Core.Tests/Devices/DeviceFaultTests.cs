@@ -25,6 +25,15 @@ public class DeviceFaultTests
         Says("Test card, old (test:old) can't be used: its driver is too old; update it; or compute with --device cpu", () => DeviceCatalog.Find("old"));
     }
 
+    /// <summary>A card that a driver and OpenCL both lead to is meant by its name all the same: the way by which it can be used, else the first.</summary>
+    [Fact]
+    public void ACardThatTwoWaysLeadToIsFoundByItsName()
+    {
+        DeviceCatalog.Add(new OtherWay());
+        Assert.Equal("test:other-two-ways", DeviceCatalog.Find("card, two ways").Id);
+        Assert.Equal(FakeProvider.Id("good"), DeviceCatalog.Find("card, good").Id);
+    }
+
     [Fact]
     public void ANamedDeviceThatFailsEndsTheRunAndLeavesNothing()
     {
@@ -148,5 +157,18 @@ public class DeviceFaultTests
         code.Add(new(Code.Store, code.Count - 1, Index: 0));
         var kernel = new ClassKernel(new KernelProgram(code, [DType.F32], [DType.F32], 0), [new FileInput(0)], [0], [], []);
         return new ExecutionPlan([source], Plans.Tensors(source), [], [new Step([], [kernel])], [new PlanOutput(path, [.. source.Tensors.Select(_ => DType.F32)], Plans.NoMetadata)], []);
+    }
+
+    private sealed class OtherWay : IDeviceProvider
+    {
+        public string Name => "other";
+
+        public string? Missing => null;
+
+        public IReadOnlyList<DeviceInfo> Devices { get; } =
+            [.. FakeProvider.Instance.Devices.Where(d => d.Name.Contains("good", StringComparison.Ordinal) || d.Name.Contains("two ways", StringComparison.Ordinal))
+                .Select(d => d with { Id = d.Id.Replace("test:", "test:other-", StringComparison.Ordinal), Unusable = null })];
+
+        public IBlockDevice Open(DeviceInfo info, DeviceOptions options) => throw new DeviceFaultException("it is never opened");
     }
 }

@@ -20,7 +20,7 @@ internal sealed class FakeProvider : IDeviceProvider
     public IReadOnlyList<DeviceInfo> Devices { get; } =
     [
         Card("good"), Card("broken compiler"), Card("lost at once"), Card("lost later"), Card("lost once"), Card("two at once"), Card("small", 1 << 10),
-        Card("twin of a"), Card("twin of b"), Card("old", unusable: "its driver is too old; update it"),
+        Card("twin of a"), Card("twin of b"), Card("old", unusable: "its driver is too old; update it"), Card("two ways", unusable: "not this way"),
     ];
 
     private int opened;
