@@ -13,7 +13,18 @@ internal static class DeviceBudget
     private const long WantedByCard = 256 << 20;
 
     /// <summary>Whether nothing is copied block by block, because all is on the device and comes to numbers: no host memory limits blocks then, and two in flight are enough.</summary>
-    public static bool Stays(StepKernel?[][] kernels) => kernels.SelectMany(k => k).OfType<StepKernel>().All(k => k.Block is not null && k.BlockBytes == 0);
+    public static bool Stays(StepKernel?[][] kernels)
+    {
+        var all = kernels.SelectMany(k => k).OfType<StepKernel>().ToList();
+        return all.Count > 0 && all.All(k => k.Block is not null && k.BlockBytes == 0 && k.RowSelections.Length == 0);
+    }
+
+    /// <summary>Elements of a block whose cells' results, which come back, are a small part of the memory.</summary>
+    private static long OfResults(List<StepKernel> kernels, long most, long memory)
+    {
+        var perCell = kernels.Max(k => k.Reductions.Slots.Length) * (long)sizeof(double);
+        return Math.Clamp(memory / 64 / Math.Max(1, perCell) * PlanShape.Cell, PlanShape.Cell, most);
+    }
 
     /// <summary>Bytes of a block, as <see cref="Budget.BlockTarget"/> counts them.</summary>
     /// <param name="kernels">All kernels.</param>
@@ -27,7 +38,7 @@ internal static class DeviceBudget
         var room = device.Memory / 2 / lanes;
         var wanted = device.Info.Kind == DeviceKind.Gpu ? WantedByCard : Wanted;
         List<StepKernel> taken = [.. kernels.SelectMany(k => k).OfType<StepKernel>().Where(k => k.Block is not null)];
-        var target = Stays(kernels) ? wanted : Math.Max(Budget.BlockTarget, Math.Min(wanted, memory / 4 / lanes));
+        var target = Stays(kernels) ? OfResults(taken, wanted, memory) : Math.Max(Budget.BlockTarget, Math.Min(wanted, memory / 4 / lanes));
         if (taken.MaxBy(k => k.DeviceBytes) is { } largest && largest.DeviceBytes * PlanShape.Cell > room)
         {
             throw new DeviceFaultException(

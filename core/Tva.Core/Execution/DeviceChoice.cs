@@ -158,12 +158,15 @@ public sealed class DeviceChoice
         return Executor.Run(plan, options, progress, cancellation);
     }
 
-    /// <summary>Whoever asks next opens it anew. What others still do with it goes on as it can.</summary>
+    /// <summary>Whoever asks next opens it anew. What others still do with it comes to its end first; then it is closed.</summary>
     private void Forget(DeviceInfo device)
     {
         lock (Opened)
         {
-            Opened.Remove((device.Id, memory));
+            if (Opened.Remove((device.Id, memory), out var lost))
+            {
+                lost.Device.Dispose();
+            }
         }
     }
 

@@ -8,6 +8,9 @@ namespace Tva.Core.Execution;
 /// </summary>
 internal sealed unsafe class DevicePass(Engine engine, KernelCall call, IBlockLane lane, int worker)
 {
+    // Shorter rows' sums take more of the device's memory than the rows.
+    private const int LeastRow = 16;
+
     private readonly BlockCall block = new();
     private HeldOperand?[] operands = [];
     private bool[] there = [];
@@ -17,7 +20,9 @@ internal sealed unsafe class DevicePass(Engine engine, KernelCall call, IBlockLa
     public bool[] Flags => block.Flags;
 
     /// <summary>Whether the device does a kernel's blocks of a tensor. The same for all of a tensor's blocks.</summary>
-    public bool Takes(StepKernel kernel, int tensor) => kernel.Block is not null && engine.Plan.Tensors[tensor].Shape.RowLength < int.MaxValue / 2;
+    public bool Takes(StepKernel kernel, int tensor) =>
+        kernel.Block is { Program: var program } && engine.Plan.Tensors[tensor].Shape.RowLength is < int.MaxValue / 2 and var length
+        && (program.Rows.Count == 0 || length >= LeastRow);
 
     /// <summary>A block of a step's pass, or of another round of a selection.</summary>
     /// <param name="claim">The block.</param>
@@ -63,7 +68,7 @@ internal sealed unsafe class DevicePass(Engine engine, KernelCall call, IBlockLa
         Run(kernel);
         if (job.Fold is not null)
         {
-            Array.Clear(results);
+            Array.Clear(results, 0, cells * slots);
             var numbers = kernel.Block!.Program.Cells.Count;
             for (var c = 0; c < cells; c++)
             {

@@ -73,7 +73,10 @@ public sealed class KernelProgram : IEquatable<KernelProgram>
     /// <inheritdoc/>
     public bool Equals(KernelProgram? other) =>
         other is not null && Parameters == other.Parameters && Inputs.SequenceEqual(other.Inputs)
-        && Outputs.SequenceEqual(other.Outputs) && Instructions.SequenceEqual(other.Instructions);
+        && Outputs.SequenceEqual(other.Outputs) && Instructions.SequenceEqual(other.Instructions)
+
+        // Zeros of either sign are equal, and what they are added to is not.
+        && Instructions.Select(i => BitConverter.SingleToInt32Bits(i.Value)).SequenceEqual(other.Instructions.Select(i => BitConverter.SingleToInt32Bits(i.Value)));
 
     /// <inheritdoc/>
     public override bool Equals(object? obj) => Equals(obj as KernelProgram);

@@ -54,6 +54,7 @@ public class DeviceFaultTests
         var plan = Heavy(folder["x.safetensors"], 2);
         var choice = new DeviceChoice(FakeProvider.Id("lost once"));
         Says("was lost", () => choice.Run(plan, Plans.Options, null, null, TestContext.Current.CancellationToken).Dispose());
+        Assert.Contains(FakeProvider.Id("lost once"), FakeProvider.Closed);
         using var result = choice.Run(plan, Plans.Options, null, null, TestContext.Current.CancellationToken);
         Assert.True(result.BytesWritten > 0);
     }

@@ -25,6 +25,9 @@ internal sealed class FakeProvider : IDeviceProvider
 
     private int opened;
 
+    /// <summary>Ids of devices that were closed.</summary>
+    public static System.Collections.Concurrent.ConcurrentBag<string> Closed { get; } = [];
+
     public static string Id(string name) => Prefix + name.Replace(' ', '-');
 
     public IBlockDevice Open(DeviceInfo info, DeviceOptions options) => new Device(options.Memory is { } most ? info with { Memory = most } : info, Interlocked.Increment(ref opened));
@@ -64,9 +67,7 @@ internal sealed class FakeProvider : IDeviceProvider
 
         public IHeld? Hold(long bytes) => null;
 
-        public void Dispose()
-        {
-        }
+        public void Dispose() => Closed.Add(info.Id);
 
         public void Block()
         {

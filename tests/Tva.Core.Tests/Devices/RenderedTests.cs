@@ -94,6 +94,43 @@ public class RenderedTests
         Assert.Equal(0, device.Taken);
     }
 
+    /// <summary>A second look at a block wants no sums, and its program leaves them all the same; the lane may be one that has done no block before.</summary>
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public unsafe void SumsHaveRoomWhetherTheyAreWantedOrNot(string name)
+    {
+        using var device = Open(name, null);
+        const int cells = 64;
+        const int count = cells * BlockProgram.CellElements;
+        var block = new BlockProgram(Halves, [BlockSource.Memory], [true], [new(ReduceKind.Sum, 0), new(ReduceKind.MaxAbs, 0)], []);
+        using var lane = device.Open(2L * count * sizeof(float));
+        new Span<float>(lane.Staging, count).Fill(3);
+        var call = new BlockCall { Count = count, RowLength = count, Inputs = new BlockInput[1], Outputs = [(nint)lane.Staging + (count * sizeof(float))], Flags = new bool[cells] };
+        call.Inputs[0].Host = lane.Staging;
+        lane.Run(device.Compile(block), call);
+        Assert.All(new Span<float>((float*)lane.Staging + count, count).ToArray(), v => Assert.Equal(1.5f, v));
+        const int sums = 2 * cells * BlockProgram.Lanes * sizeof(double);
+        Assert.True(device.Taken >= (2L * count * sizeof(float)) + sums, $"{device.Taken} bytes are taken");
+    }
+
+    /// <summary>A device that is closed while a lane is out goes on until that is left, and gives no other.</summary>
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public void ALaneOutlivesTheClosingOfItsDevice(string name)
+    {
+        var device = Open(name, null);
+        var values = Rig.Bytes(new float[100]);
+        using (device.Open(1 << 16))
+        {
+            using var other = device.Open(1 << 16);
+            device.Dispose();
+            Assert.Contains("run this one again", Assert.Throws<DeviceFaultException>(() => DeviceRig.Run(device, Halves, [values], 100)).Message);
+        }
+
+        Assert.Equal(0, device.Taken);
+        device.Dispose();
+    }
+
     /// <summary>The same source for the same plan: what the cache is asked by.</summary>
     [Fact]
     public void SourcesDependOnTheProgramAlone()

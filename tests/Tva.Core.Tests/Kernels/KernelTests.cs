@@ -7,6 +7,21 @@ namespace Tva.Core.Tests;
 
 public class KernelTests
 {
+    /// <summary>Programs that differ in the sign of a zero are two, though their constants are equal.</summary>
+    [Fact]
+    public void ZerosOfEitherSignAreTold()
+    {
+        KernelProgram Plus(float zero) => new(
+            [new(Code.Load, Index: 0), new(Code.Const, Value: zero), new(Code.Apply, 0, 1, Index: OpTable.IndexOf("add")), new(Code.Store, 2, Index: 0)], [DType.F32], [DType.F32], 0);
+        Assert.NotEqual(Plus(0f), Plus(-0f));
+        Assert.Equal(Plus(float.NaN), Plus(float.NaN));
+        foreach (var zero in (float[])[0f, -0f])
+        {
+            var got = Rig.Run(Rig.Widths[^1], Plus(zero), [Rig.Bytes([-0f])], 1).Outputs[0];
+            Assert.Equal(BitConverter.SingleToInt32Bits(-0f + zero), BitConverter.ToInt32(got));
+        }
+    }
+
     [Fact]
     public void EveryPairOfTypesConvertsAsTheInterpreter()
     {

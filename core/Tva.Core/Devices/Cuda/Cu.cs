@@ -46,10 +46,10 @@ internal static unsafe partial class Cu
     public static partial int cuDeviceGetAttribute(int* value, int attribute, int device);
 
     [LibraryImport(Library)]
-    public static partial int cuDevicePrimaryCtxRetain(nint* context, int device);
+    public static partial int cuCtxCreate_v2(nint* context, uint flags, int device);
 
     [LibraryImport(Library)]
-    public static partial int cuDevicePrimaryCtxRelease_v2(int device);
+    public static partial int cuCtxDestroy_v2(nint context);
 
     [LibraryImport(Library)]
     public static partial int cuCtxSetCurrent(nint context);

@@ -6,7 +6,7 @@ using Tva.Core.Devices.Rendering;
 
 namespace Tva.Core.Devices.Cuda;
 
-/// <summary>A card behind NVIDIA's driver: its context, which every program of the process shares, its memory and its compiler.</summary>
+/// <summary>A card behind NVIDIA's driver: a context of its own, which ends with it however it was lost, its memory and its compiler.</summary>
 internal sealed unsafe class CudaDevice : RenderedDevice
 {
     private readonly int device;
@@ -24,20 +24,21 @@ internal sealed unsafe class CudaDevice : RenderedDevice
         : base(info, options)
     {
         this.device = device;
-        nint opened;
-        Require(Cu.cuDevicePrimaryCtxRetain(&opened, device), "open it");
-        context = opened;
-        int major, minor;
-        _ = Nvrtc.nvrtcVersion(&major, &minor);
-        compiler = $"NVRTC {major}.{minor}";
+        compiler = $"NVRTC {Nvrtc.Version}";
         target = Target();
+        nint opened;
+        Require(Cu.cuCtxCreate_v2(&opened, 0, device), "open it");
+        context = opened;
     }
 
     /// <inheritdoc/>
     public override string Prelude => CudaPrelude.Text;
 
     /// <inheritdoc/>
-    public override string Toolchain => string.Join('\0', target, compiler, Info.Driver);
+    public override string Toolchain => string.Join('\0', [.. Options, compiler, Info.Driver]);
+
+    // Products are fused with sums where the text says so and nowhere else.
+    private string[] Options => [$"--gpu-architecture={target}", "--fmad=false", "--std=c++17"];
 
     /// <inheritdoc/>
     protected override long LargestBuffer => Info.Memory;
@@ -63,7 +64,14 @@ internal sealed unsafe class CudaDevice : RenderedDevice
     {
         Enter();
         nint memory;
-        return Cu.cuMemAlloc_v2(&memory, (nuint)bytes) == Cu.Success ? memory : 0;
+        var error = Cu.cuMemAlloc_v2(&memory, (nuint)bytes);
+        if (error == Cu.OutOfMemory)
+        {
+            return 0;
+        }
+
+        Require(error, "get memory on it");
+        return memory;
     }
 
     /// <inheritdoc/>
@@ -143,7 +151,7 @@ internal sealed unsafe class CudaDevice : RenderedDevice
     protected override void Close()
     {
         closed = true;
-        _ = Cu.cuDevicePrimaryCtxRelease_v2(device);
+        _ = Cu.cuCtxDestroy_v2(context);
     }
 
     private int Load(ReadOnlySpan<byte> image, nint* module)
@@ -157,7 +165,7 @@ internal sealed unsafe class CudaDevice : RenderedDevice
 
     private int Compile(nint program)
     {
-        var options = ((string[])[$"--gpu-architecture={target}", "--fmad=false", "--std=c++17"]).Select(Marshal.StringToCoTaskMemUTF8).ToArray();
+        var options = Options.Select(Marshal.StringToCoTaskMemUTF8).ToArray();
         fixed (nint* first = options)
         {
             var error = Nvrtc.nvrtcCompileProgram(program, options.Length, (byte**)first);

@@ -46,6 +46,15 @@ internal sealed unsafe class CudaProvider : IDeviceProvider
         return (list, list.Count == 0 ? "NVIDIA's driver finds no card" : null);
     }
 
+    private static string? Unusable(int version)
+    {
+        // A compiler of a newer kind than the driver writes what that can't read.
+        Nvrtc.Prefer(version / 1000);
+        return Nvrtc.Compiler == 0 ? $"its compiler was not found: {Nvrtc.Install}"
+            : Nvrtc.Version < Nvrtc.Least ? $"its compiler is NVRTC {Nvrtc.Version}, and {Nvrtc.Least} is the oldest that will do: {Nvrtc.Install}"
+            : null;
+    }
+
     private static DeviceInfo Describe(int handle, int number, int version)
     {
         var name = stackalloc byte[256];
@@ -57,6 +66,6 @@ internal sealed unsafe class CudaProvider : IDeviceProvider
 
         return new DeviceInfo(
             $"cuda:{number}", Marshal.PtrToStringUTF8((nint)name)!, $"CUDA {version / 1000}.{version % 1000 / 10}", (long)Math.Min(long.MaxValue, bytes), DeviceKind.Gpu,
-            Fp64: true, Fp16: true, Exact: true, Nvrtc.Compiler == 0 ? $"its compiler was not found: {Nvrtc.Install}" : null);
+            Fp64: true, Fp16: true, Exact: true, Unusable(version));
     }
 }

@@ -41,7 +41,14 @@ internal sealed unsafe class CudaQueue : DeviceQueue
     {
         device.Enter();
         void* memory;
-        device.Require(Cu.cuMemHostAlloc(&memory, (nuint)bytes, Cu.Portable), $"get {Sizes.Text(bytes)} of memory to copy from");
+        var error = Cu.cuMemHostAlloc(&memory, (nuint)bytes, Cu.Portable);
+        if (error == Cu.OutOfMemory)
+        {
+            throw new DeviceFaultException(
+                $"{device.Info.Name} ({device.Info.Id}): the computer has not {Sizes.Text(bytes)} of memory for it to copy from; give less with --memory, or compute with --device cpu");
+        }
+
+        device.Require(error, $"get {Sizes.Text(bytes)} of memory to copy from");
         return ((nint)memory, (nint)memory);
     }
 

@@ -3,8 +3,8 @@ using System.Runtime.InteropServices;
 namespace Tva.Core.Devices.Cuda;
 
 /// <summary>
-/// NVIDIA's compiler of CUDA C++ at run time, as it is declared in nvrtc.h; where it is found: named by TVA_NVRTC, on the loader's path, in a CUDA
-/// toolkit, in the Python environment that is active.
+/// NVIDIA's compiler of CUDA C++ at run time, as it is declared in nvrtc.h; where it is found: named by TVA_NVRTC, else on the loader's path, in a
+/// CUDA toolkit, or, on Linux, in the Python environment that is active.
 /// </summary>
 internal static unsafe partial class Nvrtc
 {
@@ -17,12 +17,30 @@ internal static unsafe partial class Nvrtc
 
     private const string Library = "nvrtc";
 
+    private static int newest = int.MaxValue;
+
     private static readonly Lazy<nint> Found = new(() => Candidates().Select(n => NativeLibrary.TryLoad(n, out var handle) ? handle : 0).FirstOrDefault(h => h != 0));
 
     static Nvrtc() => DriverLibraries.Add(Library, () => Compiler);
 
     /// <summary>The library's handle; 0: there is none.</summary>
     public static nint Compiler => Found.Value;
+
+    /// <summary>The oldest that gives machine code.</summary>
+    public static Version Least { get; } = new(11, 2);
+
+    /// <summary>Its version, where there is one.</summary>
+    public static Version Version
+    {
+        get
+        {
+            int major, minor;
+            return nvrtcVersion(&major, &minor) == 0 ? new(major, minor) : new(0, 0);
+        }
+    }
+
+    /// <summary>Before it is looked for: versions up to this one come first.</summary>
+    public static void Prefer(int major) => newest = major;
 
     [LibraryImport(Library)]
     public static partial int nvrtcVersion(int* major, int* minor);
@@ -67,12 +85,15 @@ internal static unsafe partial class Nvrtc
     {
         if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } named)
         {
+            // Whoever names one wants no other.
             yield return named;
+            yield break;
         }
 
-        string[] names = OperatingSystem.IsWindows()
-            ? ["nvrtc64_130_0.dll", "nvrtc64_120_0.dll", "nvrtc64_112_0.dll"]
-            : ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", "libnvrtc.so"];
+        (int Major, string Name)[] all = OperatingSystem.IsWindows()
+            ? [(13, "nvrtc64_130_0.dll"), (12, "nvrtc64_120_0.dll"), (11, "nvrtc64_112_0.dll")]
+            : [(13, "libnvrtc.so.13"), (12, "libnvrtc.so.12"), (11, "libnvrtc.so.11.2"), (0, "libnvrtc.so")];
+        var names = all.OrderBy(n => n.Major > newest).Select(n => n.Name).ToList();
         foreach (var name in names)
         {
             yield return name;

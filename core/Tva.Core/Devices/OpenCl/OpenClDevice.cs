@@ -55,7 +55,13 @@ internal sealed unsafe class OpenClDevice : RenderedDevice
     {
         int error;
         var handle = Cl.clCreateBuffer(Context, Cl.ReadWrite, (nuint)bytes, null, &error);
-        return error == Cl.Success ? handle : 0;
+        if (error is Cl.MemAllocationFailure or Cl.OutOfResources or Cl.OutOfHostMemory or Cl.InvalidBufferSize)
+        {
+            return 0;
+        }
+
+        Require(error, "get memory on it");
+        return handle;
     }
 
     /// <inheritdoc/>

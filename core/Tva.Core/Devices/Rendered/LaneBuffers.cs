@@ -43,9 +43,19 @@ internal sealed class LaneBuffers(DeviceQueue queue) : IDisposable
         return scans[n];
     }
 
+    /// <summary>Gives back what is on the device.</summary>
+    public void Empty()
+    {
+        foreach (var buffer in (LaneBuffer[])[Arena, Parameters, Flags, Partials, Results, Kinds, Cuts, .. scans.SelectMany(s => (LaneBuffer[])[s.Cells, s.Bins, s.Keys])])
+        {
+            buffer.Dispose();
+        }
+    }
+
     public void Dispose()
     {
-        foreach (var part in (IDisposable[])[Arena, Parameters, Flags, Partials, Results, Kinds, Cuts, HostParameters, HostFlags, HostKinds, HostResults, .. scans])
+        Empty();
+        foreach (var part in (IDisposable[])[HostParameters, HostFlags, HostKinds, HostResults, .. scans])
         {
             part.Dispose();
         }
@@ -105,7 +115,11 @@ internal sealed class LaneBuffer(RenderedDevice device) : IDisposable
         }
     }
 
-    public void Dispose() => buffer?.Dispose();
+    public void Dispose()
+    {
+        buffer?.Dispose();
+        buffer = null;
+    }
 }
 
 /// <summary>Host memory of at least what was last asked for, that the device copies to by itself.</summary>

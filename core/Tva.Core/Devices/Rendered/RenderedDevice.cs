@@ -10,9 +10,14 @@ namespace Tva.Core.Devices.Rendered;
 internal abstract class RenderedDevice : IBlockDevice
 {
     private readonly Dictionary<BlockProgram, RenderedKernel> kernels = new(ProgramComparer.Instance);
+    /// <summary>How long lanes are kept for the next run.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
     private readonly List<RenderedLane> idle = [];
     private readonly Lock gate = new();
+    private readonly Timer quiet;
     private long taken;
+    private int lanesOut;
     private bool disposed;
 
     /// <summary>Sets it up; the driver opens it.</summary>
@@ -21,6 +26,7 @@ internal abstract class RenderedDevice : IBlockDevice
         Info = info;
         Memory = Math.Min(options.Memory ?? info.Memory / 4 * 3, info.Memory);
         Programs = new ProgramCache(this, options.CacheFolder);
+        quiet = new Timer(_ => Trim());
     }
 
     /// <inheritdoc/>
@@ -72,7 +78,8 @@ internal abstract class RenderedDevice : IBlockDevice
     /// <exception cref="DeviceFaultException">The driver refuses.</exception>
     public abstract DeviceQueue OpenQueue();
 
-    /// <summary>Memory of the device; 0 where the driver has none.</summary>
+    /// <summary>Memory of the device; 0 where the driver has none left.</summary>
+    /// <exception cref="DeviceFaultException">Something else is wrong.</exception>
     public abstract nint Allocate(long bytes);
 
     /// <summary>Gives it back.</summary>
@@ -126,14 +133,28 @@ internal abstract class RenderedDevice : IBlockDevice
         RenderedLane? kept;
         lock (gate)
         {
+            if (disposed)
+            {
+                throw new DeviceFaultException($"{Info.Name} ({Info.Id}): it was lost and closed while another run had it; run this one again") { Lost = true };
+            }
+
             kept = idle.Where(l => l.StagingBytes >= staging).MinBy(l => l.StagingBytes);
             _ = kept is not null && idle.Remove(kept);
+            lanesOut++;
         }
 
-        if (kept is null)
+        try
         {
-            Trim();
-            kept = new RenderedLane(this, staging);
+            if (kept is null)
+            {
+                Trim();
+                kept = new RenderedLane(this, staging);
+            }
+        }
+        catch
+        {
+            Left();
+            throw;
         }
 
         kept.Taken = true;
@@ -143,16 +164,43 @@ internal abstract class RenderedDevice : IBlockDevice
     /// <summary>A lane is not used any more: it is kept for whoever opens the next one, unless something went wrong on it.</summary>
     public void Leave(RenderedLane lane)
     {
+        // Where memory is scarce, whatever a lane once needed may be what the next run's blocks want elsewhere.
+        if (!lane.Failed && Taken > Memory / 4)
+        {
+            lane.Empty();
+        }
+
+        bool keep;
         lock (gate)
         {
-            if (!disposed && !lane.Failed)
+            keep = !disposed && !lane.Failed;
+            if (keep)
             {
                 idle.Add(lane);
-                return;
+                quiet.Change(Patience, Timeout.InfiniteTimeSpan);
             }
         }
 
-        lane.Release();
+        if (!keep)
+        {
+            lane.Release();
+        }
+
+        Left();
+    }
+
+    private void Left()
+    {
+        bool last;
+        lock (gate)
+        {
+            last = --lanesOut == 0 && disposed;
+        }
+
+        if (last)
+        {
+            End();
+        }
     }
 
     /// <summary>Gives back what idle lanes have.</summary>
@@ -190,12 +238,23 @@ internal abstract class RenderedDevice : IBlockDevice
         {
             if (TryTake(bytes))
             {
-                if (Allocate(bytes) is var memory and not 0)
+                nint memory = 0;
+                try
+                {
+                    memory = Allocate(bytes);
+                }
+                finally
+                {
+                    if (memory == 0)
+                    {
+                        Return(bytes);
+                    }
+                }
+
+                if (memory != 0)
                 {
                     return new DeviceBuffer(this, memory, bytes);
                 }
-
-                Return(bytes);
             }
 
             if (turn == 0 && !Trim())
@@ -238,19 +297,26 @@ internal abstract class RenderedDevice : IBlockDevice
             + $"with --device cpu. The compiler says:\n{(log.Length > 2000 ? log[..2000] + "..." : log.Length == 0 ? "(nothing)" : log)}");
     }
 
+    /// <summary>Closes it; where lanes are still out, once the last of them is left.</summary>
     /// <inheritdoc/>
     public void Dispose()
     {
+        bool last;
         lock (gate)
         {
-            if (disposed)
-            {
-                return;
-            }
-
+            last = !disposed && lanesOut == 0;
             disposed = true;
         }
 
+        if (last)
+        {
+            End();
+        }
+    }
+
+    private void End()
+    {
+        quiet.Dispose();
         Trim();
         Programs.Dispose();
         Close();

@@ -73,6 +73,9 @@ internal sealed unsafe class RenderedLane : IBlockLane
         }
     }
 
+    /// <summary>Gives back its memory on the device, and keeps that of the host, which takes longer to get.</summary>
+    public void Empty() => buffers.Empty();
+
     /// <summary>Gives everything back to the driver.</summary>
     public void Release()
     {
@@ -96,7 +99,24 @@ internal sealed unsafe class RenderedLane : IBlockLane
         }
         finally
         {
-            Failed |= !done;
+            if (!done)
+            {
+                Failed = true;
+                Quieten();
+            }
+        }
+    }
+
+    /// <summary>What is on its way from and to memory of the host's comes to its end before whoever asked for it goes on.</summary>
+    private void Quieten()
+    {
+        try
+        {
+            queue.Finish();
+        }
+        catch (DeviceFaultException)
+        {
+            // What went wrong before is told.
         }
     }
 
@@ -114,7 +134,9 @@ internal sealed unsafe class RenderedLane : IBlockLane
         }
 
         var slots = block.Cells.Count;
-        buffers.Partials.Need(call.Reduces ? (long)slots * cells * BlockProgram.Lanes * sizeof(double) : 0);
+        
+        // The first kernel leaves its sums there whether they are wanted or not.
+        buffers.Partials.Need((long)slots * cells * BlockProgram.Lanes * sizeof(double));
         foreach (var entry in call.Reduces ? k.Rendered.Entries : k.Rendered.Entries.Take(1))
         {
             var kernel = queue.Kernel(k.Handle, entry.Name);
@@ -168,9 +190,9 @@ internal sealed unsafe class RenderedLane : IBlockLane
     private void Product(MatrixOperand a, MatrixOperand b, float* c, IHeld place)
     {
         var (left, right, made) = ((DeviceBuffer)a.Place, (DeviceBuffer)b.Place, (DeviceBuffer)place);
+        var kernel = queue.Kernel(device.Programs.Get(ProductKernel.Source), ProductKernel.Name);
         queue.Write(left.Handle, 0, (byte*)a.Host, a.Bytes, false);
         queue.Write(right.Handle, 0, (byte*)b.Host, b.Bytes, false);
-        var kernel = queue.Kernel(device.Programs.Get(ProductKernel.Source), ProductKernel.Name);
         queue.Set(kernel, 0, left.Handle);
         queue.Set(kernel, 1, (ulong)a.RowStep);
         queue.Set(kernel, 2, (ulong)a.ColumnStep);

@@ -79,7 +79,7 @@ internal static class OpenClPrelude
                 const int shift = (int)clz(magnitude) - 8;
                 return sign | ((ulong)(897 - shift) << 52) | (((ulong)(magnitude << shift) & 0x7fffffu) << 29);
             }
-            return sign | (((ulong)magnitude << 29) + (896ul << 52));
+            return sign | (((ulong)magnitude << 29) + ((ulong)896 << 52));
         }
 
         /* Element i of a key's stream: Philox4x32-10 as the class Philox lays it out. */
