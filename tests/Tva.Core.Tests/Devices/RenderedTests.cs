@@ -1,4 +1,6 @@
+using System.Runtime.InteropServices;
 using Tva.Core.Devices;
+using Tva.Core.Devices.OpenCl;
 using Tva.Core.Devices.Rendered;
 using Tva.Core.Devices.Rendering;
 using Tva.Core.Execution;
@@ -148,6 +150,52 @@ public class RenderedTests
         var zero = device.GetHashCode() & 0;
         Assert.Throws<DivideByZeroException>(() => 1 / zero);
     }
+
+    /// <summary>
+    /// Queues of one device run a kernel in ever wider grids, while other contexts build the same source: PoCL before 6.0 ended the process there.
+    /// </summary>
+    [Theory]
+    [MemberData(nameof(Devices))]
+    public async Task QueuesRunOneKernelInSeveralWidthsWhileOthersBuildIt(string name)
+    {
+        const int queues = 4, runs = 50, step = 8192;
+        using var device = Open(name, null);
+        var widths = 0;
+        var widening = Task.WhenAll(Enumerable.Range(0, queues).Select(_ => Beside(Widen)));
+        await Task.WhenAll(widening, Beside(Rebuild));
+
+        void Widen()
+        {
+            for (var run = 0; run < runs; run++)
+            {
+                var n = Interlocked.Increment(ref widths);
+                var values = new float[step * n];
+                Array.Fill(values, n);
+                var halves = DeviceRig.Run(device, Halves, [Rig.Bytes(values)], values.Length).Outputs[0];
+                Assert.False(MemoryMarshal.Cast<byte, float>(halves).ContainsAnyExcept(n / 2f));
+            }
+        }
+
+        void Rebuild()
+        {
+            while (!widening.IsCompleted)
+            {
+                using var other = Open(name, null);
+                Assert.Equal(Rig.Bytes([0.5f]), DeviceRig.Run(other, Halves, [Rig.Bytes([1f])], 1).Outputs[0]);
+            }
+        }
+
+        static Task Beside(Action work) => Task.Factory.StartNew(work, TestContext.Current.CancellationToken, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+    }
+
+    [Theory]
+    [InlineData("Portable Computing Language 3.1+debian", true)]
+    [InlineData("Portable Computing Language 5.0", true)]
+    [InlineData("Portable Computing Language 6.0", false)]
+    [InlineData("Portable Computing Language 10.1", false)]
+    [InlineData("Portable Computing Language HEAD", true)]
+    [InlineData("NVIDIA CUDA 550.54", false)]
+    public void DriversThatCantRunTwoKernelsAtOnceAreKnown(string driver, bool known) => Assert.Equal(known, OpenClDevice.MixesKernelsUp(driver));
 
     private static int Compiled(string name, string cache)
     {

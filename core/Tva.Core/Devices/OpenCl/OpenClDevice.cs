@@ -7,6 +7,8 @@ namespace Tva.Core.Devices.OpenCl;
 /// <summary>A device behind the system's OpenCL loader: its context, its memory and its compiler.</summary>
 internal sealed unsafe class OpenClDevice : RenderedDevice
 {
+    private const string Pocl = "Portable Computing Language ";
+
     private readonly string options;
 
     /// <summary>Opens it.</summary>
@@ -18,6 +20,7 @@ internal sealed unsafe class OpenClDevice : RenderedDevice
         : base(info with { Fp64 = info.Fp64 && !options.WithoutFp64, Exact = info.Fp64 && !options.WithoutFp64 && info.Exact }, options)
     {
         Handle = handle;
+        OneKernelAtATime = MixesKernelsUp(info.Driver);
         LargestBuffer = (long)Math.Min(long.MaxValue, Cl.Number(handle, Cl.DeviceMaxMemAllocSize));
         ParameterBytes = (long)Math.Min(long.MaxValue, Cl.Number(handle, Cl.DeviceMaxParameterSize));
         this.options = (Fp64 ? "-DFP64 " : "")
@@ -31,6 +34,12 @@ internal sealed unsafe class OpenClDevice : RenderedDevice
     public nint Handle { get; }
 
     public nint Context { get; }
+
+    /// <summary>Whether a kernel runs under <see cref="Turn"/>, because the driver ends the process when two run at once.</summary>
+    public bool OneKernelAtATime { get; }
+
+    /// <summary>Held while a kernel runs or is loaded to take its binary: one for the process, since such a driver's list of kernels is too.</summary>
+    public static Lock Turn { get; } = new();
 
     /// <inheritdoc/>
     public override string Prelude => OpenClPrelude.Text;
@@ -136,6 +145,14 @@ internal sealed unsafe class OpenClDevice : RenderedDevice
         }
     }
 
+    /// <summary>
+    /// Whether a driver counts the uses of the wrong kernel. PoCL before 6.0 keeps what it loads by hash, group and width of the grid, but gives
+    /// back the first that it finds by hash and group alone (pocl_release_dlhandle_cache; mended by its commit c9ac4c0c3). A kernel at work in two
+    /// widths, or loaded once more for its binary in another context meanwhile, fails its assertion, or is unloaded in use where it was built without.
+    /// </summary>
+    internal static bool MixesKernelsUp(string driver) =>
+        driver.StartsWith(Pocl, StringComparison.Ordinal) && (!int.TryParse(driver[Pocl.Length..].Split('.')[0], out var major) || major < 6);
+
     /// <inheritdoc/>
     protected override void Close() => _ = Cl.clReleaseContext(Context);
 
@@ -163,17 +180,20 @@ internal sealed unsafe class OpenClDevice : RenderedDevice
 
     private static byte[]? Binary(nint program)
     {
-        nuint size = 0;
-        if (Cl.clGetProgramInfo(program, Cl.ProgramBinarySizes, (nuint)sizeof(nuint), &size, null) != Cl.Success || size == 0)
+        lock (Turn)
         {
-            return null;
-        }
+            nuint size = 0;
+            if (Cl.clGetProgramInfo(program, Cl.ProgramBinarySizes, (nuint)sizeof(nuint), &size, null) != Cl.Success || size == 0)
+            {
+                return null;
+            }
 
-        var binary = new byte[size];
-        fixed (byte* to = binary)
-        {
-            var pointer = to;
-            return Cl.clGetProgramInfo(program, Cl.ProgramBinaries, (nuint)sizeof(byte*), &pointer, null) == Cl.Success ? binary : null;
+            var binary = new byte[size];
+            fixed (byte* to = binary)
+            {
+                var pointer = to;
+                return Cl.clGetProgramInfo(program, Cl.ProgramBinaries, (nuint)sizeof(byte*), &pointer, null) == Cl.Success ? binary : null;
+            }
         }
     }
 }

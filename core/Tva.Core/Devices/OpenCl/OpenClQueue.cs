@@ -68,7 +68,19 @@ internal sealed unsafe class OpenClQueue : DeviceQueue
     public override void Launch(nint kernel, long items, int group)
     {
         var (global, local) = ((nuint)((items + group - 1) / group * group), (nuint)group);
-        device.Require(Cl.clEnqueueNDRangeKernel(queue, kernel, 1, null, &global, &local, 0, null, null), "run a kernel");
+        if (!device.OneKernelAtATime)
+        {
+            Enqueue(kernel, global, local);
+            return;
+        }
+
+        // Copies of several queues go on beside each other; only kernels wait for their turn.
+        Finish();
+        lock (OpenClDevice.Turn)
+        {
+            Enqueue(kernel, global, local);
+            Finish();
+        }
     }
 
     /// <inheritdoc/>
@@ -104,4 +116,7 @@ internal sealed unsafe class OpenClQueue : DeviceQueue
         kernels.Clear();
         _ = Cl.clReleaseCommandQueue(queue);
     }
+
+    private void Enqueue(nint kernel, nuint global, nuint local) =>
+        device.Require(Cl.clEnqueueNDRangeKernel(queue, kernel, 1, null, &global, &local, 0, null, null), "run a kernel");
 }
