@@ -209,7 +209,7 @@ internal sealed unsafe class BlockRun(TorchDevice device, TorchLane lane, TorchK
         using var steady = arange(0, steps * BlockProgram.Lanes, ScalarType.Int64, device.Place);
         using var places = starts.add(steady);
         using var within = places.lt(ends);
-        using var inside = places.clamp(0, count - 1).view(-1);
+        using var inside = places.clamp(Numbers.Of(0), Numbers.Of(count - 1)).view(-1);
         var numbers = new Reductions(values, (x, rest) =>
             where(within, x.index_select(0, inside).view(parts, -1), tensor(rest, device: device.Place)).view(parts, steps, BlockProgram.Lanes)).Of(block.Rows);
         for (var r = 0; r < numbers.Length; r++)

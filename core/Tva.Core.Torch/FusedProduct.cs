@@ -22,7 +22,7 @@ internal static class FusedProduct
 
         // In the middle, and only there, twice the way to the rounded number ends on its neighbour; infinity has none.
         var wide = rounded.to(ScalarType.Float64);
-        var neighbour = sum.mul(2).sub(wide);
+        var neighbour = sum.mul(Numbers.Of(2)).sub(wide);
         var middle = neighbour.to(ScalarType.Float32).to(ScalarType.Float64).eq(neighbour).bitwise_and(neighbour.ne(wide))
             .bitwise_or(wide.isinf().bitwise_and(sum.isfinite()));
         if (!middle.any().item<bool>())
@@ -33,8 +33,8 @@ internal static class FusedProduct
         // What the sum lacks, exactly (Knuth's TwoSum).
         var part = sum.sub(product);
         var error = product.sub(sum.sub(part)).add(third.sub(part));
-        var towards = error.sign().mul(double.PositiveInfinity);
-        var told = where(middle.bitwise_and(error.ne(0)), sum.nextafter(towards), sum);
+        var towards = error.sign().mul(Numbers.Of(double.PositiveInfinity));
+        var told = where(middle.bitwise_and(error.ne(Numbers.Of(0))), sum.nextafter(towards), sum);
         return told.to(ScalarType.Float32).MoveToOuterDisposeScope();
     }
 }

@@ -51,7 +51,7 @@ internal sealed class Reductions(Func<int, Tensor> values, Func<Tensor, float, T
             case ReduceKind.Dot:
                 return Sum(Wide(reduction.A, scope).mul(Wide(reduction.B, scope)));
             case ReduceKind.CountNonzero:
-                return [.. arrange(values(reduction.A), 0).ne(0).sum([1L, 2L]).cpu().data<long>().ToArray().Select(n => (double)n)];
+                return [.. arrange(values(reduction.A), 0).ne(Numbers.Of(0)).sum([1L, 2L]).cpu().data<long>().ToArray().Select(n => (double)n)];
             case ReduceKind.MaxAbs:
                 // As integers magnitudes order like the numbers, and NaN above all of them.
                 return [.. Extreme(Bits.As(arrange(values(reduction.A), 0).abs(), ScalarType.Int32), false).Select(b => (double)BitConverter.Int32BitsToSingle(b))];

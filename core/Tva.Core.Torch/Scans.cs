@@ -23,11 +23,11 @@ internal sealed class Scans(IReadOnlyList<BlockScan> scans)
             var scan = scans[s];
             var x = values(scan.Output);
             var key = Keys.Of(Bits.As(x, ScalarType.Int32), scan.Magnitudes);
-            var above = key.gt((Scalar)scan.Bracket.High);
-            var equal = key.eq((Scalar)scan.Bracket.Guess).bitwise_and(above.bitwise_not());
-            var inside = key.ge((Scalar)scan.Bracket.Low).bitwise_and(above.bitwise_or(equal).bitwise_not());
+            var above = key.gt(Numbers.Of(scan.Bracket.High));
+            var equal = key.eq(Numbers.Of(scan.Bracket.Guess)).bitwise_and(above.bitwise_not());
+            var inside = key.ge(Numbers.Of(scan.Bracket.Low)).bitwise_and(above.bitwise_or(equal).bitwise_not());
             var (aboves, equals, insides) = (byCell(above), byCell(equal), byCell(inside));
-            var (nonzero, nans) = (byCell(x.ne(0)), byCell(x.isnan()));
+            var (nonzero, nans) = (byCell(x.ne(Numbers.Of(0))), byCell(x.isnan()));
             for (var c = 0; c < aboves.Length; c++)
             {
                 cells[s].Add(new((int)aboves[c], (int)equals[c], (int)insides[c], (int)found[s], (int)nonzero[c], (int)nans[c]));
@@ -41,7 +41,7 @@ internal sealed class Scans(IReadOnlyList<BlockScan> scans)
             }
 
             var shift = tensor((long)RadixSelect.Shift(scan.Bracket.Low, scan.Bracket.High), ScalarType.Int64, x.device);
-            var bins = kept.to(ScalarType.Int64).sub((long)scan.Bracket.Low).bitwise_right_shift(shift).bincount(null, RadixSelect.Bins).cpu().data<long>().ToArray();
+            var bins = kept.to(ScalarType.Int64).sub(Numbers.Of((long)scan.Bracket.Low)).bitwise_right_shift(shift).bincount(null, RadixSelect.Bins).cpu().data<long>().ToArray();
             for (var b = 0; b < bins.Length; b++)
             {
                 scan.Bins[b] += bins[b];

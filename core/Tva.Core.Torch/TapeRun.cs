@@ -140,12 +140,12 @@ internal sealed class TapeRun(
         using var zero = tensor(0f, device: device);
         if (last >= count - 1 || last < 0)
         {
-            using var large = magnitudes.gt((Scalar)(last < 0 ? beyond : upto));
+            using var large = magnitudes.gt(Numbers.Of(last < 0 ? beyond : upto));
             return where(large, wholeX, zero);
         }
 
-        using var first = magnitudes.narrow(0, 0, last + 1).gt((Scalar)upto);
-        using var rest = magnitudes.narrow(0, last + 1, count - last - 1).gt((Scalar)beyond);
+        using var first = magnitudes.narrow(0, 0, last + 1).gt(Numbers.Of(upto));
+        using var rest = magnitudes.narrow(0, last + 1, count - last - 1).gt(Numbers.Of(beyond));
         using var both = cat([first, rest], 0);
         return where(both, wholeX, zero);
     }

@@ -27,7 +27,7 @@ internal static class Uniform
         for (var round = 0; round < Philox.Rounds; round++)
         {
             using var inner = NewDisposeScope();
-            var (a, b) = (x.mul((long)Philox.M0), z.mul((long)Philox.M1));
+            var (a, b) = (x.mul(Numbers.Of((long)Philox.M0)), z.mul(Numbers.Of((long)Philox.M1)));
             (x, y, z, w) = (
                 High(b).bitwise_xor(y).bitwise_xor(tensor((long)k0, ScalarType.Int64, device)).MoveToOuterDisposeScope(), b.bitwise_and(low).MoveToOuterDisposeScope(),
                 High(a).bitwise_xor(w).bitwise_xor(tensor((long)k1, ScalarType.Int64, device)).MoveToOuterDisposeScope(), a.bitwise_and(low).MoveToOuterDisposeScope());
@@ -35,7 +35,7 @@ internal static class Uniform
         }
 
         var words = stack([x.view(groups, Counters), y.view(groups, Counters), z.view(groups, Counters), w.view(groups, Counters)], 1);
-        var upper = words.bitwise_right_shift(tensor(8L, ScalarType.Int64, device)).to(ScalarType.Float32).mul(1f / (1 << 24));
+        var upper = words.bitwise_right_shift(tensor(8L, ScalarType.Int64, device)).to(ScalarType.Float32).mul(Numbers.Of(1f / (1 << 24)));
         return upper.view(groups * Group).narrow(0, 0, count).MoveToOuterDisposeScope();
 
         Tensor High(Tensor product) => product.bitwise_right_shift(thirtyTwo).bitwise_and(low);
