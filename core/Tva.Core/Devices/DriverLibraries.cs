@@ -16,6 +16,9 @@ internal static class DriverLibraries
         }
     });
 
+    /// <summary>The first library of these that loads; 0: none does.</summary>
+    public static nint First(IEnumerable<string> names) => names.Select(name => NativeLibrary.TryLoad(name, out var handle) ? handle : 0).FirstOrDefault(handle => handle != 0);
+
     /// <summary>Says where a library is, before the first of its functions is called.</summary>
     public static void Add(string name, Func<nint> handle)
     {

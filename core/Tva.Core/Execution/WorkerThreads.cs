@@ -7,7 +7,8 @@ namespace Tva.Core.Execution;
 internal sealed class WorkerThreads
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
-    private static readonly Stack<WorkerThreads> Idle = [];
+    // The last to come is the first to go.
+    private static readonly List<WorkerThreads> Idle = [];
 
     private readonly SemaphoreSlim called = new(0);
     private Work? work;
@@ -19,7 +20,11 @@ internal sealed class WorkerThreads
         WorkerThreads? worker;
         lock (Idle)
         {
-            Idle.TryPop(out worker);
+            worker = Idle.LastOrDefault();
+            if (worker is not null)
+            {
+                Idle.RemoveAt(Idle.Count - 1);
+            }
         }
 
         if (worker is null)
@@ -42,11 +47,8 @@ internal sealed class WorkerThreads
                 lock (Idle)
                 {
                     // Whoever took it from there has called, or is about to.
-                    if (Idle.Contains(this))
+                    if (Idle.Remove(this))
                     {
-                        var others = Idle.Where(w => w != this).Reverse().ToList();
-                        Idle.Clear();
-                        others.ForEach(Idle.Push);
                         return;
                     }
                 }
@@ -59,7 +61,7 @@ internal sealed class WorkerThreads
             mine.Run();
             lock (Idle)
             {
-                Idle.Push(this);
+                Idle.Add(this);
             }
 
             mine.End();

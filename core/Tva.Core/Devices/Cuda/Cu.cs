@@ -9,14 +9,14 @@ internal static unsafe partial class Cu
     private static readonly string[] Names = OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"];
 
     /// <summary>The driver's handle; 0: there is none.</summary>
-    public static nint Driver { get; } = Names.Select(n => NativeLibrary.TryLoad(n, out var handle) ? handle : 0).FirstOrDefault(h => h != 0);
+    public static nint Driver { get; } = DriverLibraries.First(Names);
 
     static Cu() => DriverLibraries.Add(Library, () => Driver);
 
-    public const int Success = 0, InvalidValue = 1, OutOfMemory = 2, NoDevice = 100;
+    public const int Success = 0, OutOfMemory = 2, NoDevice = 100;
 
     // CUdevice_attribute.
-    public const int Major = 75, Minor = 76, SharedMemoryPerBlock = 8, ThreadsPerBlock = 1;
+    public const int Major = 75, Minor = 76;
 
     // CUstream_flags, CUmemhostalloc flags.
     public const uint NonBlocking = 1, Portable = 1;
@@ -99,6 +99,18 @@ internal static unsafe partial class Cu
     [LibraryImport(Library)]
     public static partial int cuLaunchKernel(
         nint function, uint gridX, uint gridY, uint gridZ, uint blockX, uint blockY, uint blockZ, uint shared, nint stream, void** arguments, void** extra);
+
+    /// <summary>A card's name and bytes of memory; null where the driver does not tell.</summary>
+    /// <param name="device">Its identity at the driver.</param>
+    public static (string Name, long Memory)? Describe(int device)
+    {
+        const int length = 256;
+        var name = stackalloc byte[length];
+        nuint bytes;
+        return cuDeviceGetName(name, length, device) == Success && cuDeviceTotalMem_v2(&bytes, device) == Success
+            ? (Marshal.PtrToStringUTF8((nint)name)!, (long)Math.Min(long.MaxValue, bytes))
+            : null;
+    }
 
     /// <summary>The name of an error, as the header has it.</summary>
     public static string ErrorName(int error)

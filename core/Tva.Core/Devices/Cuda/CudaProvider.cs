@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace Tva.Core.Devices.Cuda;
 
 /// <summary>Comes in: nothing. Goes out: the cards behind NVIDIA's driver, where its compiler is there too.</summary>
@@ -57,15 +55,13 @@ internal sealed unsafe class CudaProvider : IDeviceProvider
 
     private static DeviceInfo Describe(int handle, int number, int version)
     {
-        var name = stackalloc byte[256];
-        nuint bytes;
-        if (Cu.cuDeviceGetName(name, 256, handle) != Cu.Success || Cu.cuDeviceTotalMem_v2(&bytes, handle) != Cu.Success)
+        if (Cu.Describe(handle) is not var (name, memory))
         {
             return new DeviceInfo($"cuda:{number}", "an NVIDIA card", "CUDA", 0, DeviceKind.Gpu, true, true, true, "its driver does not tell what it is; see what nvidia-smi says");
         }
 
         return new DeviceInfo(
-            $"cuda:{number}", Marshal.PtrToStringUTF8((nint)name)!, $"CUDA {version / 1000}.{version % 1000 / 10}", (long)Math.Min(long.MaxValue, bytes), DeviceKind.Gpu,
+            $"cuda:{number}", name, $"CUDA {version / 1000}.{version % 1000 / 10}", memory, DeviceKind.Gpu,
             Fp64: true, Fp16: true, Exact: true, Unusable(version));
     }
 }

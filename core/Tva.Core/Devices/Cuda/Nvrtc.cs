@@ -19,7 +19,7 @@ internal static unsafe partial class Nvrtc
 
     private static int newest = int.MaxValue;
 
-    private static readonly Lazy<nint> Found = new(() => Candidates().Select(n => NativeLibrary.TryLoad(n, out var handle) ? handle : 0).FirstOrDefault(h => h != 0));
+    private static readonly Lazy<nint> Found = new(() => DriverLibraries.First(Candidates()));
 
     static Nvrtc() => DriverLibraries.Add(Library, () => Compiler);
 

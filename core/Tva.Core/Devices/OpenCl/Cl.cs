@@ -196,15 +196,7 @@ internal static unsafe partial class Cl
     private static nint Load()
     {
         LeaveSignals();
-        foreach (var name in Names)
-        {
-            if (NativeLibrary.TryLoad(name, out var handle))
-            {
-                return handle;
-            }
-        }
-
-        return 0;
+        return DriverLibraries.First(Names);
     }
 
     /// <summary>

@@ -9,10 +9,10 @@ namespace Tva.Core.Devices.Rendered;
 /// </summary>
 internal abstract class RenderedDevice : IBlockDevice
 {
-    private readonly Dictionary<BlockProgram, RenderedKernel> kernels = new(ProgramComparer.Instance);
     /// <summary>How long lanes are kept for the next run.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
 
+    private readonly Dictionary<BlockProgram, RenderedKernel> kernels = new(ProgramComparer.Instance);
     private readonly List<RenderedLane> idle = [];
     private readonly Lock gate = new();
     private readonly Timer quiet;
@@ -339,7 +339,7 @@ internal abstract class RenderedDevice : IBlockDevice
         }
     }
 
-    /// <summary>Programs that are the same but for constants and origins share their code.</summary>
+    /// <summary>Programs are compared by what they hold, not by their lists.</summary>
     private sealed class ProgramComparer : IEqualityComparer<BlockProgram>
     {
         public static ProgramComparer Instance { get; } = new();

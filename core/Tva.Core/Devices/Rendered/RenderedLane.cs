@@ -134,7 +134,7 @@ internal sealed unsafe class RenderedLane : IBlockLane
         }
 
         var slots = block.Cells.Count;
-        
+
         // The first kernel leaves its sums there whether they are wanted or not.
         buffers.Partials.Need((long)slots * cells * BlockProgram.Lanes * sizeof(double));
         foreach (var entry in call.Reduces ? k.Rendered.Entries : k.Rendered.Entries.Take(1))

@@ -24,8 +24,8 @@ internal sealed partial class Renderer
     /// <summary>Streams from which on tiles are made together: each stream is then loaded once. And the most that local memory has room for, some elements of each.</summary>
     private const int FewestStreams = 17, MostStreams = 128;
 
-    /// <summary>Work-items of a group, at the least that it must have room for, and at most that it should have.</summary>
-    private const int FewestItems = 256, MostItems = 384;
+    /// <summary>Work-items that a group should have at most.</summary>
+    private const int MostItems = 384;
 
     /// <summary>Tiles as many at a time as a group has room for, and evenly.</summary>
     private IEnumerable<DotTile[]> Passes(List<DotTile> tiles)
@@ -73,18 +73,17 @@ internal sealed partial class Renderer
         // Streams of the tiles by eights, and where in local memory those lie.
         var blocks = tiles.SelectMany(t => (int[])[t.Row / TileColumns, t.Column / TileColumns]).Distinct().Order().ToList();
         int PlaceOf(int place) => (blocks.IndexOf(place / TileColumns) * TileColumns) + (place % TileColumns);
-        var some = Math.Min(group, ((LocalBytes / sizeof(double) / (blocks.Count * TileColumns))) / lanes * lanes);
-        var stride = some;
+        var some = Math.Min(group, LocalBytes / sizeof(double) / (blocks.Count * TileColumns) / lanes * lanes);
         var slots = tiles.SelectMany(t => t.Slots).Where(s => s >= 0).ToList();
         var needed = Needed(slots, false);
         Table("slots", tiles.SelectMany(t => t.Slots));
         Table("rows", tiles.Select(t => PlaceOf(t.Row)));
         Table("columns", tiles.Select(t => PlaceOf(t.Column)));
         Head(name, group, 2);
-        Line(1, $"LOCAL acc_t values[{blocks.Count * TileColumns * stride}];");
+        Line(1, $"LOCAL acc_t values[{blocks.Count * TileColumns * some}];");
         Invariants(needed);
         Line(1, $"const uint tile = LOCAL_ID / {lanes}u, lane = LOCAL_ID % {lanes}u;");
-        Line(1, $"const uint top = {name}_rows[tile] * {stride}u, left = {name}_columns[tile] * {stride}u;");
+        Line(1, $"const uint top = {name}_rows[tile] * {some}u, left = {name}_columns[tile] * {some}u;");
         Line(1, $"const uint begin = GROUP * {BlockProgram.CellElements}u;");
         Line(1, $"const uint end = count - begin < {BlockProgram.CellElements}u ? count : begin + {BlockProgram.CellElements}u;");
         Line(1, $"acc_t sums[{TileRows * TileColumns}];");
@@ -107,7 +106,7 @@ internal sealed partial class Renderer
         {
             if (blocks.Contains(place / TileColumns) && needed[stored[streams[place]]])
             {
-                Line(3, $"values[{PlaceOf(place) * stride}u + LOCAL_ID] = ACC_OF(v{stored[streams[place]]});");
+                Line(3, $"values[{PlaceOf(place) * some}u + LOCAL_ID] = ACC_OF(v{stored[streams[place]]});");
             }
         }
 
@@ -120,11 +119,11 @@ internal sealed partial class Renderer
         Line(2, $"for (uint j = lane; j < some; j += {lanes}u)");
         Line(2, "{");
         Line(3, $"acc_t x[{TileRows}];");
-        Unrolled(3, "a", TileRows, $"x[a] = values[top + a * {stride}u + j];");
+        Unrolled(3, "a", TileRows, $"x[a] = values[top + a * {some}u + j];");
         text.Append("#pragma unroll\n");
         Line(3, $"for (uint b = 0; b < {TileColumns}u; b++)");
         Line(3, "{");
-        Line(4, $"const acc_t y = values[left + b * {stride}u + j];");
+        Line(4, $"const acc_t y = values[left + b * {some}u + j];");
         Unrolled(4, "a", TileRows, $"sums[a * {TileColumns}u + b] = acc_fma(sums[a * {TileColumns}u + b], x[a], y);");
         Line(3, "}");
         Line(2, "}");

@@ -23,7 +23,6 @@ internal sealed partial class Renderer
 
     private readonly BlockProgram block;
     private readonly int mostItems;
-    private readonly bool wide;
     private readonly KernelProgram program;
     private readonly StringBuilder text = new();
     private readonly List<float> constants = [];
@@ -32,7 +31,7 @@ internal sealed partial class Renderer
 
     private Renderer(BlockProgram block, int mostItems)
     {
-        (this.block, this.mostItems, wide) = (block, mostItems, mostItems > 0);
+        (this.block, this.mostItems) = (block, mostItems);
         program = block.Program;
         stored = new int[program.Outputs.Count];
         for (var n = 0; n < program.Instructions.Count; n++)
@@ -49,6 +48,9 @@ internal sealed partial class Renderer
             }
         }
     }
+
+    /// <summary>Whether work-items take several elements at once.</summary>
+    private bool Wide => mostItems > 0;
 
     private int Offsets => (3 * program.Parameters) + constants.Count;
 
@@ -90,7 +92,7 @@ internal sealed partial class Renderer
     public static int WordsBefore(BlockProgram block, RenderedProgram rendered) => (3 * block.Program.Parameters) + rendered.Constants.Count;
 
     /// <summary>Elements of a work-item of a map: as many as make a word of its widest stream.</summary>
-    private int Width => !wide ? 1 : Word / Enumerable.Range(0, program.Inputs.Count).Where(k => block.Sources[k] == BlockSource.Memory).Select(k => program.Inputs[k].Size())
+    private int Width => !Wide ? 1 : Word / Enumerable.Range(0, program.Inputs.Count).Where(k => block.Sources[k] == BlockSource.Memory).Select(k => program.Inputs[k].Size())
         .Concat(Enumerable.Range(0, program.Outputs.Count).Where(o => block.Kept[o]).Select(o => program.Outputs[o].Size())).DefaultIfEmpty(sizeof(float)).Max();
 
     private void Map()
@@ -111,7 +113,7 @@ internal sealed partial class Renderer
         }
         else
         {
-            Wide(all);
+            WideMap(all);
         }
 
         if (Guards)
@@ -122,7 +124,7 @@ internal sealed partial class Renderer
         text.Append("}\n\n");
     }
 
-    private void Wide(bool[] all)
+    private void WideMap(bool[] all)
     {
         var streams = new WideStreams(Width, text);
         Line(1, $"const uint at = GLOBAL_ID * {Width}u;");
@@ -170,7 +172,7 @@ internal sealed partial class Renderer
         var loaded = Loaded(needed).ToList();
 
         // So many elements of each stream are on their way while as many are computed with.
-        var turns = !wide ? 1 : loaded.Count switch { <= 6 => 8, <= 12 => 4, _ => 1 };
+        var turns = !Wide ? 1 : loaded.Count switch { <= 6 => 8, <= 12 => 4, _ => 1 };
         Head(name, DeviceQueue.GroupSize);
         Invariants(needed);
         Line(1, $"const uint lane = GLOBAL_ID & {step - 1}u, cell = GLOBAL_ID / {step}u;");
@@ -188,7 +190,7 @@ internal sealed partial class Renderer
         }
 
         Line(1, "uint from = begin + lane;");
-        if (wide && loaded.Count > 0)
+        if (Wide && loaded.Count > 0)
         {
             foreach (var k in loaded)
             {
@@ -278,7 +280,7 @@ internal sealed partial class Renderer
         streams = [.. dots.SelectMany(s => (int[])[block.Cells[s].A, block.Cells[s].B]).Distinct().Order()];
         var places = streams.Index().ToDictionary(x => x.Item, x => x.Index);
         List<int> others = [.. all.Except(dots)];
-        if (mostItems >= FewestItems && streams.Count is >= FewestStreams and <= MostStreams)
+        if (Wide && streams.Count is >= FewestStreams and <= MostStreams)
         {
             tiles = TilesOf(dots, places);
             return [others];
