@@ -277,5 +277,11 @@ let private parseWords (argv: string[]) : Result<Request, string> =
     | :? ArguParseException as e -> Result.Error(firstLine e.Message)
 
 let parse (argv: string[]) : Result<Request, string> =
-    // The parser takes tens of milliseconds to make, which the first prompt need not wait for.
-    if argv.Length = 0 then Ok nothing else parseWords argv
+    // The parser takes tens of milliseconds to make, half of what a small text takes in all: where there are no options it has nothing to do.
+    if argv |> Array.exists _.StartsWith('-') then
+        parseWords argv
+    else
+        try
+            Ok { nothing with Task = task (List.ofArray argv) [] }
+        with Wrong message ->
+            Result.Error message

@@ -27,13 +27,14 @@ let private side watched least otherwise (ask: unit -> int) =
 let private width watched = side watched 20 80 (fun () -> Console.WindowWidth)
 let private height watched = side watched 4 24 (fun () -> Console.WindowHeight)
 
-/// Reading the command line and reading the prelude take a few tens of milliseconds each, most of it spent on code that runs for
-/// the first time; so the prelude's part is done on the side meanwhile.
+/// Reading a text takes tens of milliseconds, and as long does the engine's first run, most of them spent on code that runs for the first
+/// time; so both are done once on the side, ahead of the text that counts.
 let private warmUp () =
     let body () =
         try
             use evaluator = new Evaluator(EvaluatorOptions.Default)
             evaluator.Check("", ".", "1") |> ignore
+            Tva.Core.Execution.WarmUp.Run()
         with _ ->
             // Whatever is wrong shows again where it counts.
             ()
@@ -42,7 +43,7 @@ let private warmUp () =
 [<EntryPoint>]
 let main argv =
     // The prompt does so itself, once it is there.
-    if argv.Length > 0 then
+    if argv.Length > 0 && Environment.ProcessorCount > 1 then
         warmUp ()
     use cancel = new CancellationTokenSource()
     // The first signal stops the work in good order, a second one stops at once.

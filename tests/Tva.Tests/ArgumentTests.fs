@@ -32,6 +32,21 @@ let ``all options are read`` () =
     Assert.Equal(Some 3, r.Threads)
     Assert.Equal(Some(2L <<< 30), r.Memory)
 
+[<Theory>]
+[<InlineData("run a.tva")>]
+[<InlineData("eval 1+1")>]
+[<InlineData("eval one two")>]
+[<InlineData("a.tva")>]
+[<InlineData("ops ties")>]
+[<InlineData("ops a b")>]
+[<InlineData("evl 1")>]
+[<InlineData("lsp now")>]
+[<InlineData("help")>]
+let ``words without options mean what the parser of options makes of them`` (words: string) =
+    let words = words.Split ' '
+    // Two dashes before nothing are an option that says nothing.
+    Assert.Equal(parse (Array.append words [| "--" |]), parse words)
+
 [<Fact>]
 let ``nothing is allowed unless it is said`` () =
     let r = parsed "run x.tva"

@@ -58,12 +58,19 @@ internal sealed class InputFile : IDisposable
     public void ReadTensor(Span<byte> destination, long at, string name) =>
         Require(Fill(destination, at, name, tensor: true), destination.Length, at, name, tensor: true);
 
-    /// <summary>Starts reading a range into the page cache. Never fails.</summary>
+    /// <summary>
+    /// Starts reading a range into the page cache. Never fails. Where both its ends are there already it does nothing: the system would look
+    /// for every page, which takes a tenth of the time that reading them takes.
+    /// </summary>
     public void Prefetch(long at, long bytes)
     {
         try
         {
-            Native.WillNeed(Handle(), at, bytes);
+            var file = Handle();
+            if (bytes > 0 && !(Native.IsCached(file, at) && Native.IsCached(file, at + bytes - 1)))
+            {
+                Native.WillNeed(file, at, bytes);
+            }
         }
         catch (Exception e) when (e is FaultException or ObjectDisposedException)
         {

@@ -14,6 +14,7 @@ internal static unsafe partial class Native
     private const uint StatxBasic = 0x7ff;
     private const int AdviceWillNeed = 3;
     private const uint SyncRangeWrite = 2;
+    private const int NoWait = 8;
     private const uint RenameExchange = 2;
     private const int OpenReadOnlyCloseOnExec = 0x80000;
 
@@ -23,6 +24,20 @@ internal static unsafe partial class Native
     /// <summary>Starts reading a range into the page cache.</summary>
     public static void WillNeed(SafeFileHandle file, long offset, long bytes) =>
         Try(() => posix_fadvise(file, offset, bytes, AdviceWillNeed));
+
+    /// <summary>Whether a byte is in the page cache; false where the system doesn't say.</summary>
+    public static bool IsCached(SafeFileHandle file, long at)
+    {
+        var cached = false;
+        Try(() =>
+        {
+            byte found;
+            var vector = new IoVector { Base = &found, Length = 1 };
+            cached = preadv2(file, &vector, 1, at, NoWait) == 1;
+            return 0;
+        });
+        return cached;
+    }
 
     /// <summary>Starts writing a range's dirty pages, so that the disk works while the processor does and the final fsync is short.</summary>
     public static void StartWriteBack(SafeFileHandle file, long offset, long bytes) =>
@@ -165,6 +180,9 @@ internal static unsafe partial class Native
     private static partial int posix_fadvise(SafeFileHandle file, long offset, long bytes, int advice);
 
     [LibraryImport("libc")]
+    private static partial nint preadv2(SafeFileHandle file, IoVector* vectors, int count, long offset, int flags);
+
+    [LibraryImport("libc")]
     private static partial int sync_file_range(SafeFileHandle file, long offset, long bytes, uint flags);
 
     [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
@@ -187,6 +205,12 @@ internal static unsafe partial class Native
 
     [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int statx(int folder, string path, int flags, uint mask, StatxBuffer* result);
+
+    private struct IoVector
+    {
+        public void* Base;
+        public nuint Length;
+    }
 
     [StructLayout(LayoutKind.Explicit, Size = 256)]
     private struct StatxBuffer

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Tva.Core.Devices;
 using Tva.Core.Tensors;
@@ -90,10 +89,8 @@ internal sealed unsafe class BlockRunner : IDisposable
         }
 
         call.Arrange(kernel, job.Tensor, job.Unit);
-        var before = (Bytes: call.BytesRead, Time: Stopwatch.GetTimestamp());
         var onDevice = device?.Takes(kernel, job.Tensor) == true;
         call.Read(job.Tensor, claim.Start, claim.Count, onDevice ? device!.Prepare(claim) : null);
-        engine.ReadAhead.Observe(call.BytesRead - before.Bytes, Stopwatch.GetElapsedTime(before.Time));
         var slots = kernel.Reductions.Slots.Length;
         if (job.Fold is not null && results.Length != job.Unit / PlanShape.Cell * slots)
         {

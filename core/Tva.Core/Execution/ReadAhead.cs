@@ -13,15 +13,8 @@ internal sealed class ReadAhead
     // One hint covers so much over all sources: a call costs microseconds even where the pages are there.
     private const long Grain = 4 << 20;
 
-    // A core copies from the page cache at several GB/s; what comes slower was on a disk.
-    private const double CachedBytesPerSecond = 1.5e9;
-
-    // So many blocks after a slow one get hints: while hints work no block is slow, so one fast block tells nothing.
-    private const int Patience = 1024;
-
     private readonly ExecutionPlan plan;
     private readonly Track?[] tracks;
-    private int patience = Patience;
 
     public ReadAhead(ExecutionPlan plan, PlanShape shape, Func<int, bool> backwards, Func<int, bool> isRead)
     {
@@ -42,24 +35,9 @@ internal sealed class ReadAhead
         }
     }
 
-    /// <summary>A block took so long to read. Where all is in memory, hints would cost a tenth of the time and bring nothing.</summary>
-    public void Observe(long bytes, TimeSpan time)
-    {
-        if (bytes > 1 << 16 && bytes < time.TotalSeconds * CachedBytesPerSecond)
-        {
-            patience = Patience;
-        }
-    }
-
     /// <summary>A block of a step's pass, up to an element of a tensor, is about to be read.</summary>
     public void Advance(int step, int tensor, long element)
     {
-        if (patience <= 0)
-        {
-            return;
-        }
-
-        patience--;
         if (tracks[step] is not { } track || !Monitor.TryEnter(track))
         {
             return;

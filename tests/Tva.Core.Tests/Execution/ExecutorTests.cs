@@ -14,6 +14,9 @@ public class ExecutorTests : IDisposable
     private readonly TempFolder folder = new();
 
     [Fact]
+    public void WarmingUpGoesWellOnAnyThread() => Parallel.For(0, 8, _ => WarmUp.Run());
+
+    [Fact]
     public void ALinearPlanIsTheSumRoundedOnce()
     {
         var files = Enumerable.Range(0, 3).Select(m => Write($"m{m}.safetensors", m)).ToArray();
