@@ -38,7 +38,15 @@ type IFSharpPrompt =
 type Session(host: Host, console: PromptConsole, terminal: ITerminal, options: EvaluatorOptions) =
     let evaluator = lazy (new Evaluator({ options with Session = true }))
     let service = lazy (LanguageService evaluator.Value)
-    let preparing = Thread((fun () -> try evaluator.Force() |> ignore with _ -> ()), IsBackground = true)
+    // The engine's first run is the runtime's more than its own, and a person types longer than that takes; nobody waits for it.
+    let warmUp () = try Tva.Core.Execution.WarmUp.Run() with _ -> ()
+    let prepare () =
+        try
+            evaluator.Force() |> ignore
+            Thread(warmUp, IsBackground = true).Start()
+        with _ ->
+            ()
+    let preparing = Thread(prepare, IsBackground = true)
 
     let mutable preparesFSharp = false
 
