@@ -5,6 +5,7 @@ open System
 open System.Diagnostics
 open System.IO
 open System.IO.Compression
+open System.Reflection.PortableExecutable
 open System.Text.RegularExpressions
 open Xunit
 
@@ -141,5 +142,20 @@ type PackageTests(packages: Packages) =
         use p = new Process(StartInfo = info)
         Assert.True(p.Start())
         Assert.Equal({ Status = 0; Out = "10\n"; Error = "" }, Command.finish p)
+
+    [<Fact>]
+    member _.``a package for one platform is compiled for it``() =
+        Assert.SkipUnless((configuration = "Release"), "nothing is compiled ahead in Debug")
+        let folder = packages.Temp.File "platform"
+        let platform = System.Runtime.InteropServices.RuntimeInformation.RuntimeIdentifier
+        packages.Dotnet(Repository.path "repl/Tva", [ "pack"; "-c"; configuration; "-r"; platform; "-o"; folder; "-v"; "q"; $"-p:RestorePackagesPath={restored}" ]) |> ignore
+        use zip = ZipFile.OpenRead(Path.Combine(folder, "tva.0.1.0.nupkg"))
+        for name in [ "tva"; "Tva.Core"; "Tva.Dsl"; "FSharp.Core"; "Argu" ] do
+            use bytes = new MemoryStream()
+            use entry = (Unchecked.nonNull (zip.GetEntry $"tools/net10.0/{platform}/{name}.dll")).Open()
+            entry.CopyTo bytes
+            bytes.Position <- 0L
+            use image = new PEReader(bytes)
+            Assert.True((Unchecked.nonNull image.PEHeaders.CorHeader).ManagedNativeHeaderDirectory.Size > 0, name)
 
     interface IClassFixture<Packages>
