@@ -8,8 +8,8 @@ namespace Tva.Core.Execution;
 /// </summary>
 internal sealed unsafe class DevicePass(Engine engine, KernelCall call, IBlockLane lane, int worker)
 {
-    // Shorter rows' sums take more of the device's memory than the rows.
-    private const int LeastRow = 16;
+    /// <summary>Sums of shorter rows take more of the device's memory than the rows.</summary>
+    public const int LeastRow = 16;
 
     private readonly BlockCall block = new();
     private HeldOperand?[] operands = [];

@@ -119,6 +119,9 @@ internal sealed class StepKernel
 
             // Per cell a sum has its lanes and itself; keys of each selection are at most an eighth of the elements.
             bytes += program.Cells.Count * (BlockProgram.Lanes + 1.0) * sizeof(double) / PlanShape.Cell;
+
+            // So has a row's, with where it begins; rows are done one reduction after another.
+            bytes += program.Rows.Count == 0 ? 0 : (((BlockProgram.Lanes + 1.0) * sizeof(double)) + sizeof(int)) / DevicePass.LeastRow;
             return bytes + (Reductions.Selections.Length * sizeof(int) / 8.0);
         }
     }
