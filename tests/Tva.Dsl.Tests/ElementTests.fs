@@ -221,3 +221,35 @@ let ``a sweep calls for each value, and the best is the first of the highest`` (
     Assert.Equal(values |> List.maxBy score, number temp.Path (heading + text + "best(t)"))
     // Two equal scores: the earlier.
     Assert.Equal(-0.5, number temp.Path (heading + "def made(k) = k * A\ndef score(x) = norm(x)\nbest(sweep(made, [0.25, -0.5, 0.5], score))"))
+
+[<Fact>]
+let ``tensors that a checkpoint lacks are unchanged, those that it has beyond the base are left out`` () =
+    // Less the first two, more one that the base has not.
+    let lacks = places.Value |> List.truncate 2 |> List.map _.Name
+    let part =
+        Written.i64 "ids" [ 3 ] [ 4L; 5L; 6L ] :: Written.f32 "surplus" [ 2 ] [ 1.0; 2.0 ]
+        :: [ for p in places.Value do
+                 if not (List.contains p.Name lacks) then
+                     Written.f32 p.Name p.Shape (List.ofArray (Array.map2 (+) p.Base p.D[0])) ]
+    let got = savedWith "" [ "part.safetensors", part ] [ "delta(\"part.safetensors\", base, missing = \"zero\", extra = \"drop\")" ]
+    for p in places.Value do
+        Assert.Equal<float[]>((if List.contains p.Name lacks then Array.map (fun _ -> 0.0) p.Base else p.D[0]), got.Head[p.Name])
+
+[<Fact>]
+let ``what is computed over a model is stored in the type that it was opened with`` () =
+    use temp = new TempFolder()
+    write temp
+    let ran = run temp.Path "base = model(\"base.safetensors\", dtype = \"bf16\")\nbase + 0.5 * (model(\"m0.safetensors\") - base) |> save(\"o.safetensors\")"
+    Assert.Empty(ran.Diagnostics |> List.map _.Message)
+    let found = Written.bytesOf (temp.File "o.safetensors")
+    for p in places.Value do
+        let dtype, _, bytes = found[p.Name]
+        Assert.Equal(Tva.Core.Tensors.DType.BF16, dtype)
+        let got = bytes |> Array.chunkBySize 2 |> Array.map (fun b -> float (BitConverter.UInt32BitsToSingle(uint32 (BitConverter.ToUInt16(b, 0)) <<< 16)))
+        // Of eight significant bits the nearest, to even: what lies halfway is a multiple of twice the last place.
+        let rounded (x: float) =
+            if x = 0.0 then 0.0
+            else
+                let place = 2.0 ** (floor (Math.Log2(abs x)) - 7.0)
+                Math.Round(x / place, MidpointRounding.ToEven) * place
+        Assert.Equal<float[]>(Array.map2 (fun b d -> rounded (b + 0.5 * d)) p.Base p.D[0], got)

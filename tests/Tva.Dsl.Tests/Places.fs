@@ -53,17 +53,21 @@ let heading =
     "base = model(\"base.safetensors\")\nM0 = model(\"m0.safetensors\")\nM1 = model(\"m1.safetensors\")\nM2 = model(\"m2.safetensors\")\n"
     + "F = family({ a: \"m0.safetensors\", b: \"m1.safetensors\", c: \"m2.safetensors\" }, base)\nA = F.a\nB = F.b\nC = F.c\n"
 
-/// What expressions come to, each by tensor: written by one run.
-let saved (expressions: string list) =
+/// What expressions come to, each by tensor: written by one run over the files and more.
+let savedWith (more: string) (files: (string * Tensor list) list) (expressions: string list) =
     use temp = new TempFolder()
     write temp
+    for name, tensors in files do
+        save (temp.File name) tensors
     let lines = expressions |> List.mapi (fun i e -> $"{e} |> save(\"o{i}.safetensors\")")
-    let ran = run temp.Path (heading + String.Join("\n", lines))
+    let ran = run temp.Path (heading + more + String.Join("\n", lines))
     Assert.Empty(ran.Diagnostics |> List.map _.Message)
     [ for i in 0 .. expressions.Length - 1 ->
           let found = bytesOf (temp.File $"o{i}.safetensors")
           Assert.Equal<byte[]>(ids.Bytes, (let _, _, bytes = found[ids.Name] in bytes))
           found |> Map.remove ids.Name |> Map.map (fun _ (_, _, bytes) -> bytes |> Array.chunkBySize 4 |> Array.map (fun b -> float (BitConverter.ToSingle(b, 0)))) ]
+
+let saved = savedWith "" []
 
 /// Each expression against what loops find for a place, to a tolerance relative to the largest number there.
 let agree tolerance (cases: (string * (Place -> float[])) list) =
