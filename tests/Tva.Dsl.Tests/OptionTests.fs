@@ -19,7 +19,7 @@ let ``the largest of a tensor, a layer, the model`` () =
 
 // TIES
 
-let private elected elect divide normalize (w: float[]) (x: float[]) =
+let elected elect divide normalize (w: float[]) (x: float[]) =
     let weighted = Array.map2 (*) w x
     let votes =
         match elect with
@@ -172,7 +172,7 @@ let ``a weighted mean on the sphere, with members of no length`` () =
           "multislerp([A, B, C], [1, 0, 0])", multislerp [| 1.0; 0.0; 0.0 |] ]
 
 /// t·mean with the mean of every two members' cosine; where the members point away from each other all around, so that no t is, nothing.
-let private stock (p: Place) =
+let stock (p: Place) =
     let n = float p.D.Length
     let c = List.average [ for i in 0 .. p.D.Length - 1 do for j in i + 1 .. p.D.Length - 1 -> cosineOf p.D[i] p.D[j] ]
     let under = 1.0 + (n - 1.0) * c
