@@ -26,18 +26,18 @@ let private column (f: Findings) name (row: Cell list) = row[List.findIndex ((=)
 
 let private figure cell = match cell with Cell.Figure v -> v | _ -> nan
 
-/// Where the int(0.2·n) largest magnitudes are, the lower index first among equals.
-let private large (x: float[]) =
-    let kept = int (0.2 * float x.Length)
+/// Where the int(density·n) largest magnitudes are, the lower index first among equals.
+let private large density (x: float[]) =
+    let kept = int (density * float x.Length)
     let first = [| 0 .. x.Length - 1 |] |> Array.sortBy (fun i -> -(abs x[i]), i) |> Array.truncate kept |> Set.ofArray
     Array.init x.Length (fun i -> first.Contains i && x[i] <> 0.0)
 
 /// By pairs and element by element: agreeing and differing signs, shared and kept large ones, Σ PN and Σ (P + N)².
-let private counted (xs: float[] list) =
+let private counted density (xs: float[] list) =
     let agree, differ = ref 0.0, ref 0.0
     let both, kept = ref 0.0, ref 0.0
     let opposed, gross = ref 0.0, ref 0.0
-    let marks = xs |> List.map large
+    let marks = xs |> List.map (large density)
     let xs, marks = Array.ofList xs, Array.ofList marks
     for e in 0 .. xs[0].Length - 1 do
         for i in 0 .. xs.Length - 1 do
@@ -59,13 +59,15 @@ let private angles r (ms: Matrix<float> list) =
     let pairs = [ for i in 0 .. spaces.Length - 1 do for j in i + 1 .. spaces.Length - 1 -> (spaces[i] * spaces[j].Transpose()).Svd(false).S ]
     pairs |> List.averageBy (Seq.averageBy (fun c -> c * c)), acos (pairs |> List.map Seq.max |> List.max) * 180.0 / Math.PI
 
-[<Fact>]
-let ``conflicts are those that loops count`` () =
+[<Theory>]
+[<InlineData(0.2, 3)>]
+[<InlineData(0.55, 1)>]
+let ``conflicts are those that loops count`` (density: float, rank: int) =
     use temp = new TempFolder()
-    let f = table temp "conflicts([tasks.digits, tasks.letters, tasks.count], rank = 3)"
+    let f = table temp $"conflicts([tasks.digits, tasks.letters, tasks.count], {density}, {rank})"
     let vectors = chosen.Value
     let tensors = vectors.Head |> Map.toList |> List.map fst
-    let counts = tensors |> List.map (fun t -> t, counted (vectors |> List.map (Map.find t))) |> Map.ofList
+    let counts = tensors |> List.map (fun t -> t, counted density (vectors |> List.map (Map.find t))) |> Map.ofList
     let total (ts: string list) = Array.init 6 (fun k -> ts |> List.sumBy (fun t -> counts[t][k]))
     let allOpposed = (total tensors)[4]
     let check (row: Cell list) (ts: string list) =
@@ -103,7 +105,7 @@ let ``conflicts are those that loops count`` () =
         let name = match row[1] with Cell.Word t -> t | _ -> ""
         match matrices.Value |> List.tryFind (fun (n, _, _) -> n = name) with
         | Some(_, m, n) ->
-            let overlap, least = angles 3 (vectors |> List.map (fun v -> Matrix<float>.Build.DenseOfRowMajor(m, n, v[name])))
+            let overlap, least = angles rank (vectors |> List.map (fun v -> Matrix<float>.Build.DenseOfRowMajor(m, n, v[name])))
             Assert.Equal(overlap, figure (column f "row_overlap" row), 1e-4)
             Assert.Equal(least, figure (column f "row_angle" row), 0.05)
         | None -> Assert.Equal(Cell.Blank, column f "row_overlap" row)

@@ -35,7 +35,7 @@ let private equal (tolerance: float) (expected: Map<string, float[]>) (actual: M
         Array.iter2 (fun (w: float) (g: float) -> Assert.True(abs (w - g) <= tolerance * largest, $"{name}: {w} expected, {g} found")) want actual[name]
 
 /// (position - 1)/(n - 1) in each run of so many, by value, then index.
-let private ranks (length: int) (values: float[]) =
+let ranks (length: int) (values: float[]) =
     values
     |> Array.chunkBySize length
     |> Array.collect (fun row ->
@@ -48,7 +48,7 @@ let private rowLength name = int (fst origin.Value[name]).Shape.RowLength
 let private rankBySize name (values: float[]) = values |> Array.map abs |> ranks (rowLength name)
 
 /// Philox4x32-10 (SC11), keyed and laid out as the language promises: element i is word i % 64 / 16 of counter i / 64 * 16 + i % 16.
-let private uniform (seed: int64) (tensor: string) =
+let uniform (seed: int64) (tensor: string) =
     let hash = (0xcbf29ce484222325UL, Encoding.UTF8.GetBytes tensor) ||> Array.fold (fun h b -> (h ^^^ uint64 b) * 0x100000001b3UL)
     let mix shift factor x = (x ^^^ (x >>> shift)) * factor
     let key = hash ^^^ (uint64 seed * 0x9e3779b97f4a7c15UL) |> mix 30 0xbf58476d1ce4e5b9UL |> mix 27 0x94d049bb133111ebUL |> fun x -> x ^^^ (x >>> 31)

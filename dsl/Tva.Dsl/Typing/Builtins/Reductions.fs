@@ -111,7 +111,14 @@ let private withShare extent name (build: TensorValue -> Node -> Value) ctx (cal
 
 let private quantile ctx (call: Call) =
     Call.orUnknown (extentOf ctx call 2 "all") (fun extent ->
-        withShare extent "q" (fun t q -> Value.Scalar(reduce ctx call.Span ReduceKind.Quantile extent [| t.Node; q |])) ctx call)
+        withShare extent "q"
+            (fun t q ->
+                // The ends need no order.
+                match known ctx q with
+                | Some 0.0 -> Value.Scalar(reduce ctx call.Span ReduceKind.Min extent [| t.Node |])
+                | Some 1.0 -> Value.Scalar(reduce ctx call.Span ReduceKind.Max extent [| t.Node |])
+                | _ -> Value.Scalar(reduce ctx call.Span ReduceKind.Quantile extent [| t.Node; q |]))
+            ctx call)
 
 let private trim ctx (call: Call) =
     match Call.choice ctx call 2 "by" [ "tensor"; "layer"; "all" ] "tensor", Call.choice ctx call 3 "of" [ "all"; "nonzero" ] "all" with
@@ -190,7 +197,7 @@ let all =
       overElements "mean_square" "Σx² / n." (unary true meanSquare)
       overElements "numel" "n, the number of elements." (unary false numel)
       overElements "nonzero" "The number of elements that are not 0." (unary true nonzero)
-      { overElements "quantile" "The q-quantile, linear between neighbours." quantile with
+      { overElements "quantile" "The q-quantile, linear between neighbours: 0 is the least, 0.5 the median, 1 the greatest. NaN where any is." quantile with
           Parameters = [ Call.required "x" Kind.Any; Call.required "q" Kind.Any; by ]
           Example = $"quantile(abs({zoo}), 0.9)" }
       { Name = "trim"; Group = "order and chance"
