@@ -46,7 +46,9 @@ let main argv =
     if argv.Length > 0 && Environment.ProcessorCount > 1 then
         warmUp ()
     use cancel = new CancellationTokenSource()
-    // The first signal stops the work in good order, a second one stops at once.
+    // The first signal stops the work in good order, a second one stops at once. One that comes along with the first is the same:
+    // `timeout` signals its child and then the group that both are in.
+    let asked = ref 0L
     let mutable terminal: Prompt.UnixTerminal option = None
     let stop (context: PosixSignalContext) =
         if terminal.IsSome && context.Signal = PosixSignal.SIGINT then
@@ -55,7 +57,10 @@ let main argv =
             terminal.Value.Interrupt()
         elif not cancel.IsCancellationRequested then
             context.Cancel <- true
+            Volatile.Write(&asked.contents, Environment.TickCount64)
             cancel.Cancel()
+        elif Environment.TickCount64 - Volatile.Read(&asked.contents) < 500L then
+            context.Cancel <- true
     use _interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, stop)
     use _terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, stop)
     let watched = not Console.IsErrorRedirected
