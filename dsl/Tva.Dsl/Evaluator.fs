@@ -35,11 +35,13 @@ type Evaluator(options: EvaluatorOptions) =
     /// `parameters`: for `param` statements numbers, bools, lists of numbers and texts (a text for a `param` that is no Text is read as an
     /// expression), and MemoryCheckpoints, which become names.
     member _.Check(text: string, [<Optional; DefaultParameterValue(null: IReadOnlyDictionary<string, obj> | null)>] parameters: IReadOnlyDictionary<string, obj> | null) : CheckResult =
+        ArgumentNullException.ThrowIfNull(text, nameof text)
         use alone = new TextSession(optionsFor parameters ignore)
         alone.CheckAlone text
 
     /// What would be done with a text by itself, for people. Its mistakes are an ArgumentException.
     member _.Explain(text: string, [<Optional; DefaultParameterValue(null: IReadOnlyDictionary<string, obj> | null)>] parameters: IReadOnlyDictionary<string, obj> | null) : string =
+        ArgumentNullException.ThrowIfNull(text, nameof text)
         use alone = new TextSession(optionsFor parameters ignore)
         let found = alone.CheckAlone text
         if not found.Succeeded then
@@ -56,6 +58,7 @@ type Evaluator(options: EvaluatorOptions) =
             [<Optional; DefaultParameterValue(null: IProgress<Event> | null)>] progress: IProgress<Event> | null,
             [<Optional>] cancellationToken: CancellationToken
         ) : Task<EvaluationResult> =
+        ArgumentNullException.ThrowIfNull(text, nameof text)
         let models = SortedDictionary<string, MemoryCheckpoint>(StringComparer.Ordinal)
         let forCall = optionsFor parameters (fun m -> models[m.Name] <- m)
         let work () =

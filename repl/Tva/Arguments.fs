@@ -41,7 +41,7 @@ type Flag =
             | Device_Memory _ -> "bound on what is held in the device's memory; three quarters of it by default"
             | Memory _ -> "bound on what is held in memory: 500MB, 128MiB, 2GiB"
             | Threads _ -> "threads to compute with; one for each core by default"
-            | Strict -> "treat warnings as errors"
+            | Strict -> "treat warnings as errors, and NaN and infinity as faults"
             | No_Cache -> "neither use nor leave Gram matrices beside families"
             | Dry_Run -> "check and plan, but write nothing"
             | Resume -> "go on with what a stopped run has left of outputs, and leave what is done if this one stops"
@@ -173,6 +173,7 @@ let private task (words: string list) (literal: string list) =
     let one name what make (rest: string list) =
         match rest with
         | [ x ] -> make x
+        | [] when what = "script" -> wrong $"tva {name} needs a script: a file, or - for the standard input"
         | [] -> wrong $"tva {name} needs {what}"
         | _ when name = "eval" -> wrong "tva eval takes one text; put it in quotes: tva eval \"1 + 1\""
         | _ :: second :: _ -> wrong $"tva {name} takes one {what}, and {second} is another"

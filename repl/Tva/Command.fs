@@ -104,7 +104,7 @@ let main (host: Host) (argv: string[]) : int =
         host.Say $"tva: {message}"
         Exit.Wrong
     | Ok request ->
-        let report = Report(host, request.Json, request.JsonDocument)
+        let report = Report(host, request.Json, request.JsonDocument, request.Resume)
         let status =
             try
                 perform host report request

@@ -2,7 +2,6 @@
 module Tva.Program
 
 open System
-open System.Diagnostics
 open System.IO
 open System.Runtime.InteropServices
 open System.Text
@@ -47,9 +46,9 @@ let main argv =
     if argv.Length > 0 && Environment.ProcessorCount > 1 then
         warmUp ()
     use cancel = new CancellationTokenSource()
-    // The first signal stops the work in good order, a second one stops at once; but `timeout` sends the same one twice, to the process
-    // and to its group, so what comes within a second is no second one.
-    let mutable stopped = 0L
+    // The first signal stops the work in good order, a second one stops at once. One that comes along with the first is the same:
+    // `timeout` signals its child and then the group that both are in.
+    let asked = ref 0L
     let mutable terminal: Prompt.UnixTerminal option = None
     let stop (context: PosixSignalContext) =
         if terminal.IsSome && context.Signal = PosixSignal.SIGINT then
@@ -58,9 +57,9 @@ let main argv =
             terminal.Value.Interrupt()
         elif not cancel.IsCancellationRequested then
             context.Cancel <- true
-            stopped <- Stopwatch.GetTimestamp()
+            Volatile.Write(&asked.contents, Environment.TickCount64)
             cancel.Cancel()
-        elif Stopwatch.GetElapsedTime(stopped).TotalSeconds < 1.0 then
+        elif Environment.TickCount64 - Volatile.Read(&asked.contents) < 500L then
             context.Cancel <- true
     use _interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, stop)
     use _terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, stop)

@@ -25,7 +25,7 @@ module Cause =
             Some $"can't load {string f.FileName}: is the installation whole, and are not too many files open (`ulimit -n`)?"
         | _ -> None
 
-type Report(host: Host, asJson: bool, ?asDocument: bool) =
+type Report(host: Host, asJson: bool, ?asDocument: bool, ?resume: bool) =
     let document = if defaultArg asDocument false then Some(JsonDocument()) else None
     let watch = Stopwatch.StartNew()
     let progress = Progress(host, fun () -> watch.Elapsed)
@@ -126,6 +126,7 @@ type Report(host: Host, asJson: bool, ?asDocument: bool) =
 
     member _.Cancelled() =
         let message = if saved then "cancelled: what has been saved so far stays, nothing else was" else "cancelled: nothing was saved"
+        let message = if defaultArg resume false then message + "; `--resume` goes on from what is done" else message
         if asJson then json JsonPart.Failure (Json.message "cancelled" message) else say $"tva: {message}"
 
     member _.Internal(e: exn) =

@@ -20,7 +20,8 @@ module Script =
         let folder = Path.GetDirectoryName full |> Option.ofObj |> Option.defaultValue "."
         if Directory.Exists folder then
             let names = Directory.EnumerateFiles(folder, "*.tva") |> Seq.map (fun f -> Path.GetFileName f |> Unchecked.nonNull)
-            match Suggest.nearest (Path.GetFileName full |> Unchecked.nonNull) names with
+            let name = Path.GetFileName full |> Unchecked.nonNull
+            match (if File.Exists(full + ".tva") then Some(name + ".tva") else Suggest.nearest name names) with
             | Some near -> $"; did you mean {near}?"
             | None -> ""
         else
@@ -40,9 +41,13 @@ module Script =
             if file.Length > (64L <<< 20) then
                 raise (FaultException $"{path}: is no script, it has {Sizes.Text file.Length}; is it a checkpoint? tva inspect {path} lists it")
             use reader = new StreamReader(file, strictUtf8)
+            let text = reader.ReadToEnd()
+            // UTF-16 without its mark is UTF-8 with a NUL in every second place, which the language would complain about one by one.
+            if text.Contains '\000' then
+                raise (FaultException $"{path}: is no text, it has NUL characters; save the script as UTF-8; tva inspect lists a checkpoint's tensors")
             { Name = path
               Folder = Path.GetDirectoryName full |> Unchecked.nonNull
-              Text = reader.ReadToEnd() }
+              Text = text }
         with
         | :? DecoderFallbackException -> raise (FaultException $"{path}: is no UTF-8 text; scripts are; tva inspect lists a checkpoint's tensors")
         | :? UnauthorizedAccessException

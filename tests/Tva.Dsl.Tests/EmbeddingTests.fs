@@ -110,6 +110,10 @@ let ``a failed assertion, tables and wrong parameters`` () =
     wrong nan
     wrong (DateTime(2020, 1, 1))
     Assert.Contains("no", (e.Check("param k = 1", given [ "no", 1 ])).Messages)
+    let none: string = Unchecked.defaultof<string>
+    Assert.Throws<ArgumentNullException>(fun () -> e.Check none |> ignore) |> ignore
+    Assert.Throws<ArgumentNullException>(fun () -> e.Explain none |> ignore) |> ignore
+    Assert.Throws<ArgumentNullException>(fun () -> e.RunAsync none |> ignore) |> ignore
     Assert.ThrowsAny<Tva.Core.FaultException>(fun () -> new Evaluator(options.WithDevice "no such device") |> ignore) |> ignore
     Assert.Contains("there is no \"memory:none\"", (e.Check "model(\"memory:none\")").Messages)
     for text in [ "f = family([\"memory:tuned\", \"memory:start\"], start)\nf @basis(1) |> save(\"memory:b\")"; "tuned - start |> save(\"memory:b\", as = \"lora\", rank = 1)" ] do

@@ -33,6 +33,15 @@ let private offered marked =
     use e = zooSession ()
     (completeIn e examples marked).Candidates |> List.map _.Text
 
+[<Theory>]
+[<InlineData("def f(x: Delta, density = 1): Delta = den|", true)>]
+[<InlineData("y = { density = 0.2; den|", true)>]
+// Names of arguments and of entries are no values.
+[<InlineData("ties(tasks, density = den|", false)>]
+[<InlineData("y = { density: 0.2, other: den|", false)>]
+let ``what a statement brings by name is offered`` (marked: string, isThere: bool) =
+    Assert.Equal(isThere, offered marked |> List.contains "density")
+
 [<Fact>]
 let ``tokens are told apart`` () =
     let text = "x = norm(A, by = \"row\") # why\ndef f(k: Scalar): Delta = k * tasks.digits"

@@ -83,7 +83,7 @@ let ``what follows two dashes is taken as it is`` () =
 [<InlineData("run a.tva --alow-run", "did you mean --allow-run?")>]
 [<InlineData("rum a.tva", "did you mean run?")>]
 [<InlineData("frobnicate", "the commands are run, eval")>]
-[<InlineData("run", "tva run needs script")>]
+[<InlineData("run", "tva run needs a script: a file, or - for the standard input")>]
 [<InlineData("run a.tva b.tva", "b.tva is another")>]
 [<InlineData("eval 1 + 1", "in quotes")>]
 [<InlineData("run a.tva --threads", "--threads")>]

@@ -67,6 +67,7 @@ let ``a plan is JSON where that is asked for`` () =
 [<Theory>]
 [<InlineData("run", "nowhere.tva", "nowhere.tva: doesn't exist")>]
 [<InlineData("run", "examples/quikstart.tva", "did you mean quickstart.tva?")>]
+[<InlineData("run", "examples/quickstart", "did you mean quickstart.tva?")>]
 [<InlineData("run", "examples", "is a folder, not a script")>]
 [<InlineData("run", "examples/zoo/base.safetensors", "is no UTF-8 text")>]
 [<InlineData("inspect", "examples/zoo/bass.safetensors", "base.safetensors")>]
@@ -76,6 +77,16 @@ let ``a file that is not there or not right is a fault`` (command: string, path:
     Assert.Equal("", ran.Out)
     Assert.StartsWith("tva: ", ran.Error)
     Assert.Contains(part, ran.Error)
+
+[<Fact>]
+let ``a script in UTF-16 is read with its mark and is one fault without`` () =
+    use temp = new TempFolder()
+    File.WriteAllText(temp.File "marked.tva", "print(1 + 1)\n", Text.Encoding.Unicode)
+    File.WriteAllBytes(temp.File "bare.tva", Text.Encoding.Unicode.GetBytes "print(1 + 1)\n")
+    Assert.Equal("2\n", (Command.runIn temp.Path "" [ "run"; "marked.tva" ]).Out)
+    let ran = Command.runIn temp.Path "" [ "run"; "bare.tva" ]
+    Assert.Equal(1, ran.Status)
+    Assert.Equal("tva: bare.tva: is no text, it has NUL characters; save the script as UTF-8; tva inspect lists a checkpoint's tensors\n", ran.Error)
 
 [<Fact>]
 let ``a target that can't be written is a fault and leaves nothing`` () =

@@ -88,7 +88,7 @@ let ``as JSON the script and what is said of the configuration are objects`` () 
 [<InlineData("import", "missing.yml", 1, "missing.yml: doesn't exist")>]
 [<InlineData("import", ".", 1, ".: is a folder, not a configuration")>]
 [<InlineData("import", "a.safetensors", 1, "is no UTF-8 text")>]
-[<InlineData("check", "--force", 2, "needs script")>]
+[<InlineData("check", "--force", 2, "needs a script")>]
 let ``what is no configuration is a fault`` (command: string) (argument: string) (status: int) (message: string) =
     use temp = folder ()
     let ran = Command.runIn temp.Path "" [ command; argument ]

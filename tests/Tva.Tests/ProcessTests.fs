@@ -59,9 +59,10 @@ let private sparse (path: string) (elements: int64) =
 [<Theory>]
 [<InlineData("INT", 1)>]
 [<InlineData("TERM", 1)>]
-// As `timeout` does: to the process, then to its group.
+// `timeout` signals its child, and then the group that it is in.
+[<InlineData("INT", 2)>]
 [<InlineData("TERM", 2)>]
-let ``a signal in the middle leaves nothing`` (signal: string) (times: int) =
+let ``a signal in the middle leaves nothing`` (signal: string, times: int) =
     needUnix ()
     use temp = new TempFolder()
     sparse (temp.File "big.safetensors") (1L <<< 28)

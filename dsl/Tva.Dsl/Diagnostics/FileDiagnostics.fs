@@ -14,18 +14,37 @@ module FileDiagnostics =
     /// Whether a finding is about a file that can't be opened or is damaged, rather than about the text.
     let isFault (d: Diagnostic) = d.Code = "TVA0501"
 
+    /// Names of one kind for a message about files that don't fit.
+    let private part title (names: string list) =
+        if names.IsEmpty then "" else $"\n    {title} ({names.Length}): {Suggest.listing names}"
+
+    /// What to do where all that differs is something in front of every name, as `module.` of a model that PyTorch trained on several cards.
+    let private prefixed (missing: string list) (extra: string list) =
+        let longer, shorter = if String.length (List.tryHead missing |> Option.defaultValue "") > String.length (List.tryHead extra |> Option.defaultValue "") then missing, extra else extra, missing
+        match longer, shorter with
+        | l :: _, s :: _ when longer.Length = shorter.Length && l.EndsWith s && l.Length > s.Length ->
+            let prefix = l.Substring(0, l.Length - s.Length)
+            if List.sort longer = List.sort (shorter |> List.map (fun n -> prefix + n)) then
+                Some $"the names of one begin with `{prefix}` and are the other's otherwise: save that file again without it"
+            else None
+        | _ -> None
+
     let mismatch (a: string) (b: string) (missing: string list) (extra: string list) (reshaped: string list) help span =
-        let part title (names: string list) =
-            if names.IsEmpty then "" else $"\n    {title} ({names.Length}): " + String.Join(", ", names)
         make 502 span
             ($"{a} and {b} don't have the same tensors"
              + part $"missing from {b}" missing
              + part $"only in {b}" extra
              + part "of another shape or type" reshaped)
-            help
+            (prefixed missing extra |> Option.orElse help)
+
+    /// For two models that are subtracted or added and have not the same tensors.
+    let differenceHelp = "where only some differ, `delta(path, base, missing = \"zero\", extra = \"drop\")` takes what both have"
 
     let noMatch pattern folder span =
-        make 503 span $"no checkpoint matches \"{pattern}\" in {folder}" None
+        let help =
+            if (pattern: string).Contains '{' then "in a glob `*`, `?` and `**` stand for others, braces for themselves; or list the files: `family([\"a.safetensors\", \"b.safetensors\"], base)`"
+            else "a glob is, for instance, \"tasks/*.safetensors\""
+        make 503 span $"no checkpoint matches \"{pattern}\" in {folder}" (Some help)
 
     let sameName name span =
         make 504 span $"two members would be called `{name}`" (Some "name them: `family({ a: \"x/model.safetensors\", b: \"y/model.safetensors\" }, base)`")
@@ -57,6 +76,9 @@ module FileDiagnostics =
 
     let outputIsInput path span =
         make 510 span $"\"{path}\" is one of the inputs" (Some "save under another name; an input is never overwritten")
+
+    let outputHoldsInput path span =
+        make 510 span $"\"{path}\" is a folder that holds an input" (Some "save into a folder of its own; an input is never overwritten")
 
     let outputInInput path input span =
         make 510 span $"\"{path}\" lies in \"{input}\", a folder that is one of the inputs: the next run would read it as a part of that"
@@ -162,8 +184,6 @@ module FileDiagnostics =
         make 533 span $"{what} takes a part of layer {layer} only: {tensor} is not in it" (Some "a part of `stack` is whole layers: `m[layers(0..11)]`")
 
     let stackMismatch (a: string) (b: string) (missing: string list) (extra: string list) (reshaped: string list) span =
-        let part title (names: string list) =
-            if names.IsEmpty then "" else $"\n    {title} ({names.Length}): " + String.Join(", ", names)
         make 534 span
             ($"the layers of {a} and {b} are not alike"
              + part $"missing from {b}" missing

@@ -62,6 +62,9 @@ module SyntaxDiagnostics =
 
     let tooDeep span = make 214 span "the expression is nested too deeply" (Some "name its parts: `part = ...`")
     let notCallable span help = make 215 span "only a name can be called" (Some help)
+    /// `x: 1` and `x := 1`, as YAML and others have it.
+    let colonForEquals span (name: string) = make 216 span "a name gets its value by `=`" (Some $"write `{name} = ...`")
+
     let assignToExpression span help = make 216 span "only a name can stand left of `=`" (Some help)
 
     let blockWithoutValue span =

@@ -51,7 +51,8 @@ type private Writing(states: int[]) =
 type Scalars(set: IReadOnlyList<TensorInfo>, planned: int[], slot: Node -> struct (int * int)) =
     let defs = List<ScalarDef>()
     let known = Dictionary<ScalarDef, int>(HashIdentity.Structural)
-    let numbers = Dictionary<float, int>(HashIdentity.Structural)
+    // By their bits: NaN is no number that F# would find again, and -0 is another one than 0.
+    let numbers = Dictionary<int64, int>()
     let byNode = Dictionary<int, int>()
     let free = Dictionary<int, bool>()
     let values = Dictionary<int, float[]>()
@@ -123,11 +124,13 @@ type Scalars(set: IReadOnlyList<TensorInfo>, planned: int[], slot: Node -> struc
                 defs.Count - 1
 
     let number (v: float) =
-        match numbers.TryGetValue v with
+        let bits = BitConverter.DoubleToInt64Bits v
+        match numbers.TryGetValue bits with
         | true, i -> i
         | _ ->
-            numbers[v] <- add (StaticScalar(Extent.All, [| v |]))
-            numbers[v]
+            let i = add (StaticScalar(Extent.All, [| v |]))
+            numbers[bits] <- i
+            i
 
     let compute (name: string) (args: int list) =
         let extent = lazy (args |> List.map (fun a -> defs[a].Extent) |> List.max)

@@ -137,12 +137,23 @@ type LanguageService(evaluator: Evaluator) =
 
     /// Names that the statement itself brings: parameters of its `def` and names in its blocks.
     let localNames (p: Place) =
+        let mutable inHeader = false
+        let mutable brackets = []
         [ for i in 0 .. p.Before - 1 do
               let t = p.Tokens[i]
+              match t.Kind, t.Text with
+              | _ when t.Span.Start < p.Statement -> ()
+              | TokenKind.Keyword, "def" -> inHeader <- true
+              | TokenKind.Symbol, ("(" | "[" | "{") -> brackets <- t.Text :: brackets
+              | TokenKind.Symbol, (")" | "]" | "}") -> brackets <- (match brackets with _ :: outer -> outer | [] -> [])
+              | TokenKind.Symbol, "=" when brackets.IsEmpty -> inHeader <- false
+              | _ -> ()
+              // `name =` in a call is the name of an argument, `name:` in a record that of an entry.
+              let brings (symbol: string) = inHeader || symbol = "=" && (match brackets with [] | "{" :: _ -> true | _ -> false)
               if t.Span.Start >= p.Statement && t.Kind = TokenKind.Name then
                   let next = p.Tokens |> Array.tryItem (i + 1)
                   match next with
-                  | Some { Kind = TokenKind.Symbol; Text = (":" | "=") } -> { Text = t.Text; Kind = CandidateKind.Name; Detail = "local" }
+                  | Some { Kind = TokenKind.Symbol; Text = (":" | "=") as symbol } when brings symbol -> { Text = t.Text; Kind = CandidateKind.Name; Detail = "local" }
                   | _ -> () ]
 
     let functions (checker: Checker) =

@@ -78,6 +78,9 @@ module Parser =
             else
                 c.Report finding
         c.ContinueAfterOperator()
+        if c.Current.Kind = TokenKind.Newline then
+            // The next line is a statement: a body of several lines, as languages without braces have it.
+            c.Fail(SyntaxDiagnostics.missingOperand (c.Current.Span) "=" (Some "a body of several lines stands in braces: `def f(x) = { y = 2 * x; y + 1 }`"))
         let body = Expressions.expression c
         Def { Name = name; Params = parameters; Result = result; Body = body; Doc = doc }
 
@@ -153,7 +156,18 @@ module Parser =
             c.Advance()
             FSharpDefinitions(text c "F# in a text" None)
         | TokenKind.Name, _ when c.PeekIs(1, "=") -> Let(binding c)
-        | TokenKind.Name, word when next.Kind = TokenKind.Name || next.Kind = TokenKind.Text ->
+        | TokenKind.Name, word when c.PeekIs(1, ":") ->
+            // The rest is right, and the name is there.
+            c.Report(SyntaxDiagnostics.colonForEquals next.Span word)
+            let name = Elements.ident c "a name"
+            c.Advance()
+            if (c.Current.Kind = TokenKind.Name || c.Current.Kind = TokenKind.Keyword) && c.PeekIs(1, "=") then
+                // `x: Delta = ...`
+                c.Advance()
+            c.Take "=" |> ignore
+            c.ContinueAfterOperator()
+            Let(name, Expressions.expression c)
+        | TokenKind.Name, word when next.Kind = TokenKind.Name || next.Kind = TokenKind.Text || next.Kind = TokenKind.Number ->
             match tryForeign word with
             | ValueSome help ->
                 // `let x = 5`: the rest is right.

@@ -199,7 +199,9 @@ module Context =
             Vocabularies.untie p y.Reference x.Reference
             let missing, extra, reshaped = p.Mismatches(x.Reference, y.Reference)
             if not (missing.IsEmpty && extra.IsEmpty && reshaped.IsEmpty) then
-                let help = if missing.IsEmpty && extra.IsEmpty && Vocabularies.differByRows p x.Reference y.Reference then Some FileDiagnostics.byTokenHelp else None
+                let help = if missing.IsEmpty && extra.IsEmpty && Vocabularies.differByRows p x.Reference y.Reference then Some FileDiagnostics.byTokenHelp
+                           elif reshaped.IsEmpty then Some FileDiagnostics.differenceHelp
+                           else None
                 report ctx (FileDiagnostics.mismatch p.Sources[x.Reference].Path p.Sources[y.Reference].Path missing extra reshaped help span)
             match weightOf ctx a, weightOf ctx b with
             | Weight.Delta, Weight.Model -> Some y

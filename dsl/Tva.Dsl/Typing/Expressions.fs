@@ -120,11 +120,25 @@ type Expressions(program: Program) =
     member private this.Index(ctx, target, where, span) =
         let value = this.Eval(ctx, target)
         match this.Eval(ctx, where) with
-        | Value.Text g -> Arithmetic.restrict ctx span (TensorScope.Glob g) value
+        | Value.Text g ->
+            let before = program.Diagnostics.Count
+            let result = Arithmetic.restrict ctx span (TensorScope.Glob g) value
+            match value with
+            | Value.Family members when members |> List.exists (fun (name, _) -> name = g) ->
+                // `tasks["digits"]`, as elsewhere members are taken.
+                for i in before .. program.Diagnostics.Count - 1 do
+                    program.Diagnostics[i] <- { program.Diagnostics[i] with Help = Some $"brackets choose tensors; the member is `{program.TextOf target.Span}.{g}`" }
+            | _ -> ()
+            result
         | Value.Scope s -> Arithmetic.restrict ctx span s value
         | Value.Unknown _ -> Value.Unknown(kindOf ctx value)
         | v ->
-            report (Diagnostics.wrongKind "`[...]`" "a Scope (a glob text, `match`, `layers`, `tensors`)" (describe ctx v) where.Span None)
+            let help =
+                match value, v with
+                | Value.Family members, (Value.Scalar _ | Value.List _) when not members.IsEmpty ->
+                    Some $"brackets choose tensors; a member is `{program.TextOf target.Span}.{fst members.Head}`"
+                | _ -> None
+            report (Diagnostics.wrongKind "`[...]`" "a Scope (a glob text, `match`, `layers`, `tensors`)" (describe ctx v) where.Span help)
             Value.Unknown(kindOf ctx value)
 
     member private this.Member(ctx, target, name: Ident, span) =

@@ -18,7 +18,7 @@ let private oneOf ctx (call: Call) =
     | v -> v
 
 /// A number, or each of several, that must be right; what a `def` says of its options. One that is not known yet passes.
-let private required ctx (call: Call) (isRight: float -> bool) mistake =
+let private required ctx (call: Call) (what: string) (isRight: float -> bool) mistake =
     let a = call.Args[0].Value
     lift ctx $"`{call.Function}`" call.Span [ settle ctx a.Span a.Value ] (function
         | [ Value.Scalar n as v ] ->
@@ -29,18 +29,18 @@ let private required ctx (call: Call) (isRight: float -> bool) mistake =
             | _ -> v
         | [ Value.Unknown _ ] -> Value.Unknown Kind.Scalar
         | v ->
-            report ctx (Diagnostics.wrongKind $"`{call.Function}`" "a number" (describe ctx v.Head) a.Span None)
+            report ctx (Diagnostics.wrongKind what "a number" (describe ctx v.Head) a.Span None)
             Value.Unknown Kind.Scalar)
 
 let private within ctx (call: Call) =
     let bound i name = Call.constant ctx call i name 0.0
     match bound 1 "low", bound 2 "high", Call.text ctx call 3 "what" "the number" with
-    | Some low, Some high, Some what -> required ctx call (fun x -> x >= low && x <= high) (Diagnostics.outOfRange what (string low) (string high))
+    | Some low, Some high, Some what -> required ctx call what (fun x -> x >= low && x <= high) (Diagnostics.outOfRange what (string low) (string high))
     | _ -> Value.Unknown Kind.Scalar
 
 let private share ctx (call: Call) =
     match Call.text ctx call 1 "what" "the share" with
-    | Some what -> required ctx call (fun x -> x > 0.0 && x <= 1.0) (Diagnostics.notAShare what)
+    | Some what -> required ctx call what (fun x -> x > 0.0 && x <= 1.0) (Diagnostics.notAShare what)
     | None -> Value.Unknown Kind.Scalar
 
 /// Members that must be so many at least; what a `def` says of its family.

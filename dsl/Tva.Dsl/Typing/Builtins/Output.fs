@@ -102,7 +102,8 @@ let private otherFiles = set [ ".pt"; ".pth"; ".bin"; ".gguf"; ".json"; ".ckpt";
 /// Whether a path means a folder; None: neither that nor a file that can be written.
 let private isFolder (path: string) (full: string) =
     let extension = (string (Path.GetExtension full)).ToLowerInvariant()
-    if path.EndsWith '/' || path.EndsWith '\\' then Some true
+    if String.IsNullOrWhiteSpace path then None
+    elif path.EndsWith '/' || path.EndsWith '\\' then Some true
     elif extension = ".safetensors" then Some false
     elif otherFiles.Contains extension || extension <> "" && Suggest.distance extension ".safetensors" <= 3 then None
     else Some true
@@ -139,8 +140,10 @@ let private saveTensor ctx (call: Call) =
                 report ctx (FileDiagnostics.outputForm path span)
             elif folder = Some false && shard.IsSome then
                 report ctx (if inMemory then FileDiagnostics.memoryForm path "a model in shards" span else FileDiagnostics.shardOfFile path span)
-            elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists (fun f -> Checkpoint.IsSameFile(f, full) || folder = Some true && isWithin full (Path.GetFullPath f))) then
+            elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists (fun f -> Checkpoint.IsSameFile(f, full)) || Checkpoint.IsSameFile(s.Checkpoint.Path, full)) then
                 report ctx (FileDiagnostics.outputIsInput path span)
+            elif folder = Some true && readsWithin p full then
+                report ctx (FileDiagnostics.outputHoldsInput path span)
             elif host.IsSome then
                 report ctx (FileDiagnostics.outputInInput path host.Value span)
             elif p.Effects |> Seq.exists (function Effect.Save(_, other, _, _, _) -> clash other | _ -> false) then

@@ -142,6 +142,9 @@ let private drop ctx (call: Call) =
             let drop (p: Node) set =
                 Value.Tensor { t with Node = (graph ctx).Make(Drop None, [| t.Node; p; seed |], call.Span); Weight = number ctx 0.0; Set = set }
             match probability with
+            | _ when known ctx seed |> Option.exists (System.Double.IsFinite >> not) ->
+                report ctx (Diagnostics.cannotCompute $"`seed` of {what} is {(known ctx seed).Value}" call.Span (Some "any finite number will do"))
+                Value.Unknown Kind.Delta
             | Value.Scalar n when share ctx call "p" p.Span n -> drop n t.Set
             | Value.Tensor n when wantDelta ctx $"`p` of {what}" p.Span n -> drop n.Node (joinSets ctx call.Span t n)
             | Value.Scalar _
