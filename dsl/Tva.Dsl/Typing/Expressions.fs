@@ -84,7 +84,7 @@ type Expressions(program: Program) =
         | Some v -> v
         | None ->
             match Builtins.Table.find name with
-            | Some b -> report (Diagnostics.cannotCompute $"`{name}` is a function" span (Some $"call it: `{b.Signature}`"))
+            | Some b -> report (Diagnostics.cannotCompute $"`{name}` is a function" span (Some $"call it: `{b.Signature}`; where a function is asked for, name a `def` that calls it"))
             | None -> report (Diagnostics.unknownName name span (ctx.Names |> Map.toSeq |> Seq.map fst))
             unknown
 

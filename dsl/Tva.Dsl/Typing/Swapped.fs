@@ -31,7 +31,9 @@ let offer (ctx: Context) (before: int) (func: string) (span: Span) (args: Arg li
     | first :: others ->
         let known = placed |> List.filter (fun p -> not p.Value.IsUnknown)
         let pairs = [ for a in known do for b in known do if a.At < b.At && kindOf ctx a.Value <> kindOf ctx b.Value then a, b ]
-        match pairs |> List.tryFind (fun (a, b) -> fits a b) with
+        // Some functions look at their arguments only where they are used: to those every order is right, this one, too.
+        let isSeen = known |> List.tryHead |> Option.exists (fun p -> not (fits p p))
+        match pairs |> List.tryFind (fun (a, b) -> isSeen && fits a b) with
         | None -> ()
         | Some(a, b) ->
             found[first] <- { found[first] with Help = Some $"swap them: {text program func args a b}" }
