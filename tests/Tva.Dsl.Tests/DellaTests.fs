@@ -67,21 +67,22 @@ let uniform (seed: int64) (tensor: string) =
             k1 <- k1 + 0xbb67ae85u
         float ([| x; y; z; w |].[i % 64 / 16] >>> 8) / 16777216.0
 
-/// MagPrune of one member: its values, and which were kept.
-let private pruned density epsilon seed rescale (d: Map<string, float[]>) =
-    d |> Map.map (fun name values ->
-        let u = uniform seed name
-        let p = rankBySize name values |> Array.map (fun r -> density - epsilon + 2.0 * epsilon * r)
-        let masked = values |> Array.mapi (fun i v -> if u i < 1.0 - p[i] then 0.0 else v)
-        let by (size: float[] -> float) =
-            let before, after = size values, size masked
-            if before < 1e-7 || after < 1e-7 then masked else masked |> Array.map (fun v -> v * before / after)
-        match rescale with
-        | "l1" -> by (Array.sumBy abs)
-        | "l2" -> by (Array.sumBy (fun v -> v * v) >> sqrt)
-        | "linf" -> by (Array.map abs >> Array.max)
-        | "density" -> Array.map2 (/) masked p
-        | _ -> masked)
+/// MagPrune of a tensor of that name and row length.
+let magpruned density epsilon seed rescale (name: string) width (values: float[]) =
+    let u = uniform seed name
+    let p = ranks width (Array.map abs values) |> Array.map (fun r -> density - epsilon + 2.0 * epsilon * r)
+    let masked = values |> Array.mapi (fun i v -> if u i < 1.0 - p[i] then 0.0 else v)
+    let by (size: float[] -> float) =
+        let before, after = size values, size masked
+        if before < 1e-7 || after < 1e-7 then masked else masked |> Array.map (fun v -> v * before / after)
+    match rescale with
+    | "l1" -> by (Array.sumBy abs)
+    | "l2" -> by (Array.sumBy (fun v -> v * v) >> sqrt)
+    | "linf" -> by (Array.map abs >> Array.max)
+    | "density" -> Array.map2 (/) masked p
+    | _ -> masked
+
+let private pruned density epsilon seed rescale = Map.map (fun name values -> magpruned density epsilon seed rescale name (rowLength name) values)
 
 let private combine (f: float list -> float) (ds: Map<string, float[]> list) =
     ds.Head |> Map.map (fun name v -> Array.init v.Length (fun i -> f [ for d in ds -> d[name].[i] ]))

@@ -3,6 +3,7 @@ module Tva.Dsl.Tests.DerivedTests
 
 open System.IO
 open Xunit
+open Tva.Dsl.Tests.Places
 open Tva.Dsl.Tests.Scripts
 
 let private names = [ "digits"; "letters"; "arrows" ]
@@ -37,41 +38,48 @@ let private expectAt (tolerance: float) (expression: string) (expected: float[] 
         let largest = want |> Array.map abs |> Array.fold max 1e-30
         Array.iter2 (fun (w: float) g -> Assert.True(abs (w - g) <= tolerance * largest, $"{expression}, {name}: {w} expected, {g} found")) want (snd got[name])
 
-let private holds condition = if condition then 1.0 else 0.0
+/// FedGMA: the sum, less where fewer than a share rho agree on the sign.
+let agreed rho (x: float[]) =
+    let agreement = abs (x |> Array.sumBy (sign >> float)) / float x.Length
+    (if agreement >= rho then 1.0 else agreement) * Array.sum x
+
+/// The largest magnitude; of equal ones the positive.
+let farthest (x: float[]) = x |> Array.sortBy (fun v -> -(abs v), -v) |> Array.head
+
+/// A member's mask: where the sum of all is nearer to it than nothing is.
+let tall lambda (x: float[]) m = holds (abs x[m] > lambda * abs (Array.sum x - x[m]))
+
+/// What EMR keeps of its one vector for a member.
+let kept m (x: float[]) =
+    let s = float (sign (Array.sum x))
+    let unified = s * (x |> Array.map (fun v -> s * v) |> Array.fold max 0.0)
+    holds (x[m] * unified > 0.0) * unified
 
 [<Fact>]
 let ``federated averages`` () =
     let steps = [| 10.0; 20.0; 60.0 |]
     // FedNova: the mean number of steps over a member's own, over the number of members.
     expectAt 1e-6 "fednova(F, [10, 20, 60])" (fun x -> Array.map2 (fun s v -> 30.0 / s * v / 3.0) steps x |> Array.sum)
-    let masked (x: float[]) =
-        let agreement = abs (x |> Array.sumBy (fun v -> float (sign v))) / 3.0
-        (if agreement >= 0.8 then 1.0 else agreement) * Array.sum x
-    expectAt 2e-6 "fedgma(F, 0.8)" masked
+    expectAt 2e-6 "fedgma(F, 0.8)" (agreed 0.8)
     let clips = [| for m in 0..2 -> min 1.0 (1.0 / sqrt (length m (fun v -> v * v))) |]
     Assert.Contains(clips, fun c -> c < 1.0)
     expectAt 2e-6 "cclip(F, 1)" (fun x -> Array.map2 (*) clips x |> Array.sum)
 
 [<Fact>]
 let ``the member of the largest magnitude`` () =
-    expectAt 0.0 "magmax(F)" (fun x -> x |> Array.sortBy (fun v -> -(abs v), -v) |> Array.head)
+    expectAt 0.0 "magmax(F)" farthest
 
 [<Theory>]
 [<InlineData(0.4)>]
 [<InlineData(1.0)>]
 let ``masks of what matters to a member`` (lambda: float) =
-    let mask (x: float[]) m = holds (abs x[m] > lambda * abs (Array.sum x - x[m]))
     for m in 0..2 do
-        expectAt 2e-6 $"tall(F, {lambda}).{names[m]}" (fun x -> mask x m * Array.sum x)
+        expectAt 2e-6 $"tall(F, {lambda}).{names[m]}" (fun x -> tall lambda x m * Array.sum x)
     for least in 1..3 do
-        expectAt 2e-6 $"tall_consensus(F, {least}, {lambda})" (fun x -> holds (Seq.sumBy (mask x) [ 0..2 ] >= float least) * Array.sum x)
+        expectAt 2e-6 $"tall_consensus(F, {least}, {lambda})" (fun x -> holds (Seq.sumBy (tall lambda x) [ 0..2 ] >= float least) * Array.sum x)
 
 [<Fact>]
 let ``one vector elected, masked and rescaled`` () =
-    let unified (x: float[]) =
-        let s = float (sign (Array.sum x))
-        s * (x |> Array.map (fun v -> s * v) |> Array.fold max 0.0)
-    let kept m (x: float[]) = holds (x[m] * unified x > 0.0) * unified x
     for m in 0..2 do
         let before = length m abs
         let after = members.Value |> Map.toSeq |> Seq.sumBy (fun (_, (_, d)) -> Seq.init d[0].Length (fun i -> abs (kept m [| for k in d -> k[i] |])) |> Seq.sum)

@@ -18,7 +18,7 @@ let private fill (f: float[] -> float[] -> float) (over: Place -> Place list) (p
 let private extents f = [ "all", fill f everywhere; "layer", fill f inLayer; "tensor", fill f List.singleton; "row", byRow (fill f List.singleton) ]
 
 /// Linear between neighbours.
-let private quantile q (x: float[]) =
+let quantile q (x: float[]) =
     let sorted = Array.sort x
     let at = q * float (x.Length - 1)
     let low = int (floor at)
@@ -53,7 +53,7 @@ let ``ranks in rows and tensors`` () =
 
 // Over members
 
-let private middle (x: float[]) =
+let middle (x: float[]) =
     let s = Array.sort x
     let n = s.Length
     if n % 2 = 1 then s[n / 2] else 0.5 * (s[n / 2 - 1] + s[n / 2])
@@ -123,26 +123,19 @@ let ``a ramp of several points over the layers`` () =
 
 [<Fact>]
 let ``members that vote, mask or stand for all, where entries are zero or equal`` () =
-    let largest (x: float[]) = x |> Array.sortBy (fun v -> -(abs v), -v) |> Array.head
-    let tall lambda (x: float[]) m = holds (abs x[m] > lambda * abs (Array.sum x - x[m]))
-    let unified (x: float[]) =
-        let s = float (sign (Array.sum x))
-        s * (x |> Array.map (fun v -> s * v) |> Array.fold max 0.0)
-    let kept m (x: float[]) = holds (x[m] * unified x > 0.0) * unified x
     let total f = places.Value |> List.sumBy (fun p -> each f p |> Array.sum)
-    let emr m = (let k = total (fun x -> abs x[m]) / total (kept m >> abs) in each (fun x -> k * kept m x))
+    let emr m = (let k = total (fun x -> abs x[m]) / total (DerivedTests.kept m >> abs) in each (fun x -> k * DerivedTests.kept m x))
     let clipped rho (p: Place) =
         let k = [| for m in 0..2 -> min 1.0 (rho / (places.Value |> List.sumBy (fun q -> dots q.D[m] q.D[m]) |> sqrt)) |]
         each (fun x -> Array.map2 (*) k x |> Array.sum) p
-    let agreed rho (x: float[]) = (let a = abs (x |> Array.sumBy (sign >> float)) / 3.0 in (if a >= rho then 1.0 else a) * Array.sum x)
     agree 1e-6
-        [ "magmax(F)", each largest
-          "tall(F, 0.5).b", each (fun x -> tall 0.5 x 1 * Array.sum x)
-          "tall_consensus(F, 2, 0.5)", each (fun x -> holds (Seq.sumBy (tall 0.5 x) [ 0..2 ] >= 2.0) * Array.sum x)
+        [ "magmax(F)", each DerivedTests.farthest
+          "tall(F, 0.5).b", each (fun x -> DerivedTests.tall 0.5 x 1 * Array.sum x)
+          "tall_consensus(F, 2, 0.5)", each (fun x -> holds (Seq.sumBy (DerivedTests.tall 0.5 x) [ 0..2 ] >= 2.0) * Array.sum x)
           "emr(F).a", emr 0
           "emr(F).c", emr 2
-          "fedgma(F, 0.5)", each (agreed 0.5)
-          "fedgma(F, 1)", each (agreed 1.0)
+          "fedgma(F, 0.5)", each (DerivedTests.agreed 0.5)
+          "fedgma(F, 1)", each (DerivedTests.agreed 1.0)
           "cclip(F, 2)", clipped 2.0
           "cclip(0 * F, 2)", each (fun _ -> 0.0)
           "emr(0 * F).a", each (fun _ -> 0.0)

@@ -79,21 +79,6 @@ let ``dropped at random, rescaled and added or elected`` (rescale: string) =
           $"sparsified(F, 0.625, 3, \"{rescale}\").c", sparse 0.625 rescale 3L >> fun p -> p.D[2]
           $"dare(F, 1, rescale = \"{rescale}\")", each Array.sum ]
 
-/// MagPrune of one member.
-let private pruned density epsilon rescale seed (p: Place) m =
-    let x = p.D[m]
-    let u = DellaTests.uniform seed p.Name
-    let rank = DellaTests.ranks p.Width (Array.map abs x)
-    let probability = rank |> Array.map (fun r -> density - epsilon + 2.0 * epsilon * r)
-    let kept = x |> Array.mapi (fun i v -> if u i < 1.0 - probability[i] then 0.0 else v)
-    let scaled (size: float[] -> float) = if min (size x) (size kept) < 1e-7 then kept else kept |> Array.map (fun v -> v * size x / size kept)
-    match rescale with
-    | "l1" -> scaled (Array.sumBy abs)
-    | "l2" -> scaled length
-    | "linf" -> scaled (Array.map abs >> Array.max)
-    | "density" -> Array.map2 (/) kept probability
-    | _ -> kept
-
 [<Theory>]
 [<InlineData("l1")>]
 [<InlineData("l2")>]
@@ -102,7 +87,7 @@ let private pruned density epsilon rescale seed (p: Place) m =
 [<InlineData("none")>]
 let ``pruned by rank, with each rescaling and election`` (rescale: string) =
     let w = [| 1.0; 2.0; -0.5 |]
-    let members p = { p with D = [| for m in 0..2 -> pruned 0.5 0.25 rescale (4L + int64 m) p m |] }
+    let members p = { p with D = [| for m in 0..2 -> DellaTests.magpruned 0.5 0.25 (4L + int64 m) rescale p.Name p.Width p.D[m] |] }
     agree 2e-6
         [ $"magpruned(F, 0.5, 0.25, 4, \"{rescale}\").b", members >> fun p -> p.D[1]
           for elect in [ "weighted"; "unweighted"; "count" ] do

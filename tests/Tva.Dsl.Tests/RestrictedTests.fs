@@ -15,11 +15,6 @@ let private cut (p: Place) = if isIn p then p else { p with D = p.D |> Array.map
 
 let private fill f (over: Place -> Place list) (p: Place) = Array.create p.Base.Length (over p |> List.map (fun q -> (cut q).D[0]) |> Array.concat |> f: float)
 
-let private median (x: float[]) =
-    let s = Array.sort x
-    let n = s.Length
-    if n % 2 = 1 then s[n / 2] else 0.5 * (s[n / 2 - 1] + s[n / 2])
-
 [<Fact>]
 let ``reductions count the zeros outside`` () =
     agree 1e-6
@@ -39,12 +34,7 @@ let ``reductions count the zeros outside`` () =
               $"{text}(A{scope}, \"row\") * (0 * A + 1)", byRow (fun p -> fill f List.singleton p)
           for q in [ 0.0; 0.5; 0.75; 1.0 ] do
               for by, over in [ "all", everywhere; "layer", inLayer; "tensor", List.singleton ] do
-                  let quantile (x: float[]) =
-                      let s = Array.sort x
-                      let at = q * float (x.Length - 1)
-                      let low = min (int at) (max 0 (x.Length - 2))
-                      if x.Length = 1 then s[0] else s[low] + (at - float low) * (s[low + 1] - s[low])
-                  $"quantile(A{scope}, {q}, \"{by}\") * (0 * A + 1)", fill quantile over ]
+                  $"quantile(A{scope}, {q}, \"{by}\") * (0 * A + 1)", fill (ElementTests.quantile q) over ]
 
 [<Fact>]
 let ``functions and comparisons map the zeros outside`` () =
@@ -66,11 +56,7 @@ let ``functions and comparisons map the zeros outside`` () =
 
 [<Fact>]
 let ``members vote with the zeros outside`` () =
-    let trimmed density over m (p: Place) =
-        let group = over p |> List.map cut
-        let all = group |> List.map (fun q -> q.D[m]) |> Array.concat |> trimmed density
-        let start = group |> List.takeWhile (fun q -> q.Name <> p.Name) |> List.sumBy _.Base.Length
-        all[start .. start + p.Base.Length - 1]
+    let trimmed density over = trimmedOver density (over >> List.map cut)
     let ties over = (fun p -> { p with D = [| for m in 0..2 -> trimmed 0.3 over m p |] }) >> each (OptionTests.elected "weighted" "weights" true [| 1.0; 1.0; 1.0 |])
     agree 1e-6
         [ $"trim(A{scope}, 0.3, \"all\")", trimmed 0.3 everywhere 0
@@ -78,11 +64,11 @@ let ``members vote with the zeros outside`` () =
           $"ties(F{scope}, 0.3)", ties List.singleton
           $"ties(F{scope}, 0.3, scope = \"model\")", ties everywhere
           $"model_stock(F{scope})", cut >> OptionTests.stock
-          $"median(F{scope})", cut >> each median
+          $"median(F{scope})", cut >> each ElementTests.middle
           $"median([A, B{scope}])", (fun p -> Array.map2 (fun a b -> 0.5 * (a + b)) p.D[0] (cut p).D[1])
           $"max([A, B{scope}, C])", (fun p -> Array.map3 (fun a b c -> max a (max b c)) p.D[0] (cut p).D[1] p.D[2])
           $"count(F{scope} == 0)", cut >> each (fun x -> x |> Array.sumBy (fun v -> holds (v = 0.0)))
-          $"magmax(F{scope})", cut >> each (fun x -> x |> Array.sortBy (fun v -> -(abs v), -v) |> Array.head)
+          $"magmax(F{scope})", cut >> each DerivedTests.farthest
           $"perpendicular(B, A{scope})",
           (let all m f = places.Value |> List.map (fun p -> (f p: Place).D[m]) |> Array.concat
            let k = lazy (dots (all 0 cut) (all 1 id) / dots (all 0 cut) (all 0 cut))

@@ -55,9 +55,8 @@ module Call =
         let help =
             match kind, a.Value with
             | (Kind.Tensor | Kind.Model | Kind.Delta), Value.Family _ -> Some "a family is several: `sum(f)` adds its members up, `f.name` is one of them"
-            | Kind.Family, (Value.Tensor _ | Value.List _) -> Some "a family names its members: `family({ a: A, b: B }, base)`"
             | Kind.Text, Value.Scalar _ when name = "shard" -> Some "a size has its unit, in quotes: `shard = \"5GB\"`"
-            | _ -> None
+            | _ -> familyHelp kind a.Value
         report ctx (Diagnostics.wrongKind $"`{name}` of `{call.Function}`" (Kind.article kind) (describe ctx a.Value) a.Span help)
 
     let arg (call: Call) i = call.Args[i]

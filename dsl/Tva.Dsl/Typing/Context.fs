@@ -42,6 +42,12 @@ module Context =
 
     let report (ctx: Context) d = ctx.Program.Report d
 
+    /// The way out where a Family is asked for and its members are given.
+    let familyHelp kind value =
+        match kind, value with
+        | Kind.Family, (Value.Tensor _ | Value.List _) -> Some "a family names its members: `family({ a: A, b: B }, base)`"
+        | _ -> None
+
     /// Whether a path lies in a folder, both of them full.
     let isWithin (folder: string) (path: string) = path.StartsWith(folder + string IO.Path.DirectorySeparatorChar, StringComparison.Ordinal)
 

@@ -30,11 +30,7 @@ let fits (ctx: Context) what span kind (value: Value) =
     | Kind.Scalar, Value.Record _ -> true
     | kind, value when kindOf ctx value = kind -> true
     | _ ->
-        let help =
-            match kind, value with
-            | Kind.Family, (Value.Tensor _ | Value.List _) -> Some "a family names its members: `family({ a: A, b: B }, base)`"
-            | _ -> None
-        report ctx (Diagnostics.wrongKind what (Kind.article kind) (describe ctx value) span help)
+        report ctx (Diagnostics.wrongKind what (Kind.article kind) (describe ctx value) span (familyHelp kind value))
         false
 
 /// What stands for a parameter while its `def` is checked on its own.

@@ -141,16 +141,14 @@ let private drop ctx (call: Call) =
         | [ Value.Tensor t; probability; Value.Scalar seed ] when wantDelta ctx what x.Span t ->
             let drop (p: Node) set =
                 Value.Tensor { t with Node = (graph ctx).Make(Drop None, [| t.Node; p; seed |], call.Span); Weight = number ctx 0.0; Set = set }
-            match probability with
-            | _ when known ctx seed |> Option.exists (System.Double.IsFinite >> not) ->
-                report ctx (Diagnostics.cannotCompute $"`seed` of {what} is {(known ctx seed).Value}" call.Span (Some "any finite number will do"))
+            match known ctx seed, probability with
+            | Some s, _ when not (System.Double.IsFinite s) ->
+                report ctx (Diagnostics.cannotCompute $"`seed` of {what} is {s}" call.Span (Some "any finite number will do"))
                 Value.Unknown Kind.Delta
-            | Value.Scalar n when share ctx call "p" p.Span n -> drop n t.Set
-            | Value.Tensor n when wantDelta ctx $"`p` of {what}" p.Span n -> drop n.Node (joinSets ctx call.Span t n)
-            | Value.Scalar _
-            | Value.Tensor _
-            | Value.Unknown _ -> Value.Unknown Kind.Delta
-            | v ->
+            | _, Value.Scalar n when share ctx call "p" p.Span n -> drop n t.Set
+            | _, Value.Tensor n when wantDelta ctx $"`p` of {what}" p.Span n -> drop n.Node (joinSets ctx call.Span t n)
+            | _, (Value.Scalar _ | Value.Tensor _ | Value.Unknown _) -> Value.Unknown Kind.Delta
+            | _, v ->
                 report ctx (Diagnostics.wrongKind $"`p` of {what}" "a number or a Delta" (describe ctx v) p.Span None)
                 Call.unknown
         | (Value.Tensor _ | Value.Unknown _) :: _ -> Value.Unknown Kind.Delta
