@@ -6,6 +6,7 @@ open System.Diagnostics
 open System.IO
 open System.IO.Compression
 open System.Reflection.PortableExecutable
+open System.Text.Json
 open System.Text.RegularExpressions
 open Xunit
 
@@ -16,12 +17,10 @@ let private configuration =
     "Release"
 #endif
 
-/// What the SDK has restored for this repository is looked for where it is; nothing is fetched.
+/// Where the SDK has restored this repository's packages, as the restore itself noted: they are looked for there, nothing is fetched.
 let private restored =
-    match Environment.GetEnvironmentVariable "NUGET_PACKAGES" with
-    | null
-    | "" -> Path.Combine(Environment.GetFolderPath Environment.SpecialFolder.UserProfile, ".nuget", "packages")
-    | folder -> folder
+    use assets = JsonDocument.Parse(File.ReadAllText(Repository.path "repl/Tva/obj/project.assets.json"))
+    [ for folder in assets.RootElement.GetProperty("packageFolders").EnumerateObject() -> folder.Name ]
 
 /// Packs the built projects into a folder.
 type Packages() =
@@ -35,7 +34,7 @@ type Packages() =
             info.Environment.Remove name |> ignore
         for name, value in
             [ "NUGET_PACKAGES", temp.File "nuget"
-              "RestoreFallbackFolders", restored
+              "RestoreFallbackFolders", String.concat ";" restored
               "RestoreSources", folder
               "UseSharedCompilation", "false"
               "MSBUILDDISABLENODEREUSE", "1"
@@ -148,7 +147,7 @@ type PackageTests(packages: Packages) =
         Assert.SkipUnless((configuration = "Release"), "nothing is compiled ahead in Debug")
         let folder = packages.Temp.File "platform"
         let platform = System.Runtime.InteropServices.RuntimeInformation.RuntimeIdentifier
-        packages.Dotnet(Repository.path "repl/Tva", [ "pack"; "-c"; configuration; "-r"; platform; "-o"; folder; "-v"; "q"; $"-p:RestorePackagesPath={restored}" ]) |> ignore
+        packages.Dotnet(Repository.path "repl/Tva", [ "pack"; "-c"; configuration; "-r"; platform; "-o"; folder; "-v"; "q"; $"-p:RestorePackagesPath={restored.Head}" ]) |> ignore
         use zip = ZipFile.OpenRead(Path.Combine(folder, "tva.0.1.0.nupkg"))
         for name in [ "tva"; "Tva.Core"; "Tva.Dsl"; "FSharp.Core"; "Argu" ] do
             use bytes = new MemoryStream()
