@@ -44,6 +44,15 @@ module Diagnostics =
             | None -> $"the members are {Suggest.listing members}"
         make 312 span $"`{family}.{name}` is not in the family" (Some help)
 
+    /// A record's key beside a family, where other keys are members' names.
+    let notAMember name members span =
+        let meant = Suggest.question (fun k -> $"`{k}`") name members |> Option.map (fun q -> q + " ") |> Option.defaultValue ""
+        make 312 span $"`{name}` is not in the family, and other keys of this record are"
+            (Some $"{meant}the members are {Suggest.listing members}; a record's keys are all members' names or all globs over tensor names")
+
+    let memberMissing missing span =
+        make 312 span $"this record gives the family's members numbers, but {Suggest.listing missing} none" (Some "name them too, or add `else: 0` (or another number) as its last entry")
+
     let noMembers what span =
         make 313 span $"{what} has no members" (Some "a family (`family(\"tasks/*.safetensors\", base)`), a record and a table have")
 

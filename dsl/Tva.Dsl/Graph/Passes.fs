@@ -159,9 +159,20 @@ module Passes =
     /// The node of the same meaning in normal form.
     let simplify (g: Graph) (node: Node) : Node = quickly g node
 
-    /// Components of a name that mark a tensor without a layer as standing after the last layer.
+    /// Components of a name that mark a tensor without a layer as standing after the last layer: heads, final norms and projections
+    /// as Transformers, timm, OpenCLIP, Mamba and llama.cpp name them.
     let private closing =
-        HashSet([ "lm_head"; "head"; "norm"; "ln"; "ln_f"; "ln_post"; "ln_final"; "final"; "output"; "classifier"; "fc" ])
+        HashSet(
+            [ "lm_head"; "head"; "heads"; "score"; "classifier"; "qa_outputs"; "predictions"; "pooler"; "output"; "embed_out"; "unembed"
+              "norm"; "norm_f"; "ln"; "ln_f"; "ln_post"; "ln_final"; "output_norm"; "final"; "final_norm"; "final_layernorm"; "final_layer_norm"
+              "post_layernorm"; "fc"; "fc_norm"; "proj"; "text_projection"; "visual_projection"; "logit_scale" ]
+        )
+
+    /// An embedding's own norm or projection stands with it, before the first layer, whatever it is called.
+    let private isClosing (name: string) =
+        let parts = name.Split '.'
+        let embeds (part: string) = part.Contains("embed", StringComparison.Ordinal) && not (closing.Contains part)
+        not (Array.exists embeds parts) && Array.exists closing.Contains parts
 
     let private lastLayers = ConditionalWeakTable<IReadOnlyList<TensorInfo>, int[]>()
 
@@ -169,7 +180,7 @@ module Passes =
     let position (tensors: IReadOnlyList<TensorInfo>) (t: TensorInfo) =
         let last = (lastLayers.GetValue(tensors, fun ts -> [| Seq.fold (fun m (t: TensorInfo) -> max m t.Layer) 0 ts |]))[0]
         if t.Layer >= 0 then (if last = 0 then 0.0 else float t.Layer / float last)
-        elif t.Name.Split '.' |> Array.exists closing.Contains then 1.0
+        elif isClosing t.Name then 1.0
         else 0.0
 
     /// The two arguments of a ramp a position lies between, and how far it is from the first to the second (0: at the first).

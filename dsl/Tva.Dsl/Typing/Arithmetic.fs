@@ -36,7 +36,7 @@ let private deltas (ctx: Context) symbol span (ts: TensorValue list) =
 let private isZero ctx s = known ctx s = Some 0.0
 
 /// Keys of a record that meet no tensor: a misspelt glob would otherwise be a coefficient that is never used.
-let private deadKeys (ctx: Context) span (s: Node) (t: TensorValue) =
+let deadKeys (ctx: Context) span (s: Node) (t: TensorValue) =
     match t.Set with
     | Some set when s.Extent = Extent.Tensor ->
         let tensors = lazy (ctx.Program.SetTensors set)
@@ -47,7 +47,7 @@ let private deadKeys (ctx: Context) span (s: Node) (t: TensorValue) =
                     if scope <> Everything && scope <> TensorScope.anyLayer && not (tensors.Value |> Seq.exists (fun i -> TensorScope.selects i.Name i.Layer scope)) then
                         report ctx
                             { FileDiagnostics.scopeSelectsNothing (TensorScope.text scope) (tensors.Value |> Seq.map _.Name) (if n.Origin.Source >= 0 then n.Origin else span) with
-                                Help = Some "a record's keys as a coefficient are globs over tensor names; for members give a list, in member order" }
+                                Help = Some "a record's keys as a coefficient are globs over tensor names, or members' names where it stands beside the family" }
             | _ -> ()
     | _ -> ()
 

@@ -20,7 +20,7 @@ let private oneOf ctx (call: Call) =
 /// A number, or each of several, that must be right; what a `def` says of its options. One that is not known yet passes.
 let private required ctx (call: Call) (what: string) (isRight: float -> bool) mistake =
     let a = call.Args[0].Value
-    lift ctx $"`{call.Function}`" call.Span [ settle ctx a.Span a.Value ] (function
+    lift ctx $"`{call.Function}`" call.Span [ a.Value ] (function
         | [ Value.Scalar n as v ] ->
             match known ctx n with
             | Some x when not (isRight x) ->

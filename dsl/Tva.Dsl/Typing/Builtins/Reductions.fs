@@ -97,6 +97,7 @@ let private withShare extent name (build: TensorValue -> Node -> Value) ctx (cal
         | Value.Unknown k :: _ -> Value.Unknown k
         | _ :: Value.Unknown _ :: _ -> Value.Unknown Kind.Delta
         | Value.Tensor t :: Value.Scalar n :: _ ->
+            Arithmetic.deadKeys ctx call.Span n t
             if wantDelta ctx $"`{call.Function}`" call.Args[0].Value.Span t && share ctx call name a.Span n && coarse ctx call name a.Span extent n then
                 build t n
             else
@@ -145,7 +146,9 @@ let private drop ctx (call: Call) =
             | Some s, _ when not (System.Double.IsFinite s) ->
                 report ctx (Diagnostics.cannotCompute $"`seed` of {what} is {s}" call.Span (Some "any finite number will do"))
                 Value.Unknown Kind.Delta
-            | _, Value.Scalar n when share ctx call "p" p.Span n -> drop n t.Set
+            | _, Value.Scalar n when share ctx call "p" p.Span n ->
+                Arithmetic.deadKeys ctx call.Span n t
+                drop n t.Set
             | _, Value.Tensor n when wantDelta ctx $"`p` of {what}" p.Span n -> drop n.Node (joinSets ctx call.Span t n)
             | _, (Value.Scalar _ | Value.Tensor _ | Value.Unknown _) -> Value.Unknown Kind.Delta
             | _, v ->
