@@ -51,3 +51,13 @@ module Help =
               |> List.map (fun b ->
                   { Name = b.Name; Group = b.Group; Signature = b.Signature; Summary = b.Summary; Example = b.Example; Derived = false }))
              @ derived.Value)
+
+    /// The words that begin a statement; they are no functions.
+    let statements: Entry list =
+        let statement name signature summary example =
+            { Name = name; Group = "statements"; Signature = signature; Summary = summary; Example = example; Derived = false }
+        [ statement "def" "def f(x: Type, k: Type = default): Type = e" "A function; `##` lines right above are its documentation." "def half(x: Delta): Delta = 0.5 * x"
+          statement "param" "param name = default" "A value that may be set from outside, with `--set name=value`." "param lambda = 0.3"
+          statement "include" "include \"file.tva\"" "The definitions of another script, whose path is relative to this one." ""
+          statement "print" "print(e, ...)" "Prints values in one line; an expression alone on its line is printed, too." "print(\"norm:\", 0.5)"
+          statement "assert" "assert e, \"message\"" "Ends the run with exit status 3, the message and the values on both sides where the condition doesn't hold." "assert 1 < 2, \"numbers are in disorder\"" ]

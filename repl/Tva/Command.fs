@@ -88,7 +88,7 @@ let private perform (host: Host) (report: Report) (request: Request) =
     | Task.Eval text -> evaluate host report request run { Name = "<eval>"; Folder = host.Folder; Text = text }
     | Task.Inspect path -> Inspect.run host report (optionsOf request) path request.Norms
     | Task.Verify path -> Verify.run host report (optionsOf request) path request.Deep
-    | Task.Ops name -> Ops.run report name
+    | Task.Ops name -> Ops.run report "tva ops NAME" name
     | Task.Devices -> Devices.run report
     | Task.Lsp -> Lsp.Server.run (optionsOf request) host.Folder version.Value host.Cancel
     | Task.Import config -> Import.Command.run host report config request.Out request.Force request.Strict

@@ -10,14 +10,14 @@ let private brief (room: int) (summary: string) =
     let first = if i >= 0 then summary.Substring(0, i + 1) else summary
     if first.Length > room then first.Substring(0, room - 3) + "..." else first
 
-let private list (entries: Help.Entry list) =
+let private list (all: string) (entries: Help.Entry list) =
     [ for group, members in entries |> List.groupBy _.Group do
           group
           let width = members |> List.map _.Name.Length |> List.max
           for e in members do
               $"  {e.Name.PadRight width}  {brief (116 - width) e.Summary}"
           ""
-      "tva ops NAME tells all about one" ]
+      $"{all} tells all about one" ]
 
 let private about (e: Help.Entry) =
     [ e.Signature
@@ -36,8 +36,9 @@ let private json (e: Help.Entry) =
         json.WriteString("example", e.Example)
         json.WriteBoolean("derived", e.Derived))
 
-let run (report: Report) (name: string option) =
-    let entries = Help.entries.Value
+/// `all`: what is typed for all about one.
+let run (report: Report) (all: string) (name: string option) =
+    let entries = Help.statements @ Help.entries.Value
     let print (text: string list) (shown: Help.Entry list) =
         if report.Json then
             for e in shown do
@@ -46,7 +47,7 @@ let run (report: Report) (name: string option) =
             report.Result(String.Join("\n", text))
         Exit.Done
     match name with
-    | None -> print (list entries) entries
+    | None -> print (list all entries) entries
     | Some name ->
         match entries |> List.filter (fun e -> e.Name = name) with
         | [] ->

@@ -165,7 +165,7 @@ let ``very deep texts are no crash`` () =
 let ``ops lists every function`` () =
     let ran = Command.run [ "ops" ]
     Assert.Equal(0, ran.Status)
-    for e in Tva.Dsl.Help.entries.Value do
+    for e in Tva.Dsl.Help.statements @ Tva.Dsl.Help.entries.Value do
         Assert.Contains($"\n  {e.Name} ", ran.Out)
     for line in ran.Out.Split '\n' do
         Assert.InRange(line.Length, 0, 132)

@@ -109,7 +109,7 @@ type ScriptTests() =
 
 let functions () =
     let data = TheoryData<string, string>()
-    for e in Tva.Dsl.Help.entries.Value do
+    for e in Tva.Dsl.Help.statements @ Tva.Dsl.Help.entries.Value do
         if e.Example <> "" then
             data.Add(e.Name, e.Example)
     data

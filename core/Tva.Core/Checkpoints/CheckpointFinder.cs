@@ -3,7 +3,7 @@ namespace Tva.Core.Checkpoints;
 /// <summary>Comes in: what a user calls a checkpoint. Goes out: it opened, or a fault that says what is there instead.</summary>
 internal static class CheckpointFinder
 {
-    private const string Extension = ".safetensors";
+    public const string Extension = ".safetensors";
     private const string IndexExtension = ".index.json";
 
     public static Checkpoint Open(string path)
@@ -27,7 +27,7 @@ internal static class CheckpointFinder
                 : OpenByContent(path);
         }
 
-        return Directory.Exists(path) ? OpenFolder(path) : throw Missing(path);
+        return Directory.Exists(path) ? OpenFolder(path) : throw MissingPath.Fault(path);
     }
 
     // The names of the Hugging Face cache's blobs tell nothing.
@@ -96,7 +96,7 @@ internal static class CheckpointFinder
         _ => throw new FaultException($"{path}: has several indexes: {Quoted.List(indexes)}; name the one you mean"),
     };
 
-    private static bool Is(string path, string extension) => path.EndsWith(extension, StringComparison.OrdinalIgnoreCase);
+    public static bool Is(string path, string extension) => path.EndsWith(extension, StringComparison.OrdinalIgnoreCase);
 
     /// <summary>Whether a file is there. <see cref="File.Exists"/> alone says yes to a link that leads nowhere.</summary>
     public static bool Exists(string path) => File.Exists(path) && File.Exists(RealPath.Of(path));
@@ -105,31 +105,9 @@ internal static class CheckpointFinder
         new FileInfo(Path.TrimEndingDirectorySeparator(path)).LinkTarget is { } link
         && RealPath.Of(path) is var real && !File.Exists(real) && !Directory.Exists(real) ? link : null;
 
-    private static FaultException Missing(string path)
-    {
-        string full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
-        string folder = Path.GetDirectoryName(full) ?? full;
-        if (!Directory.Exists(folder))
-        {
-            return new FaultException($"{path}: doesn't exist, nor does the folder {folder}; relative paths begin at "
-                + "the script's folder, at the prompt at the working folder");
-        }
-
-        string wanted = Path.GetFileName(full);
-        var names = List(path, folder);
-        var near = names.Select(name => (name, distance: Distance(wanted, name))).Where(x => x.distance <= Math.Max(2, wanted.Length / 4))
-            .OrderBy(x => x.distance).ThenBy(x => x.name, StringComparer.Ordinal).Take(3).Select(x => x.name).ToArray();
-        if (near.Length > 0)
-        {
-            return new FaultException($"{path}: doesn't exist; did you mean {string.Join(" or ", near.Select(Quoted.Name))}?");
-        }
-
-        var files = names.Where(name => Is(name, Extension) || PyTorchFormat.HasExtension(name) || GgufFormat.HasExtension(name)).ToArray();
-        return new FaultException($"{path}: doesn't exist; {folder} has "
-            + (files.Length > 0 ? Quoted.List(files) : names.Length > 0 ? Quoted.List(names) : "nothing in it"));
-    }
-
-    private static string[] List(string path, string folder)
+    /// <summary>What is in a folder, in order.</summary>
+    /// <exception cref="FaultException">It can't be listed; names the path that was asked for.</exception>
+    public static string[] List(string path, string folder)
     {
         try
         {
@@ -141,30 +119,5 @@ internal static class CheckpointFinder
         {
             throw FileFaults.Reading(path, $"can't list the folder {folder}", e);
         }
-    }
-
-    /// <summary>Edits from one name to the other, case and a missing extension not counted.</summary>
-    private static int Distance(string wanted, string name)
-    {
-        string a = wanted.ToLowerInvariant(), b = name.ToLowerInvariant();
-        if (a == b || a + Extension == b || a + GgufFormat.Extension == b || PyTorchFormat.Extensions.Any(e => a + e == b))
-        {
-            return 0;
-        }
-
-        var row = Enumerable.Range(0, b.Length + 1).ToArray();
-        for (int i = 1; i <= a.Length; i++)
-        {
-            int diagonal = row[0];
-            row[0] = i;
-            for (int j = 1; j <= b.Length; j++)
-            {
-                int change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-                diagonal = row[j];
-                row[j] = Math.Min(change, Math.Min(row[j], row[j - 1]) + 1);
-            }
-        }
-
-        return row[^1];
     }
 }

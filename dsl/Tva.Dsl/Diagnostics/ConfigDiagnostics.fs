@@ -8,6 +8,8 @@ module ConfigDiagnostics =
 
     let syntax span (what: string) = make 901 span $"this is no YAML: {what}" None
 
+    let tab span = make 901 span "this is no YAML: a line is indented with a tab" (Some "YAML is indented with spaces")
+
     let key span (place: string) (key: string) known =
         let help =
             match Suggest.nearest key known with

@@ -12,6 +12,10 @@ module Diagnostics =
     let unknownName name span known =
         make 301 span $"`{name}` is not defined here" (Suggest.question code name known)
 
+    let unknownType name span known =
+        let meant = Suggest.question code name known |> Option.map (fun q -> q + " ") |> Option.defaultValue ""
+        make 301 span $"there is no type `{name}`" (Some(meant + "the types are " + String.Join(", ", List.toSeq known) + "; a number is a Scalar"))
+
     let unknownFunction name span known =
         let help = Suggest.question code name known |> Option.defaultValue "`tva ops` lists every function"
         make 302 span $"there is no function `{name}`" (Some help)

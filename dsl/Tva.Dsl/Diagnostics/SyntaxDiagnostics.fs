@@ -98,3 +98,6 @@ module SyntaxDiagnostics =
     let looseNot span =
         warn 226 span "`not` takes only what stands right after it"
             (Some "write `not (a == b)`, or `(not a) == b` if that is meant")
+
+    let unquotedKey span (text: string) =
+        make 227 span $"{code text} is no name: a name has letters, digits and `_`" (Some $"quote it: `\"{text}\": ...`")

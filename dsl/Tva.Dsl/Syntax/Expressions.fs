@@ -268,7 +268,19 @@ and private braces (c: Cursor) : ExprNode =
         | TokenKind.Text
         | TokenKind.RawText -> c.PeekIs(1, ":")
         | _ -> false
-    if key || c.Is "}" then record c else block c
+    if key || c.Is "}" || (hyphened c).IsSome then record c else block c
+
+/// `my-task:` where a key should stand: a name with what no name has, as it is written, up to the colon.
+and private hyphened (c: Cursor) : string option =
+    let joined (a: Token) (b: Token) = a.Span.End = b.Span.Start
+    let rec go n (text: string) =
+        let token, next = c.Peek n, c.Peek(n + 1)
+        let text = text + token.Text
+        if not (List.contains token.Kind [ TokenKind.Name; TokenKind.Number; TokenKind.Keyword ] || List.contains token.Text [ "-"; "."; "/" ]) then None
+        elif n > 0 && c.PeekIs(n + 1, ":") then Some text
+        elif n < 16 && joined token next then go (n + 1) text
+        else None
+    if c.Current.Kind = TokenKind.Name || c.Current.Kind = TokenKind.Number then go 0 "" else None
 
 /// Entries or lines between braces, each ended by one of the separators; goes on after errors inside.
 and private bracedLines (c: Cursor) (separates: unit -> bool) (line: unit -> unit) =
@@ -316,9 +328,10 @@ and private record (c: Cursor) : ExprNode =
             | TokenKind.Text
             | TokenKind.RawText -> Some(Glob name)
             | _ -> None
-        match key with
-        | None -> c.FailUnexpected("an entry `name: e`", None)
-        | Some key ->
+        match key, hyphened c with
+        | _, Some text -> c.Fail(SyntaxDiagnostics.unquotedKey token.Span text)
+        | None, None -> c.FailUnexpected("an entry `name: e`", None)
+        | Some key, None ->
             once c "entry" seen name
             c.Advance()
             if c.Is "=" then

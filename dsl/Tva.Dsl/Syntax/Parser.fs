@@ -194,12 +194,21 @@ module Parser =
             | TokenKind.Symbol when c.Is ")" || c.Is "]" || c.Is "}" ->
                 c.Fail(SyntaxDiagnostics.strayCloser c.Current.Span c.Current.Text)
             | _ ->
-                let help =
-                    match node with
-                    | Assert _ -> None
-                    | Expression _ when c.Is "," -> Some "a list is `[a, b]`; several values are printed by `print(a, b)`"
-                    | _ -> Some "statements are separated by new lines or `;`"
-                c.FailUnexpected("the end of the statement", help)
+                let plain = "statements are separated by new lines or `;`"
+                match node with
+                | Let(_, { Node = ExprNode.Name word; Span = span }) when (tryForeign word).IsSome ->
+                    // `x = if a then b else c`
+                    c.Fail(SyntaxDiagnostics.foreignWord span word (ValueOption.toOption (tryForeign word)))
+                | Let(_, { Node = Number _ }) when c.Is "," && (c.Peek 1).Kind = TokenKind.Number ->
+                    c.FailUnexpected("the end of the statement", Some "a number's decimals stand behind a point, as in `0.5`; a list is `[a, b]`")
+                | Assert _ -> c.FailUnexpected("the end of the statement", None)
+                | Expression _ when c.Is "," ->
+                    c.FailUnexpected("the end of the statement", Some "a list is `[a, b]`; several values are printed by `print(a, b)`")
+                | _ -> c.FailUnexpected("the end of the statement", Some plain)
+        let node =
+            match node with
+            | Let(name, { Node = ExprNode.Name word; Span = span }) when c.Failed && (tryForeign word).IsSome -> Let(name, { Node = ExprNode.Error; Span = span })
+            | n -> n
         { Node = node; Span = Span.Between(start, c.Previous.Span) }
 
     let private statements (source: SourceText) (tokens: Token[]) (found: ResizeArray<Diagnostic>) : Statement list =

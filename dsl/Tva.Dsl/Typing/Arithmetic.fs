@@ -85,7 +85,11 @@ let rec private combine (ctx: Context) op span (left: Value) (right: Value) =
         let k = kindOf ctx b
         Value.Unknown(if a = k then a elif a = Kind.Scalar && b.IsTensor then k else Kind.Any)
     | _, Value.Tensor a, Value.Tensor b ->
-        let set = joinSets ctx span a b
+        let set =
+            match joinSets ctx span a b with
+            // A difference of points is a task vector over the point that is taken away.
+            | Some _ when op = Subtract && weightOf ctx a = Weight.Model && weightOf ctx b = Weight.Model -> b.Set |> Option.orElse a.Set
+            | set -> set
         let result = node a.Node b.Node
         match op with
         | Add

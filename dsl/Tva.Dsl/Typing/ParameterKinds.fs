@@ -13,7 +13,7 @@ let named (program: Program) (name: Ident option) =
         match Kind.parse t.Text with
         | Some k -> k
         | None ->
-            program.Report(Diagnostics.unknownName t.Text t.Span (Kind.all |> List.map Kind.text))
+            program.Report(Diagnostics.unknownType t.Text t.Span (Kind.all |> List.map Kind.text))
             Kind.Any
 
 /// Whether a value may stand where that kind is asked for; reports where not.

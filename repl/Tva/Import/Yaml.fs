@@ -46,7 +46,11 @@ let bool (node: Node) =
 let describe (node: Node) =
     match node.Form with
     | _ when isNull node -> "empty"
-    | Scalar(text, _) -> $"`{text}`"
+    | Scalar(text, _) ->
+        // A file that is no YAML at all is one text.
+        let line = text.Split('\n')[0]
+        let shown = if line.Length > 40 then line[..36] + "..." elif line.Length < text.Length then line + "..." else text
+        $"`{shown}`"
     | Sequence _ -> "a list"
     | Mapping _ -> "a mapping"
 
@@ -113,6 +117,14 @@ let documents (source: SourceText) (report: Diagnostic -> unit) : Node list =
                     entries.Add entry
             keep m.Anchor { Span = spanOf e e'.End; Form = Mapping(List.ofSeq entries) }
         | other -> fail other.Start other.End "a value is missing here"
+    /// The first tab that a line is indented with.
+    let tabbed () =
+        Seq.append [ 0 ] (source.Text |> Seq.indexed |> Seq.filter (fun (_, ch) -> ch = '\n') |> Seq.map (fun (i, _) -> i + 1))
+        |> Seq.tryPick (fun start ->
+            let mutable i = start
+            while i < source.Text.Length && source.Text[i] = ' ' do
+                i <- i + 1
+            if i < source.Text.Length && source.Text[i] = '\t' then Some i else None)
     let found = List<Node>()
     try
         while parser.MoveNext() do
@@ -127,7 +139,9 @@ let documents (source: SourceText) (report: Diagnostic -> unit) : Node list =
         // The message may begin with the place, which the diagnostic shows.
         let said = if message.StartsWith "(Line" then message.Substring(message.IndexOf "): " + 3) else message
         let span = between e.Start e.Start
-        report (ConfigDiagnostics.syntax span (if said = "" then "it can't be read" else string (Char.ToLowerInvariant said[0]) + said.Substring 1))
+        match tabbed () with
+        | Some at when said.Contains "tab" -> report (ConfigDiagnostics.tab { span with Start = at; End = at + 1 })
+        | _ -> report (ConfigDiagnostics.syntax span (if said = "" then "it can't be read" else string (Char.ToLowerInvariant said[0]) + said.Substring 1))
     // What the library says of some broken texts.
     | :? InvalidOperationException
     | :? ArgumentException

@@ -183,7 +183,7 @@ let unpin (s: Session) (_: string) =
 
 let ops (s: Session) (name: string) =
     s.Guard(fun report _ ->
-        Ops.run report (if name = "" then None else Some name) |> ignore
+        Ops.run report ":help NAME" (if name = "" then None else Some name) |> ignore
         Ended.Done)
     |> ignore
     true
