@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Tva.Core.Checkpoints;
 using Tva.Core.Devices;
 using Tva.Core.Tensors;
 
@@ -355,7 +356,8 @@ internal sealed unsafe class BlockRunner : IDisposable
             {
                 throw new FaultException(
                     $"{source.Path}: {tensor.Name} differs from the one in {engine.Plan.Sources[first].Path}; it is {info.DType.Name()}, which is "
-                    + "copied and not computed with, so it must be the same in all of them; make it so, or leave that model out");
+                    + "copied and not computed with, so it must be the same in all of them; make it so, leave that model out, or let the task vector "
+                    + $"not reach there, as A[not \"{Quoted.Name(tensor.Name)[1..^1]}\"] does: then it is the base's");
             }
         }
 

@@ -49,8 +49,9 @@ module FileDiagnostics =
     let sameName name span =
         make 504 span $"two members would be called `{name}`" (Some "name them: `family({ a: \"x/model.safetensors\", b: \"y/model.safetensors\" }, base)`")
 
-    let nothingInCommon (a: string) (b: string) span =
-        make 507 span $"{a} and {b} have no tensor in common" (Some "`missing` and `extra` are for a few tensors; are these the same architecture?")
+    let nothingInCommon (a: string) (b: string) (missing: string list) (extra: string list) span =
+        make 507 span $"{a} and {b} have no tensor in common"
+            (prefixed missing extra |> Option.orElse (Some "`missing` and `extra` are for a few tensors; are these the same architecture?"))
 
     let baseAmongMembers (name: string) span =
         warn 508 span $"`{name}` is the base itself, so its task vector is zero" (Some "keep the base out of the glob, or list the members: `family([\"a.safetensors\", ...], base)`")

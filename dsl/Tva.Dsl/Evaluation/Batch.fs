@@ -135,8 +135,8 @@ module Batch =
                 | Some folder ->
                     let isModel = Context.weightOf (Context.afterwards program) s.Value = Weight.Model
                     let dtype = match s.Types, set.DType with Storage.All d, _ | Storage.Kept, Some d -> Some d | _ -> None
-                    let layers = match program.Stacks.TryGetValue set.Reference with | true, stack -> Some stack.Layers.Length | _ -> None
-                    SideFiles.Of(folder, isModel, Option.toNullable dtype, Option.toNullable layers)
+                    let layers = match program.Stacks.TryGetValue set.Reference with | true, stack -> Some(Array.ofList stack.Layers :> IReadOnlyList<int>) | _ -> None
+                    SideFiles.Of(folder, isModel, Option.toNullable dtype, Option.toObj layers)
             FolderOutput(bytes, Files = Array.ofSeq files, Card = true))
 
     let private sources (program: Program) = program.Sources |> Seq.map _.Checkpoint |> Array.ofSeq

@@ -262,8 +262,12 @@ module Emit =
                 for value in List.truncate request.Stores.Length values do
                     b.Add(Instruction(Code.Guard, value))
             for (root, _, dtype), value in List.zip request.Stores (List.truncate request.Stores.Length values) do
+                let keeps =
+                    match root.Op with
+                    | Source s when isSource root -> request.TypeOf s = dtype
+                    | _ -> false
                 match largest dtype with
-                | Some limit when not (isSource root) ->
+                | Some limit when not keeps ->
                     // Beyond this a float32 is infinite once it is stored; scaled, it is so at once.
                     b.Add(Instruction(Code.Guard, b.Times(value, 2.0 ** 128.0 / limit)))
                 | _ -> ()

@@ -179,11 +179,20 @@ module Plan =
 
         let classOf = Dictionary<int, int>()
         classes |> Array.iteri (fun k (_, _, members) -> for i in members do classOf[i] <- k)
+        let scoped = reachable roots |> Seq.exists (fun n -> match n.Op with Restrict _ | Choose _ -> true | _ -> false)
+        /// What is copied is compared among the sources that have a part in the result there, as what is computed is read from those.
+        let takesPart i =
+            if scoped && not (classOf.ContainsKey i) then
+                let here = roots |> List.map (Passes.simplifyFor g set set[i]) |> sourcesMentioned |> HashSet
+                fun s -> s = request.Reference || here.Contains s
+            else
+                fun _ -> true
         let tensors =
             [| for i in planned do
                    let t = set[i]
+                   let takesPart = takesPart i
                    PlanTensor(t.Name, t.Shape, t.Layer, (match classOf.TryGetValue i with | true, k -> k | _ -> -1),
-                              [| for s in mentioned -> found[s][i] |]) |]
+                              [| for s in mentioned -> if takesPart s then found[s][i] else null |]) |]
         let outputsOf =
             [| for o in request.Outputs do
                    let metadata = Dictionary<string, string>()

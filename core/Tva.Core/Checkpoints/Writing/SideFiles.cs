@@ -16,6 +16,9 @@ public static class SideFiles
 
     private const string Config = "config.json";
 
+    /// <summary>What a configuration has an entry of for each layer.</summary>
+    private static readonly string[] PerLayer = ["layer_types", "layers_block_type", "no_rope_layers", "mlp_layer_types"];
+
     /// <summary>What belongs to a model.</summary>
     private static readonly string[] OfModel = [Config, "generation_config.json"];
 
@@ -30,9 +33,9 @@ public static class SideFiles
     /// <param name="folder">The base's folder.</param>
     /// <param name="isModel">Whether the output is a model; a task vector that looked like one would be loaded as one.</param>
     /// <param name="dtype">What all floating tensors are stored as, where that is said.</param>
-    /// <param name="layers">Its number of layers, where it is not the base's.</param>
+    /// <param name="layers">Which of the base's layers each of its own was, where it has others than the base.</param>
     /// <exception cref="FaultException">A file can't be read, is no JSON though it is called so, or leads out of the folder.</exception>
-    public static IReadOnlyList<SideFile> Of(string folder, bool isModel, DType? dtype, int? layers)
+    public static IReadOnlyList<SideFile> Of(string folder, bool isModel, DType? dtype, IReadOnlyList<int>? layers)
     {
         ArgumentNullException.ThrowIfNull(folder);
         var real = RealPath.Of(folder);
@@ -71,7 +74,7 @@ public static class SideFiles
         }
     }
 
-    private static byte[] Changed(string path, byte[] content, DType? dtype, int? layers)
+    private static byte[] Changed(string path, byte[] content, DType? dtype, IReadOnlyList<int>? layers)
     {
         try
         {
@@ -80,9 +83,16 @@ public static class SideFiles
                 throw new FaultException($"{path}: is no JSON object; is it what its name says?");
             }
 
-            if (layers is { } count && config.ContainsKey("num_hidden_layers"))
+            if (layers is not null && config["num_hidden_layers"] is JsonValue stated && stated.TryGetValue(out int count))
             {
-                config["num_hidden_layers"] = count;
+                config["num_hidden_layers"] = layers.Count;
+                foreach (var key in PerLayer)
+                {
+                    if (config[key] is JsonArray array && array.Count == count && layers.All(layer => layer < count))
+                    {
+                        config[key] = new JsonArray([.. layers.Select(layer => array[layer]?.DeepClone())]);
+                    }
+                }
             }
 
             // Loaders that are told "auto" take the type from here; newer files call it dtype.

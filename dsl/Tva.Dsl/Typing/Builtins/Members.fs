@@ -70,17 +70,34 @@ let private extreme name from ctx (call: Call) =
     | Some a, Some b -> Elementwise.applyOp ctx name $"`{name}`" call.Span [ a.Value; b.Value ]
     | _ -> chosen ctx call (Some from) (List.reduce (fun a b -> apply ctx name call.Span [| a; b |]))
 
-/// The median by a sorting network (odd-even transposition) of minima and maxima: it fuses like any other expression.
+/// Batcher's merge exchange (Knuth, TAOCP 3, 5.2.2 M): the pairs that sort n values, n·log²n/4 of them, whatever they are.
+let private network n =
+    let rec top t = if 1 <<< t < n then top (t + 1) else t
+    let highest = 1 <<< (max 1 (top 0) - 1)
+    let rec merge p q r d =
+        seq {
+            for i in 0 .. n - d - 1 do
+                if i &&& p = r then struct (i, i + d)
+            if q <> p then
+                yield! merge p (q / 2) p (q - p)
+        }
+    Seq.unfold (fun p -> if p = 0 then None else Some(merge p highest 0 p, p / 2)) highest |> Seq.concat
+
+/// The median, by minima and maxima, which fuse like any other expression; of numbers that are known by sorting them.
 let private medianOf ctx span (nodes: Node list) =
-    let v = Array.ofList nodes
-    let n = v.Length
-    for round in 0 .. n - 1 do
-        for i in round % 2 .. 2 .. n - 2 do
-            let a, b = v[i], v[i + 1]
+    let n = nodes.Length
+    let middle (v: 'a[]) half = if n % 2 = 1 then v[n / 2] else half v[n / 2 - 1] v[n / 2]
+    match nodes |> List.choose (known ctx) with
+    | numbers when numbers.Length = n ->
+        let v = Array.ofList numbers
+        number ctx (if Array.exists System.Double.IsNaN v then nan else (Array.sortInPlace v; middle v (fun a b -> 0.5 * (a + b))))
+    | _ ->
+        let v = Array.ofList nodes
+        for struct (i, j) in network n do
+            let a, b = v[i], v[j]
             v[i] <- apply ctx "min" span [| a; b |]
-            v[i + 1] <- apply ctx "max" span [| a; b |]
-    if n % 2 = 1 then v[n / 2]
-    else scaled ctx span (apply ctx "add" span [| v[n / 2 - 1]; v[n / 2] |]) 0.5
+            v[j] <- apply ctx "max" span [| a; b |]
+        middle v (fun a b -> scaled ctx span (apply ctx "add" span [| a; b |]) 0.5)
 
 let private median ctx (call: Call) = chosen ctx call None (medianOf ctx call.Span)
 

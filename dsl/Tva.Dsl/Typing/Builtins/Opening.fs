@@ -107,7 +107,7 @@ let deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing extra vo
         | Some i ->
         let gone, more, reshaped = p.Mismatches(set.Reference, i)
         if gone.Length = (p.SetTensors set).Count then
-            report ctx (FileDiagnostics.nothingInCommon p.Sources[set.Reference].Path path span)
+            report ctx (FileDiagnostics.nothingInCommon p.Sources[set.Reference].Path path gone more span)
             None
         else
         let gone' = if missing = "zero" then [] else gone
