@@ -174,11 +174,18 @@ module Passes =
         let embeds (part: string) = part.Contains("embed", StringComparison.Ordinal) && not (closing.Contains part)
         not (Array.exists embeds parts) && Array.exists closing.Contains parts
 
-    let private lastLayers = ConditionalWeakTable<IReadOnlyList<TensorInfo>, int[]>()
+    /// What stands in a name before its layer: `model.layers` and `vision_tower.blocks` are two series of layers in one model.
+    let private series (t: TensorInfo) =
+        let isNumber (part: string) = part.Length > 0 && Seq.forall Char.IsAsciiDigit part
+        String.Join('.', t.Name.Split '.' |> Array.takeWhile (isNumber >> not))
 
-    /// Where a tensor stands in a schedule over the set's layers, from 0 (layer 0) to 1 (last layer).
+    let private lastLayers = ConditionalWeakTable<IReadOnlyList<TensorInfo>, Dictionary<string, int>>()
+
+    /// Where a tensor stands in a schedule, from 0 (layer 0) to 1 (the last layer of its series).
     let position (tensors: IReadOnlyList<TensorInfo>) (t: TensorInfo) =
-        let last = (lastLayers.GetValue(tensors, fun ts -> [| Seq.fold (fun m (t: TensorInfo) -> max m t.Layer) 0 ts |]))[0]
+        let lasts = lastLayers.GetValue(tensors, fun ts ->
+            ts |> Seq.filter (fun t -> t.Layer >= 0) |> Seq.groupBy series |> Seq.map (fun (name, members) -> KeyValuePair(name, members |> Seq.map _.Layer |> Seq.max)) |> Dictionary)
+        let last = if t.Layer < 0 then 0 else (match lasts.TryGetValue(series t) with | true, l -> max l t.Layer | _ -> t.Layer)
         if t.Layer >= 0 then (if last = 0 then 0.0 else float t.Layer / float last)
         elif isClosing t.Name then 1.0
         else 0.0

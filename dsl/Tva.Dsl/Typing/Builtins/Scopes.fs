@@ -67,5 +67,5 @@ let all =
       row "layers" "scopes" [ Call.required "range" Kind.Range ] false "The tensors of these layers; a tensor's layer is the first integer component of its name." $"norm({zoo}[layers(0..1)])" Kind.Scope layers
       row "tensors" "scopes" [ Call.required "name" Kind.Text ] true "The tensors of exactly these names." $"norm({zoo}[tensors(\"cls\")])" Kind.Scope tensors
       row "ramp" "schedule" [ Call.required "a" Kind.Scalar; Call.optional "outside" Kind.Scalar "" ] true
-          "A number per layer, piecewise linear over a, b, ... from the first layer to the last. Tensors of no layer take `outside`; without it the first number, those named like a head or a final norm the last."
+          "A number per layer, piecewise linear over a, b, ... from the first layer to the last, of a model with several series of layers in each (as vision and language towers are). Tensors of no layer take `outside`; without it the first number, those named like a head or a final norm the last."
           $"norm(ramp(0, 1) * {zoo})" Kind.Scalar ramp ]
