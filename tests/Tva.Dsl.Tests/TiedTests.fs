@@ -47,7 +47,7 @@ let ``a tied output layer is the embedding where the other model has one of its 
         Assert.Equal<float[]>([| 3.0; 3.5; 4.0; 4.5 |], m["lm_head.weight"])
         let a, b = order
         Assert.Equal<string list>(
-            [ $"{a}: lm_head.weight is {embedding}, to which its config.json ties it; {b} has one of its own, so what is saved has one, too, and needs \"tie_word_embeddings\": false in its config.json" ],
+            [ $"{a}: lm_head.weight is {embedding}, to which its config.json ties it; {b} has one of its own, so what is saved has one, too, and \"tie_word_embeddings\": false in its config.json (a single file's has to say so, too)" ],
             notes ran)
 
 [<Fact>]
@@ -156,3 +156,18 @@ let ``a configuration that is no JSON is a fault where it is asked`` () =
     | other -> Assert.Fail $"{other}"
     // Nobody asks.
     runOk temp.Path "a = model(\"a\")\na |> save(\"m.safetensors\")" |> ignore
+
+[<Fact>]
+let ``the configuration that goes along says that the output layer is no embedding`` () =
+    for config in [ tied; "{ \"model_type\": \"llama\" }"; "{ \"text_config\": { \"tie_word_embeddings\": true } }" ] do
+        use temp = new TempFolder()
+        folder temp "a" config one None
+        folder temp "b" untied two (Some three)
+        runOk temp.Path "a = model(\"a\")\nb = model(\"b\")\n0.5 * a + 0.5 * b |> save(\"m\")" |> ignore
+        let says name =
+            use json = System.Text.Json.JsonDocument.Parse(File.ReadAllText(temp.File $"{name}/config.json"))
+            let find (e: System.Text.Json.JsonElement) = match e.TryGetProperty "tie_word_embeddings" with | true, v -> Some(v.GetBoolean()) | _ -> None
+            match json.RootElement.TryGetProperty "text_config" with
+            | true, text when (find text).IsSome -> find text
+            | _ -> find json.RootElement
+        Assert.Equal(Some false, says "m")

@@ -136,7 +136,8 @@ module Batch =
                     let isModel = Context.weightOf (Context.afterwards program) s.Value = Weight.Model
                     let dtype = match s.Types, set.DType with Storage.All d, _ | Storage.Kept, Some d -> Some d | _ -> None
                     let layers = match program.Stacks.TryGetValue set.Reference with | true, stack -> Some(Array.ofList stack.Layers :> IReadOnlyList<int>) | _ -> None
-                    SideFiles.Of(folder, isModel, Option.toNullable dtype, Option.toObj layers)
+                    let hasHead = program.Sources[set.Reference].Checkpoint.Tensors |> Seq.exists (fun t -> TiedWeights.IsHead t.Name)
+                    SideFiles.Of(folder, isModel, ConfigChanges(Option.toNullable dtype, Option.toObj layers, hasHead))
             FolderOutput(bytes, Files = Array.ofSeq files, Card = true))
 
     let private sources (program: Program) = program.Sources |> Seq.map _.Checkpoint |> Array.ofSeq

@@ -32,7 +32,7 @@ let untie (p: Program) (has: int) (lacks: int) =
                 p.Relist(lacks, TiedWeights.With(s.Checkpoint, tie))
                 p.Note
                     ($"{s.Path}: {head.Name} is {tie.Embedding.Name}, to which its config.json ties it; {p.Sources[has].Path} has one of its own, "
-                     + "so what is saved has one, too, and needs \"tie_word_embeddings\": false in its config.json")
+                     + "so what is saved has one, too, and \"tie_word_embeddings\": false in its config.json (a single file's has to say so, too)")
     with :? FaultException as e -> p.Report(FileDiagnostics.cannotOpen e.Message Span.None)
 
 /// Whether the two fit but for the number of rows of some tensors, and both have a tokenizer that would tell the rows apart.

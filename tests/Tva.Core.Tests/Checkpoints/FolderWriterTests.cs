@@ -184,22 +184,25 @@ public sealed class FolderWriterTests : IDisposable
     [Fact]
     public void ConfigurationAndTokenizerComeAlong()
     {
-        folder.Put("base/config.json", Encoding.UTF8.GetBytes("""{"num_hidden_layers": 2, "torch_dtype": "float32", "name": "τ"}"""));
+        folder.Put("base/config.json", Encoding.UTF8.GetBytes("""{"num_hidden_layers": 2, "layer_types": ["a", "b"], "no_rope_layers": [1, 0, 1], "torch_dtype": "float32", "name": "τ"}"""));
         folder.Put("base/tokenizer.json", "{ }"u8.ToArray());
         folder.Put("base/other.txt", "x"u8.ToArray());
-        var same = SideFiles.Of(folder["base"], isModel: true, null, null);
+        var same = SideFiles.Of(folder["base"], isModel: true, ConfigChanges.None);
         Assert.Equal(["config.json", "tokenizer.json"], same.Select(f => f.Name));
         Assert.Equal(File.ReadAllBytes(folder["base/config.json"]), same[0].Content);
-        using var changed = JsonDocument.Parse(SideFiles.Of(folder["base"], isModel: true, DType.BF16, 5)[0].Content);
+        using var changed = JsonDocument.Parse(SideFiles.Of(folder["base"], isModel: true, new(DType.BF16, [0, 1, 0, 1, 1]))[0].Content);
         Assert.Equal(5, changed.RootElement.GetProperty("num_hidden_layers").GetInt32());
+        Assert.Equal(["a", "b", "a", "b", "b"], changed.RootElement.GetProperty("layer_types").EnumerateArray().Select(e => e.GetString()));
+        // It has not one entry for each of the base's layers.
+        Assert.Equal(3, changed.RootElement.GetProperty("no_rope_layers").GetArrayLength());
         Assert.Equal("bfloat16", changed.RootElement.GetProperty("torch_dtype").GetString());
         Assert.Equal("τ", changed.RootElement.GetProperty("name").GetString());
-        Assert.Equal(["tokenizer.json"], SideFiles.Of(folder["base"], isModel: false, null, null).Select(f => f.Name));
+        Assert.Equal(["tokenizer.json"], SideFiles.Of(folder["base"], isModel: false, ConfigChanges.None).Select(f => f.Name));
 
         // A link that leads out of the folder would publish a file of this machine.
         folder.Put("secret", "s"u8.ToArray());
         File.CreateSymbolicLink(folder["base/vocab.json"], folder["secret"]);
-        Assert.Contains("vocab.json", Assert.Throws<FaultException>(() => SideFiles.Of(folder["base"], true, null, null)).Message, StringComparison.Ordinal);
+        Assert.Contains("vocab.json", Assert.Throws<FaultException>(() => SideFiles.Of(folder["base"], true, ConfigChanges.None)).Message, StringComparison.Ordinal);
     }
 
     private static ulong[] Plans() => [.. Tensors.Select((_, i) => (ulong)i)];

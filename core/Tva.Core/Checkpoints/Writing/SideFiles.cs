@@ -6,6 +6,16 @@ using Tva.Core.Tensors;
 
 namespace Tva.Core.Checkpoints;
 
+/// <summary>What a model's configuration has to say other than its base's.</summary>
+/// <param name="DType">What all floating tensors are stored as, where that is said.</param>
+/// <param name="Layers">Which of the base's layers each of its own was, where it has others than the base.</param>
+/// <param name="HasHead">Whether it has an output layer of its own.</param>
+public sealed record ConfigChanges(DType? DType = null, IReadOnlyList<int>? Layers = null, bool HasHead = false)
+{
+    /// <summary>It is as the base's.</summary>
+    public static ConfigChanges None { get; } = new();
+}
+
 /// <summary>
 /// Comes in: the folder of a base. Goes out: what of it a model made from it needs to be loaded: configuration, tokenizer, generation
 /// settings; the configuration says what the new model is where that differs.
@@ -15,6 +25,7 @@ public static class SideFiles
     private const long MaxBytes = 256L << 20;
 
     private const string Config = "config.json";
+    private const string Tied = "tie_word_embeddings";
 
     /// <summary>What a configuration has an entry of for each layer.</summary>
     private static readonly string[] PerLayer = ["layer_types", "layers_block_type", "no_rope_layers", "mlp_layer_types"];
@@ -32,10 +43,9 @@ public static class SideFiles
     /// <summary>The files, as they go beside the tensors.</summary>
     /// <param name="folder">The base's folder.</param>
     /// <param name="isModel">Whether the output is a model; a task vector that looked like one would be loaded as one.</param>
-    /// <param name="dtype">What all floating tensors are stored as, where that is said.</param>
-    /// <param name="layers">Which of the base's layers each of its own was, where it has others than the base.</param>
+    /// <param name="changes">What the configuration has to say anew.</param>
     /// <exception cref="FaultException">A file can't be read, is no JSON though it is called so, or leads out of the folder.</exception>
-    public static IReadOnlyList<SideFile> Of(string folder, bool isModel, DType? dtype, IReadOnlyList<int>? layers)
+    public static IReadOnlyList<SideFile> Of(string folder, bool isModel, ConfigChanges changes)
     {
         ArgumentNullException.ThrowIfNull(folder);
         var real = RealPath.Of(folder);
@@ -54,7 +64,7 @@ public static class SideFiles
             }
 
             var content = Read(path);
-            files.Add(new SideFile(name, name == Config && (dtype is not null || layers is not null) ? Changed(path, content, dtype, layers) : content));
+            files.Add(new SideFile(name, name == Config && changes != ConfigChanges.None ? Changed(path, content, changes) : content));
         }
 
         return files;
@@ -74,7 +84,7 @@ public static class SideFiles
         }
     }
 
-    private static byte[] Changed(string path, byte[] content, DType? dtype, IReadOnlyList<int>? layers)
+    private static byte[] Changed(string path, byte[] content, ConfigChanges changes)
     {
         try
         {
@@ -83,7 +93,13 @@ public static class SideFiles
                 throw new FaultException($"{path}: is no JSON object; is it what its name says?");
             }
 
-            if (layers is not null && config["num_hidden_layers"] is JsonValue stated && stated.TryGetValue(out int count))
+            var before = config.ToJsonString();
+            if (changes.HasHead && Untied(path, config))
+            {
+                (config["text_config"] is JsonObject text && text.ContainsKey(Tied) ? text : config)[Tied] = false;
+            }
+
+            if (changes.Layers is { } layers && config["num_hidden_layers"] is JsonValue stated && stated.TryGetValue(out int count))
             {
                 config["num_hidden_layers"] = layers.Count;
                 foreach (var key in PerLayer)
@@ -98,10 +114,15 @@ public static class SideFiles
             // Loaders that are told "auto" take the type from here; newer files call it dtype.
             foreach (var key in (string[])["torch_dtype", "dtype"])
             {
-                if (dtype is { } type && Torch(type) is { } name && config.ContainsKey(key))
+                if (changes.DType is { } type && Torch(type) is { } name && config.ContainsKey(key))
                 {
                     config[key] = name;
                 }
+            }
+
+            if (config.ToJsonString() == before)
+            {
+                return content;
             }
 
             var options = new JsonSerializerOptions { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
@@ -111,6 +132,19 @@ public static class SideFiles
         {
             throw new FaultException($"{path}: is not valid JSON; it is damaged, copy or download it again", e);
         }
+    }
+
+    /// <summary>Whether a loader that is told this would take the embedding for the output layer, though there is one: it is the base's that had none.</summary>
+    private static bool Untied(string path, JsonObject config)
+    {
+        static bool? Says(JsonNode? node) => node is JsonObject o && o[Tied] is JsonValue v && v.TryGetValue(out bool tied) ? tied : null;
+        if ((Says(config) ?? Says(config["text_config"])) is { } says)
+        {
+            return says;
+        }
+
+        using var original = Checkpoint.Open(Path.GetDirectoryName(path)!);
+        return !original.Tensors.Any(t => TiedWeights.IsHead(t.Name));
     }
 
     private static string? Torch(DType type) => type switch
