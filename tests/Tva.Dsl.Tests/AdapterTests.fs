@@ -370,3 +370,24 @@ let ``results don't depend on threads or memory`` () =
         Assert.Equal(Some Outcome.Completed, ran.Outcome)
         File.ReadAllBytes(temp.File "out.safetensors"), File.ReadAllBytes(temp.File "low/adapter_model.safetensors")
     Assert.Equal(bytes 1, bytes 4)
+
+[<Theory>]
+[<InlineData(true)>]
+[<InlineData(false)>]
+let ``an adapter of a tied output layer gives the model one of its own`` (whole: bool) =
+    use temp = new TempFolder()
+    let embedding = stored 1 "model.embed_tokens.weight" [ 7; 8 ]
+    put (temp.File "base/model.safetensors") [ embedding; stored 1 "model.layers.0.q.weight" [ 8; 8 ] ]
+    File.WriteAllText(temp.File "base/config.json", """{"model_type":"llama","tie_word_embeddings":true}""")
+    let up, down = factors 3 "lm_head" 2 7 8
+    let head: Stored = "base_model.model.lm_head.weight", [ 7; 8 ], draw 5 "head" 56
+    put (temp.File "lora/adapter_model.safetensors") (if whole then [ head ] else [ up; down ])
+    config (temp.File "lora") """{"peft_type":"LORA","r":2,"lora_alpha":4,"target_modules":["lm_head"],"modules_to_save":["lm_head"]}"""
+    run temp.Path "base = model(\"base\")\nbase + delta(\"lora\", base) |> save(\"out\")" |> _.Diagnostics |> Assert.Empty
+    let got = load (temp.File "out/model.safetensors") |> Map.map (fun _ (_, values) -> values)
+    let e = (let _, _, v = embedding in Array.map float v)
+    let want = if whole then (let _, _, v = head in Array.map float v) else Array.map2 (+) e (product 2.0 up down)
+    Array.iter2 (fun (w: float) g -> Assert.Equal(w, g, 1e-6)) want got["lm_head.weight"]
+    Assert.Equal<float[]>(e, got["model.embed_tokens.weight"])
+    use json = JsonDocument.Parse(File.ReadAllText(temp.File "out/config.json"))
+    Assert.False(json.RootElement.GetProperty("tie_word_embeddings").GetBoolean())

@@ -33,9 +33,9 @@ public static class TiedWeights
     /// <summary>The tie of a checkpoint without an output layer of its own, or null: its configuration unties it, is missing, or there is no one embedding of that shape.</summary>
     /// <param name="checkpoint">It.</param>
     /// <param name="head">The output layer's name in another checkpoint.</param>
-    /// <param name="shape">Its shape there.</param>
+    /// <param name="shape">Its shape there; null: any.</param>
     /// <exception cref="FaultException">The configuration is no JSON.</exception>
-    public static Tie? Missing(Checkpoint checkpoint, string head, Shape shape) =>
+    public static Tie? Missing(Checkpoint checkpoint, string head, Shape? shape) =>
         checkpoint.Find(head) is null && EmbeddingOf(checkpoint, shape) is { } embedding && Config(checkpoint) is { } config && (config.Tied ?? true)
             ? new Tie(head, embedding, config.Path)
             : null;
@@ -81,10 +81,11 @@ public static class TiedWeights
 
     private static RenamedTensor Same(Checkpoint checkpoint, TensorInfo tensor) => new(tensor.Name, checkpoint, tensor, tensor.DType);
 
-    private static TensorInfo? EmbeddingOf(Checkpoint checkpoint, Shape shape)
+    private static TensorInfo? EmbeddingOf(Checkpoint checkpoint, Shape? shape)
     {
         // Vocabularies may differ in size, which is another finding.
-        bool Fits(TensorInfo t) => t.DType.IsFloating() && t.Shape.Dims.Count == shape.Dims.Count && t.Shape.Dims.Skip(1).SequenceEqual(shape.Dims.Skip(1));
+        bool Fits(TensorInfo t) => t.DType.IsFloating()
+            && (shape is null || (t.Shape.Dims.Count == shape.Dims.Count && t.Shape.Dims.Skip(1).SequenceEqual(shape.Dims.Skip(1))));
         if (checkpoint.Find("shared.weight") is { } shared && Fits(shared))
         {
             return shared;

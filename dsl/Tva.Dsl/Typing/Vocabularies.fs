@@ -17,6 +17,20 @@ let tieOnce (p: Program) (source: int) span =
         p.Note $"{s.Path}: {tie.Head} is the same as {tie.Embedding.Name}, to which its config.json ties it, and is left out"
     | tie -> p.Report(FileDiagnostics.tiedDiffer s.Path tie.Head tie.Embedding.Name span)
 
+let private give (p: Program) (source: int) (tie: Tie) whose =
+    let s = p.Sources[source]
+    p.Relist(source, TiedWeights.With(s.Checkpoint, tie))
+    p.Note
+        ($"{s.Path}: {tie.Head} is {tie.Embedding.Name}, to which its config.json ties it; {whose}, "
+         + "so what is saved has one, too, and \"tie_word_embeddings\": false in its config.json (a single file's has to say so, too)")
+
+/// Where an adapter changes the output layer of a source whose own is its embedding, gives the source one; whether it did.
+let untieFor (p: Program) (source: int) (adapter: string) (modules: string list) =
+    let ties = modules |> List.map (fun m -> if m.EndsWith ".weight" then m else m + ".weight") |> List.filter TiedWeights.IsHead |> List.choose (fun head -> TiedWeights.Missing(p.Sources[source].Checkpoint, head, null) |> Option.ofObj)
+    for tie in ties do
+        give p source tie $"{adapter} changes it"
+    not ties.IsEmpty
+
 /// Where one source has an output layer of its own and the other's is its embedding, gives the other that, too.
 let untie (p: Program) (has: int) (lacks: int) =
     let heads =
@@ -28,11 +42,7 @@ let untie (p: Program) (has: int) (lacks: int) =
             let s = p.Sources[lacks]
             match TiedWeights.Missing(s.Checkpoint, head.Name, head.Shape) with
             | null -> ()
-            | tie ->
-                p.Relist(lacks, TiedWeights.With(s.Checkpoint, tie))
-                p.Note
-                    ($"{s.Path}: {head.Name} is {tie.Embedding.Name}, to which its config.json ties it; {p.Sources[has].Path} has one of its own, "
-                     + "so what is saved has one, too, and \"tie_word_embeddings\": false in its config.json (a single file's has to say so, too)")
+            | tie -> give p lacks tie $"{p.Sources[has].Path} has one of its own"
     with :? FaultException as e -> p.Report(FileDiagnostics.cannotOpen e.Message Span.None)
 
 /// Whether the two fit but for the number of rows of some tensors, and both have a tokenizer that would tell the rows apart.

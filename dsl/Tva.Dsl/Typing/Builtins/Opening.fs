@@ -52,8 +52,10 @@ let sourceNode (ctx: Context) span i = (graph ctx).Make(Op.Source i, [||], span)
 let private adapter (ctx: Context) span (path: string) (set: TensorSet) (file: int) extra =
     let p = ctx.Program
     try
+        let over () = AdapterCheckpoint.Over(AdapterLayout.Read p.Sources[file].Checkpoint, p.Sources[set.Reference].Checkpoint)
+        let bound = over ()
+        let checkpoint = if extra <> "drop" && Vocabularies.untieFor p set.Reference path (List.ofSeq bound.Unplaced) then over () else bound
         let origin = p.Sources[set.Reference]
-        let checkpoint = AdapterCheckpoint.Over(AdapterLayout.Read p.Sources[file].Checkpoint, origin.Checkpoint)
         let unplaced = List.ofSeq checkpoint.Unplaced
         if checkpoint.Tensors.Count = 0 then
             report ctx (FileDiagnostics.adapterElsewhere origin.Path path unplaced span)
