@@ -227,6 +227,34 @@ let ``slices that are the whole network are merged whole`` () =
     Assert.Equal<Map<string, float[]>>(expected, merge ("merge_method: linear\nslices:\n" + sources 0 4))
     Assert.Equal<Map<string, float[]>>(expected, merge ("merge_method: linear\nslices:\n" + sources 0 1 + sources 1 4))
 
+/// The zoo's network with an embedding before its layers: the class token under a name that tells so.
+let private withEmbedding (temp: TempFolder) name =
+    let out = temp.File name
+    let source = Golden.load (Path.Combine(zoo, "tasks", name))
+    let renamed = source |> Map.toList |> List.map (fun (n, (info, v)) -> (if n = "cls" then "embed.weight" else n), info, v)
+    let mutable at = 0
+    let entries =
+        [ for n, info: Tva.Core.Tensors.TensorInfo, v in renamed ->
+              let first = at
+              at <- at + 4 * v.Length
+              $"\"{n}\":{{\"dtype\":\"F32\",\"shape\":[{String.Join(',', info.Shape.Dims)}],\"data_offsets\":[{first},{at}]}}" ]
+    let header = Text.Encoding.UTF8.GetBytes("{" + String.Join(",", entries) + "}")
+    let data = renamed |> List.map (fun (_, _, v) -> v |> Array.collect (fun x -> BitConverter.GetBytes(float32 x)))
+    File.WriteAllBytes(out, Array.concat [ BitConverter.GetBytes(int64 header.Length); header; yield! data ])
+
+[<Fact>]
+let ``slices of unequal length give the embedding of the first and the rest of the last`` () =
+    use temp = new TempFolder()
+    for name in [ "digits.safetensors"; "letters.safetensors" ] do
+        withEmbedding temp name
+    let sources a b w =
+        $"  - sources:\n      - model: digits.safetensors\n        layer_range: [{a}, {b}]\n        parameters: {{weight: {w}}}\n      - model: letters.safetensors\n        layer_range: [{a}, {b}]\n        parameters: {{weight: 1}}\n"
+    let _, out = merged temp temp.Path ("merge_method: linear\nslices:\n" + sources 0 1 "3.0" + sources 1 4 "0.25")
+    let digits, letters = values (temp.File "digits.safetensors"), values (temp.File "letters.safetensors")
+    let mean (w: float) name = Array.map2 (fun x y -> (w * x + y) / (w + 1.0)) digits[name] letters[name]
+    let expected = digits |> Map.map (fun name _ -> mean (if name = "embed.weight" || name.StartsWith "blocks.0." then 3.0 else 0.25) name)
+    near 1e-6 expected (values out)
+
 [<Fact>]
 let ``weights of a mean that vary by layer are divided by their sum there`` () =
     use temp = new TempFolder()

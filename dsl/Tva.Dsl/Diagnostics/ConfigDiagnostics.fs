@@ -10,12 +10,11 @@ module ConfigDiagnostics =
 
     let tab span = make 901 span "this is no YAML: a line is indented with a tab" (Some "YAML is indented with spaces")
 
+    /// A key that mergekit would pass over in silence: an error where it looks like a slip of one that means something.
     let key span (place: string) (key: string) known =
-        let help =
-            match Suggest.nearest key known with
-            | Some k -> $"did you mean `{k}`?"
-            | None -> $"{place} takes {Suggest.listing known}"
-        make 902 span $"{place} has no {code key}" (Some help)
+        match Suggest.nearest key known with
+        | Some k -> make 902 span $"{place} has no {code key}" (Some $"did you mean `{k}`?")
+        | None -> warn 911 span $"{place} has no {code key}: it has no effect" (Some $"{place} takes {Suggest.listing known}")
 
     let twice span (key: string) = make 903 span $"{code key} stands here twice" (Some "keep one of them")
 

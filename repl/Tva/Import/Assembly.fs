@@ -50,21 +50,20 @@ let private checkNames (report: Diagnostic -> unit) (m: Method) (levels: Paramet
         else
             report (ConfigDiagnostics.key s.Span m.Name s.Name own)
 
-/// Patterns for the tensors before the layers, which come from the first slice; those behind come from the last.
-let private embeddings (script: Script) (reference: Reference) =
+/// Patterns for the tensors before the layers, which come from the first slice; those behind come from the last. None: there are none.
+let private embeddings (script: Script) (reference: Reference) : string list option =
     let usual = [ "embed"; "wte"; "wpe" ]
-    let present =
-        match script.Tensors reference with
-        | Some tensors ->
-            let outside = tensors |> List.filter (fun (t: TensorInfo) -> t.Layer < 0)
-            usual |> List.filter (fun part -> outside |> List.exists (fun t -> t.Name.Contains part))
-        | None -> []
-    match present with
-    | [] -> "\"*embed*\"", false
-    | [ one ] -> Printer.quote $"*{one}*", false
-    | several -> String.Join(" or ", several |> List.map (fun p -> Printer.quote $"*{p}*")), true
+    let shown = List.map (fun part -> Printer.quote $"*{part}*")
+    match script.Tensors reference with
+    | None -> Some(shown [ usual.Head ])
+    | Some tensors ->
+        let outside = tensors |> List.filter (fun (t: TensorInfo) -> t.Layer < 0)
+        match usual |> List.filter (fun part -> outside |> List.exists (fun t -> t.Name.Contains part)) with
+        | [] -> None
+        | present -> Some(shown present)
 
-type private Piece = { Text: string; WholeText: string; Slice: Slice }
+/// `Layers`: how many the whole has, where that is known.
+type private Piece = { Text: string; WholeText: string; Layers: int option; Slice: Slice }
 
 /// The expression of a module.
 let private ofModule (script: Script) (m: Method) (c: Config) (part: Module) (suffix: string) : string option =
@@ -139,21 +138,26 @@ let private ofModule (script: Script) (m: Method) (c: Config) (part: Module) (su
                 && (Coefficients.resolve ignore (s.Sources.Head.Parameters :: around s) "scale" (Some 1.0)).Value |> Coefficients.known <> Some 1.0
             if m.Name = "passthrough" && not scaled then
                 let name = script.Model s.Sources.Head.Model
-                { Text = $"{name}[{cut range}]"; WholeText = name; Slice = s }
+                { Text = $"{name}[{cut range}]"; WholeText = name; Layers = script.LayerCount s.Sources.Head.Model; Slice = s }
             else
                 let text = Merge.expression script (inputs s (Some(b - a)) true $"{suffix}_{k + 1}")
                 let name = script.Names.Fresh $"slice{suffix}_{k + 1}"
                 script.Add $"{name} = {text}"
-                { Text = name; WholeText = name; Slice = s })
+                { Text = name; WholeText = name; Layers = Some(b - a); Slice = s })
     let parts = pieces |> List.map _.Text
     let head, tail = pieces.Head, List.last pieces
     let outside =
         if head.WholeText = tail.WholeText || alike head.Slice tail.Slice then []
         else
             script.Comment "embeddings are the first slice's, the final norm and the head the last one's, as in mergekit"
-            let glob, several = embeddings script head.Slice.Sources.Head.Model
-            let not' = if several then $"not ({glob})" else $"not {glob}"
-            [ $"outside = {head.WholeText}[{glob}] + {tail.WholeText}[{not'}]" ]
+            match embeddings script head.Slice.Sources.Head.Model with
+            | None -> [ $"outside = {tail.WholeText}" ]
+            | Some globs ->
+                let glob = String.Join(" or ", globs)
+                let not' = if globs.Length > 1 then $"not ({glob})" else $"not {glob}"
+                // Of unequal numbers of layers, two add up once they are cut to one.
+                let one (p: Piece) = if head.Layers = tail.Layers then p.WholeText else $"stack({p.WholeText}[layers(0)])"
+                [ $"outside = {one head}[{glob}] + {one tail}[{not'}]" ]
     let arguments = parts @ outside
     let oneLine = "stack(" + String.Join(", ", arguments) + ")"
     Some(if oneLine.Length <= 100 then oneLine else "stack(\n" + String.Join(",\n", arguments |> List.map (fun a -> "  " + a)) + "\n)")
