@@ -227,6 +227,27 @@ let ``slices that are the whole network are merged whole`` () =
     Assert.Equal<Map<string, float[]>>(expected, merge ("merge_method: linear\nslices:\n" + sources 0 4))
     Assert.Equal<Map<string, float[]>>(expected, merge ("merge_method: linear\nslices:\n" + sources 0 1 + sources 1 4))
 
+[<Theory>]
+[<InlineData(0.5, 0.05)>]
+[<InlineData(0.93, 0.2)>]
+[<InlineData(1.0, 0.2)>]
+let ``breadcrumbs drop outliers as far as the density leaves room`` (density: float, gamma: float) =
+    use temp = new TempFolder()
+    let text = $"merge_method: breadcrumbs\nbase_model: base.safetensors\nmodels:\n  - model: tasks/digits.safetensors\n    parameters: {{weight: 0.5, density: {density}, gamma: {gamma}}}\nparameters: {{normalize: false}}\n"
+    let _, out = merged temp zoo text
+    let origin, digits = values (Path.Combine(zoo, "base.safetensors")), values (Path.Combine(zoo, "tasks/digits.safetensors"))
+    let expected =
+        origin |> Map.map (fun tensor v ->
+            let delta = Array.map2 (fun (x: float) (y: float) -> float (float32 x - float32 y)) digits[tensor] v
+            let n = delta.Length
+            // mergekit's magnitude_outliers: what lacks at the bottom stays at the top.
+            let kept, top = int (density * float n), int (gamma * float n)
+            let top = if n - kept - top < 0 then n - kept else top
+            let order = Array.init n id |> Array.sortBy (fun i -> -(abs delta[i]), i)
+            let stay = order[top .. top + kept - 1] |> Set.ofArray
+            Array.init n (fun i -> v[i] + (if stay.Contains i then 0.5 * delta[i] else 0.0)))
+    near 1e-6 expected (values out)
+
 /// The zoo's network with an embedding before its layers: the class token under a name that tells so.
 let private withEmbedding (temp: TempFolder) name =
     let out = temp.File name

@@ -132,18 +132,9 @@ let private vectors (script: Script) (i: Inputs) (baseText: string) (tasks: stri
             if name = "della" then $"della({tasks}, density = {D}{epsilon}{weighted'}{scale}{normalized})"
             else divided $"della_linear({tasks}, density = {D}{epsilon}{weighted'}{scale}, normalize = false)"
         | _ ->
-            // Outliers are dropped only as far as the density leaves room for it, and not at all where everything is kept.
-            let gamma =
-                List.map2 (fun d g ->
-                    match known d, known g with
-                    | Some d, _ when d >= 1.0 -> constant 0.0
-                    | Some d, Some g when d + g > 1.0 ->
-                        script.Comment $"gamma {number g} leaves no room for density {number d}: mergekit drops fewer outliers then"
-                        constant (Math.Round(1.0 - d, 12))
-                    | _, Some 0.0 ->
-                        script.Inexpressible(span i, "gamma 0 drops no outliers here, and everything in mergekit", "a gamma above 0 is the same in both")
-                        g
-                    | _ -> g) density (perModel "gamma")
+            let gamma = perModel "gamma"
+            if List.exists2 (fun d g -> known g = Some 0.0 && known d <> Some 1.0) density gamma then
+                script.Inexpressible(span i, "gamma 0 drops no outliers here, and everything in mergekit", "a gamma above 0 is the same in both")
             let G = script.Value("gamma" + i.Suffix, texts i.LayerCount gamma)
             let crumbs = $"crumbs({tasks}, density = {D}" + unless "0.01" "gamma" G + ")"
             if rescale then stretched crumbs
