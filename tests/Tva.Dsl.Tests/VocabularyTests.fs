@@ -110,7 +110,7 @@ let ``vocabularies of one size in another order go by token as well`` () =
     model (temp.File "base") 1 3
     tokenizer (temp.File "tuned") WordPiece [ "c"; "a"; "b" ] []
     model (temp.File "tuned") 5 3
-    let A options = runOk temp.Path $"delta(\"tuned\", model(\"base\"){options}) |> save(\"A.safetensors\")" |> ignore; (read (temp.File "A.safetensors"))["model.embed_tokens.weight"]
+    let A options = run temp.Path $"delta(\"tuned\", model(\"base\"){options}) |> save(\"A.safetensors\")" |> ignore; (read (temp.File "A.safetensors"))["model.embed_tokens.weight"]
     Assert.Equal<float[]>(expected 1 5 [ 0, 0; 1, 1; 2, 2 ] 3, A "")
     Assert.Equal<float[]>(expected 1 5 [ 0, 1; 1, 2; 2, 0 ] 3, A ", vocab = \"by-token\"")
     // The others, though as high as the vocabulary, are no tensors over it.
@@ -263,3 +263,20 @@ let ``a tied output layer goes by token, too`` () =
     File.WriteAllText(temp.File "base/config.json", "{ \"tie_word_embeddings\": true }")
     runOk temp.Path "delta(\"tuned\", model(\"base\"), vocab = \"by-token\") |> save(\"A.safetensors\")" |> ignore
     Assert.Equal<float[]>(expected 1 6 pairs 7, (read (temp.File "A.safetensors"))["lm_head.weight"])
+
+[<Fact>]
+let ``tokens in other rows are told of where rows are taken as they stand`` () =
+    use temp = new TempFolder()
+    tokenizer (temp.File "base") Bpe [ "a"; "b"; "c" ] [ "</s>", 3 ]
+    tokenizer (temp.File "same") Bpe [ "a"; "b"; "c" ] [ "</s>", 3 ]
+    // Another file, but the same ids.
+    tokenizer (temp.File "form") Plain [ "a"; "b"; "c" ] [ "</s>", 3 ]
+    tokenizer (temp.File "moved") Bpe [ "a"; "c"; "b" ] [ "<pad>", 3 ]
+    for i, name in List.indexed [ "base"; "same"; "form"; "moved" ] do
+        model (temp.File name) (3 * i + 1) 4
+    let warned text = (run temp.Path ("base = model(\"base\")\n" + text)).Diagnostics |> List.map (fun d -> d.Code, d.Message)
+    let expected other = [ "TVA0542", $"base and {other} give 2 tokens unlike rows (`b`, `c`), and their rows are taken as they stand" ]
+    Assert.Equal<(string * string) list>([], warned "0.5 * base + 0.25 * model(\"same\") + 0.25 * model(\"form\")")
+    Assert.Equal<(string * string) list>(expected "moved", warned "norm(delta(\"moved\", base))")
+    Assert.Equal<(string * string) list>(expected "moved", warned "m = model(\"moved\")\n0.5 * base + 0.5 * m\nslerp(m, base, 0.5)")
+    Assert.Equal<(string * string) list>([], warned "norm(delta(\"moved\", base, vocab = \"by-token\"))")

@@ -39,6 +39,26 @@ public sealed class Tokenizer
     public static bool IsIn(string? folder) =>
         folder is not null && (CheckpointFinder.Exists(System.IO.Path.Combine(folder, Main)) || CheckpointFinder.Exists(System.IO.Path.Combine(folder, Plain)));
 
+    /// <summary>Tokens that both folders' tokenizers have under unlike ids, in the order of the first's; none where a folder has no tokenizer.</summary>
+    /// <exception cref="FaultException">One can't be read.</exception>
+    public static IReadOnlyList<string> Moved(string? first, string? second)
+    {
+        if (first is null || second is null || first == second || !IsIn(first) || !IsIn(second))
+        {
+            return [];
+        }
+
+        string a = System.IO.Path.Combine(first, Main), b = System.IO.Path.Combine(second, Main);
+        if (CheckpointFinder.Exists(a) && CheckpointFinder.Exists(b) && new FileInfo(a).Length == new FileInfo(b).Length
+            && File.ReadAllBytes(a).AsSpan().SequenceEqual(File.ReadAllBytes(b)))
+        {
+            return [];
+        }
+
+        var other = Read(second).Ids;
+        return [.. Read(first).Ids.Where(t => other.TryGetValue(t.Key, out var id) && id != t.Value).OrderBy(t => t.Value).Select(t => t.Key)];
+    }
+
     /// <summary>Reads a folder's tokenizer.</summary>
     /// <exception cref="FaultException">There is none; it is no JSON, of another form, or larger than 256 MiB; a token or an id stands twice.</exception>
     public static Tokenizer Read(string folder)

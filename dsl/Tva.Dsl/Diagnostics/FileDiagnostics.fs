@@ -163,6 +163,9 @@ module FileDiagnostics =
     let byTokenHelp =
         "`delta(path, base, vocab = \"by-token\")` takes the rows by their tokens: both folders have a tokenizer"
 
+    let rowsOfOtherTokens (a: string) (b: string) (moved: string seq) span =
+        warn 542 span $"{a} and {b} give {Seq.length moved} tokens unlike rows ({Suggest.tokens moved}), and their rows are taken as they stand" (Some byTokenHelp)
+
     let rowsOfExpression span =
         make 541 span "rows by token are taken of a model as its file has it, and this base is computed" (Some "give `model(...)` itself for the base")
 

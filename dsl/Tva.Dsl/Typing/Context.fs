@@ -209,6 +209,8 @@ module Context =
                            elif reshaped.IsEmpty then Some FileDiagnostics.differenceHelp
                            else None
                 report ctx (FileDiagnostics.mismatch p.Sources[x.Reference].Path p.Sources[y.Reference].Path missing extra reshaped help span)
+            elif x.Reference <> y.Reference then
+                Vocabularies.warnOfRows p x.Reference y.Reference span
             match weightOf ctx a, weightOf ctx b with
             | Weight.Delta, Weight.Model -> Some y
             | _ -> Some x

@@ -64,6 +64,9 @@ type ProgramSources() =
     /// Sources with the rows of another, by both.
     member val RowsByToken: Dictionary<struct (int * int), int> = Dictionary() with get
 
+    /// Tokens that the tokenizers in two folders have under unlike ids.
+    member val MovedTokens: Dictionary<struct (string * string), string list> = Dictionary() with get
+
     /// Takes a checkpoint in that somebody else has opened.
     member _.Add(checkpoint: Checkpoint, shown: string) =
         match sources.FindIndex(fun s -> s.Checkpoint.Path = checkpoint.Path && s.Checkpoint.Fingerprint = checkpoint.Fingerprint) with

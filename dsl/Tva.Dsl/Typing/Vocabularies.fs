@@ -45,6 +45,27 @@ let untie (p: Program) (has: int) (lacks: int) =
             | tie -> give p lacks tie $"{p.Sources[has].Path} has one of its own"
     with :? FaultException as e -> p.Report(FileDiagnostics.cannotOpen e.Message Span.None)
 
+/// Warns where two models of one shape have their tokens in other rows: sums of them would mix tokens.
+let warnOfRows (p: Program) (a: int) (b: int) span =
+    let folder i = if p.RowsByToken.ContainsValue i then None else Tokenizer.FolderOf p.Sources[i].Checkpoint |> Option.ofObj
+    match folder a, folder b with
+    | Some x, Some y when x <> y ->
+        let moved =
+            match p.MovedTokens.TryGetValue(struct (x, y)) with
+            | true, known -> known
+            | _ ->
+                // Only to warn: what is wrong with a tokenizer is told where it is needed.
+                let found = try List.ofSeq (Tokenizer.Moved(x, y)) with :? FaultException -> []
+                p.MovedTokens[struct (x, y)] <- found
+                p.MovedTokens[struct (y, x)] <- found
+                found
+        if not moved.IsEmpty then
+            let found = FileDiagnostics.rowsOfOtherTokens p.Sources[a].Path p.Sources[b].Path moved span
+            let turned = FileDiagnostics.rowsOfOtherTokens p.Sources[b].Path p.Sources[a].Path moved span
+            if not (p.Diagnostics |> Seq.exists (fun d -> d.Message = found.Message || d.Message = turned.Message)) then
+                p.Report found
+    | _ -> ()
+
 /// Whether the two fit but for the number of rows of some tensors, and both have a tokenizer that would tell the rows apart.
 let differByRows (p: Program) (a: int) (b: int) =
     let ca, cb = p.Sources[a].Checkpoint, p.Sources[b].Checkpoint

@@ -115,6 +115,8 @@ let deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing extra vo
         let gone' = if missing = "zero" then [] else gone
         let more' = if extra = "drop" then [] else more
         if gone'.IsEmpty && more'.IsEmpty && reshaped.IsEmpty then
+            if vocabulary <> "by-token" then
+                Vocabularies.warnOfRows p set.Reference i span
             let source = sourceNode ctx span i
             let isDelta = isVector p i
             if isDelta then
