@@ -13,6 +13,15 @@ let private writer (stream: Stream) =
 
 let private environment (name: string) = not (String.IsNullOrEmpty(Environment.GetEnvironmentVariable name))
 
+[<DllImport("libc")>]
+extern int private fcntl(int file, int command)
+
+/// Whether the process was started with a standard input. Where it was closed, its number goes to something that the runtime opens for
+/// itself, which, other than what is handed down, is closed for programs that are started.
+let private hasInput () =
+    let getFlags, closeOnExec = 1, 1
+    not (OperatingSystem.IsLinux()) || (let flags = fcntl (0, getFlags) in flags >= 0 && flags &&& closeOnExec = 0)
+
 /// A side of the terminal; some say 0.
 let private side watched least otherwise (ask: unit -> int) =
     if not watched then 0
@@ -66,7 +75,7 @@ let main argv =
     let watched = not Console.IsErrorRedirected
     use out = writer (Console.OpenStandardOutput())
     use error = writer (Console.OpenStandardError())
-    use input = new StreamReader(Console.OpenStandardInput(), UTF8Encoding false)
+    use input = new StreamReader((if hasInput () then Console.OpenStandardInput() else Stream.Null), UTF8Encoding false)
     let openTerminal () : Prompt.ITerminal =
         let t = new Prompt.UnixTerminal(error, (fun () -> width true), (fun () -> height true))
         terminal <- Some t

@@ -3,7 +3,9 @@ namespace Tva
 
 open System
 open System.IO
+open System.Runtime.ExceptionServices
 open System.Text
+open System.Threading.Tasks
 open Tva.Core
 open Tva.Core.Tensors
 open Tva.Dsl
@@ -27,7 +29,16 @@ module Script =
         else
             $", nor does the folder {folder}"
 
-    let ofInput (host: Host) = { Name = "<stdin>"; Folder = host.Folder; Text = host.In.ReadToEnd() }
+    /// All of it; what comes through a pipe may take its time, and the wish to stop is heard meanwhile.
+    let private whole (host: Host) (reader: TextReader) =
+        let reading = Task.Run(fun () -> reader.ReadToEnd())
+        try
+            reading.Wait host.Cancel
+        with :? AggregateException as e ->
+            ExceptionDispatchInfo.Throw(Unchecked.nonNull e.InnerException)
+        reading.Result
+
+    let ofInput (host: Host) = { Name = "<stdin>"; Folder = host.Folder; Text = whole host host.In }
 
     let ofFile (host: Host) (path: string) =
         let full = host.Full path
@@ -38,15 +49,16 @@ module Script =
         try
             // A checkpoint given by mistake is told from its size and first bytes, before it is read whole.
             use file = File.OpenRead full
-            if file.Length > (64L <<< 20) then
+            if file.CanSeek && file.Length > (64L <<< 20) then
                 raise (FaultException $"{path}: is no script, it has {Sizes.Text file.Length}; is it a checkpoint? tva inspect {path} lists it")
             use reader = new StreamReader(file, strictUtf8)
-            let text = reader.ReadToEnd()
+            let text = if file.CanSeek then reader.ReadToEnd() else whole host reader
             // UTF-16 without its mark is UTF-8 with a NUL in every second place, which the language would complain about one by one.
             if text.Contains '\000' then
                 raise (FaultException $"{path}: is no text, it has NUL characters; save the script as UTF-8; tva inspect lists a checkpoint's tensors")
             { Name = path
-              Folder = Path.GetDirectoryName full |> Unchecked.nonNull
+              // A pipe, such as a shell's <(...), has no folder of its own.
+              Folder = if file.CanSeek then Path.GetDirectoryName full |> Unchecked.nonNull else host.Folder
               Text = text }
         with
         | :? DecoderFallbackException -> raise (FaultException $"{path}: is no UTF-8 text; scripts are; tva inspect lists a checkpoint's tensors")

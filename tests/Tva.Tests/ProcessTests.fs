@@ -41,6 +41,30 @@ let ``a script on the standard input`` () =
     Assert.Equal(0, ran.Status)
 
 [<Fact>]
+let ``a script through a pipe of the shell`` () =
+    needUnix ()
+    let text = "print(numel(raw(model(\\\"base.safetensors\\\"))))"
+    let status, out = shell $"cd '{zoo}' && bash -c \"'{Command.executable}' run <(echo '{text}')\" 2>&1"
+    Assert.Equal("136256\n", out)
+    Assert.Equal(0, status)
+
+[<Fact>]
+let ``without a standard input there is nothing to read`` () =
+    needUnix ()
+    let status, out = shell $"'{Command.executable}' <&- 2>&1"
+    Assert.StartsWith("tva, the task-vector algebra", out)
+    Assert.Equal(2, status)
+
+[<Fact>]
+let ``a signal ends the wait for a script`` () =
+    needUnix ()
+    use p = Command.start zoo [ "-" ]
+    // Until it is there to hear it: before, a signal ends it as it does any process.
+    Thread.Sleep 1500
+    shell $"kill -TERM {p.Id}" |> ignore
+    Assert.Equal({ Status = 130; Out = ""; Error = "tva: cancelled: nothing was saved\n" }, Command.finish p)
+
+[<Fact>]
 let ``a closed pipe ends quietly`` () =
     needUnix ()
     let status, out = shell $"'{Command.executable}' inspect '{zoo}/base.safetensors' 2>&1 | head -n 1"
