@@ -17,7 +17,13 @@ open Tva.Dsl.Typing
 /// the evaluator to close the checkpoints.
 /// It writes to no console, ends no process and changes nothing that is the process's.
 type Evaluator(options: EvaluatorOptions) =
-    let session = new TextSession(options)
+    do ArgumentNullException.ThrowIfNull(box options, nameof options)
+    let own = new TextSession(options)
+    let mutable disposed = false
+    let alive () = ObjectDisposedException.ThrowIf(disposed, typeof<Evaluator>)
+    let live () =
+        alive ()
+        own
 
     /// This evaluator's options with what one call gives: parameters by name and, where nobody else does, somebody who takes outputs.
     let optionsFor (parameters: IReadOnlyDictionary<string, obj> | null) (take: MemoryCheckpoint -> unit) =
@@ -35,12 +41,14 @@ type Evaluator(options: EvaluatorOptions) =
     /// `parameters`: for `param` statements numbers, bools, lists of numbers and texts (a text for a `param` that is no Text is read as an
     /// expression), and MemoryCheckpoints, which become names.
     member _.Check(text: string, [<Optional; DefaultParameterValue(null: IReadOnlyDictionary<string, obj> | null)>] parameters: IReadOnlyDictionary<string, obj> | null) : CheckResult =
+        alive ()
         ArgumentNullException.ThrowIfNull(text, nameof text)
         use alone = new TextSession(optionsFor parameters ignore)
         alone.CheckAlone text
 
     /// What would be done with a text by itself, for people. Its mistakes are an ArgumentException.
     member _.Explain(text: string, [<Optional; DefaultParameterValue(null: IReadOnlyDictionary<string, obj> | null)>] parameters: IReadOnlyDictionary<string, obj> | null) : string =
+        alive ()
         ArgumentNullException.ThrowIfNull(text, nameof text)
         use alone = new TextSession(optionsFor parameters ignore)
         let found = alone.CheckAlone text
@@ -58,6 +66,7 @@ type Evaluator(options: EvaluatorOptions) =
             [<Optional; DefaultParameterValue(null: IProgress<Event> | null)>] progress: IProgress<Event> | null,
             [<Optional>] cancellationToken: CancellationToken
         ) : Task<EvaluationResult> =
+        alive ()
         ArgumentNullException.ThrowIfNull(text, nameof text)
         let models = SortedDictionary<string, MemoryCheckpoint>(StringComparer.Ordinal)
         let forCall = optionsFor parameters (fun m -> models[m.Name] <- m)
@@ -75,71 +84,77 @@ type Evaluator(options: EvaluatorOptions) =
         Task.Run(Func<EvaluationResult>(work), cancellationToken)
 
     /// Checking reads data in one case: to tell how many atoms `basis(F, error = ...)` has. This is who hears of such passes, and what stops them.
-    member _.Watch(onEvent: Action<Event>, cancellation: CancellationToken) = session.Watch(onEvent, cancellation)
+    member _.Watch(onEvent: Action<Event>, cancellation: CancellationToken) = (live ()).Watch(onEvent, cancellation)
 
     /// Reads and checks one text. `name` is how diagnostics call it, `folder` what its paths are relative to.
     /// Returns what was found in it, in the order of the text.
-    member _.Check(name: string, folder: string, text: string) : Diagnostic list = session.Check(name, folder, text)
+    member _.Check(name: string, folder: string, text: string) : Diagnostic list = (live ()).Check(name, folder, text)
 
     /// All texts read so far, by the numbers that spans have.
-    member _.Texts = session.Texts
+    member _.Texts = (live ()).Texts
 
     /// The texts that have been run to their end, in order.
-    member _.Accepted = session.Accepted
+    member _.Accepted = (live ()).Accepted
 
     /// The checkpoints that texts have loaded, as they call them, with their fingerprints.
-    member _.Inputs : IReadOnlyDictionary<string, string> = session.Inputs
+    member _.Inputs : IReadOnlyDictionary<string, string> = (live ()).Inputs
 
     /// What texts may do besides algebra.
     member _.Permissions
-        with get () = session.Permissions
-        and set (value: Permissions) = session.Permissions <- value
+        with get () = (live ()).Permissions
+        and set (value: Permissions) = (live ()).Permissions <- value
 
     /// How texts are run.
     member _.Settings
-        with get () = session.Settings
-        and set (value: RunSettings) = session.Settings <- value
+        with get () = (live ()).Settings
+        and set (value: RunSettings) = (live ()).Settings <- value
 
-    member internal _.Plans() : Planned list = session.Plans()
+    member internal _.Plans() : Planned list = (live ()).Plans()
 
     /// What would be done, for people.
-    member _.Explain() : string = session.Explain()
+    member _.Explain() : string = (live ()).Explain()
 
     /// What would be done, as JSON.
-    member _.ExplainJson() : string = session.ExplainJson()
+    member _.ExplainJson() : string = (live ()).ExplainJson()
 
     /// Does what the texts say. Faults are exceptions (FaultException), as is cancelling.
-    member _.Run(onEvent: Action<Event>, cancellation: CancellationToken) : Outcome = session.Run(onEvent, cancellation)
+    member _.Run(onEvent: Action<Event>, cancellation: CancellationToken) : Outcome = (live ()).Run(onEvent, cancellation)
 
     /// Bytes of memory that pinned checkpoints take.
-    member _.PinnedBytes = session.PinnedBytes
+    member _.PinnedBytes = (live ()).PinnedBytes
 
     /// Keeps the checkpoints that an expression reads in memory, as long as they fit into the budget with room to compute; a line for each.
     /// Faults are exceptions.
     member _.Pin(folder: string, text: string, onEvent: Action<Event>, cancellation: CancellationToken) : Result<string list, Diagnostic list> =
-        session.Pin(folder, text, onEvent, cancellation)
+        (live ()).Pin(folder, text, onEvent, cancellation)
 
     /// Lets go of what is pinned.
-    member _.Unpin() = session.Unpin()
+    member _.Unpin() = (live ()).Unpin()
 
     /// The statements that an expression rests on, then the expression, a line each.
-    member _.Provenance(expression: string) : string = session.Provenance expression
+    member _.Provenance(expression: string) : string = (live ()).Provenance expression
 
     /// Takes back the texts that have been checked and not yet run.
-    member _.Forget() = session.Forget()
+    member _.Forget() = (live ()).Forget()
 
     /// Opens what has changed on disk again.
-    member internal _.Refresh() = session.Refresh()
+    member internal _.Refresh() = (live ()).Refresh()
 
     /// Takes a text as one that has been run: somebody has done the same otherwise.
-    member internal _.Accept(folder: string, name: string, text: string) = session.Accept(folder, name, text)
+    member internal _.Accept(folder: string, name: string, text: string) = (live ()).Accept(folder, name, text)
 
     /// Does these effects and nothing that waits to be run.
     member internal _.Do(effects: Effect list, onEvent: Event -> unit, cancellation: CancellationToken) : Outcome =
-        session.Do(effects, onEvent, cancellation)
+        (live ()).Do(effects, onEvent, cancellation)
 
     /// The program and what is in sight, for the language services.
-    member internal _.State = session.State
+    member internal _.State = (live ()).State
+
+    /// Closes the checkpoints that texts have loaded; afterwards nothing can be asked of it.
+    member _.Dispose() =
+        if not disposed then
+            disposed <- true
+            (own :> IDisposable).Dispose()
 
     interface IDisposable with
-        member _.Dispose() = (session :> IDisposable).Dispose()
+        member this.Dispose() = this.Dispose()

@@ -41,19 +41,36 @@ type EvaluatorOptions =
     member o.WithThreads(threads: int) = { o with Run = { o.Run with Threads = threads } }
     /// With a device to compute on: "cpu" (the default, which reads as fast as a device is fed), "auto" for the CPU or a graphics card that is
     /// worth the transfer, "gpu", or a device's number, id or name as `tva device` lists them.
-    member o.WithDevice(name: string) = { o with Run = { o.Run with Device = name } }
+    member o.WithDevice(name: string) =
+        ArgumentNullException.ThrowIfNull(name, nameof name)
+        { o with Run = { o.Run with Device = name } }
     /// With a bound on what is held in a device's memory, in bytes.
     member o.WithDeviceMemory(bytes: int64) = { o with Run = { o.Run with DeviceMemory = Some bytes } }
+    /// With NaN and infinity, in inputs and in results, as faults.
+    member o.WithStrict() = { o with Run = { o.Run with Strict = true } }
+    /// With no Gram matrices kept beside families, nor used from there.
+    member o.WithoutCache() = { o with Run = { o.Run with Cache = false } }
+    /// With what a stopped run has left of its outputs taken up again, and left where one stops.
+    member o.WithResume() = { o with Run = { o.Run with Resume = true } }
+    /// With those tensors of outputs written alone that are computed otherwise than what is there.
+    member o.WithIncremental() = { o with Run = { o.Run with Incremental = true } }
     /// With a folder that the paths of texts are relative to.
-    member o.WithFolder(path: string) = { o with Folder = path }
+    member o.WithFolder(path: string) =
+        ArgumentException.ThrowIfNullOrEmpty(path, nameof path)
+        { o with Folder = path }
     /// With a checkpoint in memory that texts call by its name.
-    member o.WithVariable(checkpoint: MemoryCheckpoint) = { o with Variables = o.Variables.Add(checkpoint.Name, checkpoint) }
+    member o.WithVariable(checkpoint: MemoryCheckpoint) =
+        ArgumentNullException.ThrowIfNull(checkpoint, nameof checkpoint)
+        { o with Variables = o.Variables.Add(checkpoint.Name, checkpoint) }
     /// With somebody who takes what texts save as `memory:name`, for instance to send it on block by block.
-    member o.WithOutputs(target: OutputTarget) = { o with Outputs = Some target }
+    member o.WithOutputs(target: OutputTarget) =
+        ArgumentNullException.ThrowIfNull(target, nameof target)
+        { o with Outputs = Some target }
     /// With texts that may start programs, as `evaluate` does.
     member o.WithRun() = { o with Permissions = { o.Permissions with Run = true } }
     /// With texts that may hold F#, which runs with this process's rights: `WithFSharp(FSharpHosts.create)` of the package Tva.Scripting.
     member o.WithFSharp(host: Func<IFSharpHost>) =
+        ArgumentNullException.ThrowIfNull(host, nameof host)
         { o with
             Permissions = { o.Permissions with FSharp = true }
             FSharp = Some host.Invoke }

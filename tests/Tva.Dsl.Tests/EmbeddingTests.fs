@@ -243,3 +243,53 @@ let ``a family in a folder that may only be read gets no Gram matrix beside it``
     let result = run e $"b = model(\"zoo/base.safetensors\")\nf = family(\"{temp.Path}/*.safetensors\", b)\nerrors(f @basis(2, \"svd\"))"
     Assert.NotEmpty result.Shown
     Assert.Equal(before, Directory.GetFiles(temp.Path).Length)
+
+[<Fact>]
+let ``numbers of any type and lists of them are parameters`` () =
+    use e = new Evaluator(options)
+    let sum (value: obj) = unbox<float> ((e.RunAsync("param k = [1]\nsum(k)", given [ "k", value ]).GetAwaiter().GetResult().EnsureSucceeded())["sum(k)"])
+    let half (x: float) : Half = Half.op_Explicit x
+    for value in [ box [ 1; 2; 4 ]; box [| 1.0f; 2.0f; 4.0f |]; box [| 1L; 2L; 4L |]; box (List<int>([ 1; 2; 4 ])); box (List<double>([ 1.0; 2.0; 4.0 ])); box [| half 1.0; half 2.0; half 4.0 |] ] do
+        Assert.Equal(7.0, sum (Unchecked.nonNull value))
+    let one (value: obj) = unbox<float> ((e.RunAsync("param k = 1\n2 * k", given [ "k", value ]).GetAwaiter().GetResult().EnsureSucceeded())["2 * k"])
+    for value in [ box 3uy; box 3y; box 3us; box 3s; box 3; box 3L; box 3u; box 3UL; box 3.0; box 3.0f; box 3M; box (half 3.0) ] do
+        Assert.Equal(6.0, one (Unchecked.nonNull value))
+    Assert.Throws<ArgumentException>(fun () -> sum [ "a"; "b" ] |> ignore) |> ignore
+
+[<Fact>]
+let ``what can't be is said where it is given`` () =
+    let wrong (call: unit -> obj) = Assert.Throws<ArgumentNullException>(fun () -> call () |> ignore) |> ignore
+    let text: string = Unchecked.defaultof<_>
+    wrong (fun () -> new Evaluator(Unchecked.defaultof<EvaluatorOptions>))
+    wrong (fun () -> EvaluatorOptions.Default.WithVariable Unchecked.defaultof<MemoryCheckpoint>)
+    wrong (fun () -> EvaluatorOptions.Default.WithDevice text)
+    wrong (fun () -> EvaluatorOptions.Default.WithFolder text)
+    wrong (fun () -> EvaluatorOptions.Default.WithOutputs Unchecked.defaultof<OutputTarget>)
+    wrong (fun () -> EvaluatorOptions.Default.WithFSharp Unchecked.defaultof<Func<Tva.Dsl.Typing.IFSharpHost>>)
+    Assert.Throws<ArgumentException>(fun () -> MemoryTensor.Of("s", ReadOnlyMemory [| 1.0f; 2.0f; 3.0f; 4.0f |], -2L, -2L) |> ignore) |> ignore
+    // A checkpoint under the name of a `param` would be passed over.
+    use e = new Evaluator(options)
+    let found = e.Check("param start = 3\nstart")
+    Assert.Equal<string list>([ "TVA0341" ], [ for d in found.Diagnostics -> d.Code ])
+
+[<Fact>]
+let ``a disposed evaluator takes no more texts`` () =
+    let e = new Evaluator(options)
+    Assert.True(e.Check("1 + 1").Succeeded)
+    e.Dispose()
+    e.Dispose()
+    Assert.Throws<ObjectDisposedException>(fun () -> e.Check "1 + 1" |> ignore) |> ignore
+    Assert.Throws<ObjectDisposedException>(fun () -> e.RunAsync "1 + 1" |> ignore) |> ignore
+    Assert.Throws<ObjectDisposedException>(fun () -> e.Explain "1 + 1" |> ignore) |> ignore
+    Assert.Throws<ObjectDisposedException>(fun () -> e.Check("x", ".", "1 + 1") |> ignore) |> ignore
+
+[<Fact>]
+let ``options for faults, caches and stopped runs`` () =
+    let o = EvaluatorOptions.Default
+    Assert.Equal<RunSettings>({ o.Run with Strict = true }, o.WithStrict().Run)
+    Assert.Equal<RunSettings>({ o.Run with Cache = false; Resume = true; Incremental = true }, o.WithoutCache().WithResume().WithIncremental().Run)
+    let broken = checkpoint "broken" (values 6 (fun i -> if i = 2 then nan else 1.0)) bBase
+    use lenient = new Evaluator(options.WithVariable broken)
+    Assert.Equal<string list>([ "memory:broken: tensor `layers.0.w` has 1 NaN elements" ], List.ofSeq (run lenient "start + (broken - start) * 0.5 |> save(\"memory:m\")").Warnings)
+    use strict = new Evaluator(options.WithVariable(broken).WithStrict())
+    Assert.Throws<FaultException>(fun () -> run strict "start + (broken - start) * 0.5 |> save(\"memory:m\")" |> ignore) |> ignore

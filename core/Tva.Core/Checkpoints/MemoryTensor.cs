@@ -10,6 +10,11 @@ public abstract class MemoryTensor
     {
         ArgumentNullException.ThrowIfNull(name);
         ArgumentNullException.ThrowIfNull(shape);
+        if (shape.Dims.Any(size => size < 0))
+        {
+            throw new ArgumentException($"{name}: {shape} has a negative dimension", nameof(shape));
+        }
+
         (Name, DType, Shape) = (name, dtype, shape);
     }
 
@@ -23,12 +28,12 @@ public abstract class MemoryTensor
     public Shape Shape { get; }
 
     /// <summary>A tensor over numbers whose .NET type says what they are: float, double, Half, and the integers; bool for BOOL.</summary>
-    /// <exception cref="ArgumentException">No tensor has elements of that type, or their number is not the shape's.</exception>
+    /// <exception cref="ArgumentException">No tensor has elements of that type, their number is not the shape's, or a dimension is negative.</exception>
     public static MemoryTensor Of<T>(string name, ReadOnlyMemory<T> elements, params long[] shape)
         where T : unmanaged => Of(name, TypeOf(typeof(T)), elements, new Shape(shape));
 
     /// <summary>A tensor over numbers that are stored as the type says, for instance BF16 over ushort or bytes.</summary>
-    /// <exception cref="ArgumentException">The memory is not as long as the shape and the type ask for.</exception>
+    /// <exception cref="ArgumentException">The memory is not as long as the shape and the type ask for, or a dimension is negative.</exception>
     public static MemoryTensor Of<T>(string name, DType dtype, ReadOnlyMemory<T> memory, Shape shape)
         where T : unmanaged
     {

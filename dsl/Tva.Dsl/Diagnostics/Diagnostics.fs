@@ -125,6 +125,10 @@ module Diagnostics =
             | None -> $"its parameters are {Suggest.listing known}"
         make 341 Span.None $"--set {name}: the script has no such parameter" (Some help)
 
+    let checkpointForParam name span =
+        make 341 span $"a checkpoint is given for `{name}`, and a `param` takes a number, a condition, a text or a list of numbers"
+            (Some "a checkpoint in memory is a name by itself: take the `param` statement out")
+
     let includeFailed path reason span =
         make 342 span $"can't include {path}: {reason}" None
 

@@ -119,10 +119,16 @@ module internal Parameters =
         match value with
         | :? string as s -> s
         | :? bool as b -> if b then "true" else "false"
-        | :? (float seq) as list -> "[" + String.Join(", ", list |> Seq.map (fun v -> text name (box v))) + "]"
+        | :? System.Collections.IEnumerable as list ->
+            let item (v: obj | null) =
+                match v with
+                | :? string -> raise (ArgumentException $"{name} has a text in its list; give numbers in a list")
+                | v -> text name v
+            "[" + String.Join(", ", list |> Seq.cast<obj | null> |> Seq.map item) + "]"
+        | :? Half as v -> text name (float v)
         | :? float as v when not (Double.IsFinite v) -> raise (ArgumentException $"{name} is {v}, and texts have finite numbers only")
         | :? float32 as v -> text name (float v)
-        | :? IFormattable as v when (v :? float || v :? decimal || v :? int || v :? int64 || v :? int16 || v :? byte || v :? uint32 || v :? uint64) ->
+        | :? IFormattable as v when (v :? float || v :? decimal || v :? int || v :? int64 || v :? int16 || v :? uint16 || v :? byte || v :? sbyte || v :? uint32 || v :? uint64) ->
             // The shortest digits that give the number back.
             v.ToString("", CultureInfo.InvariantCulture)
         | null -> raise (ArgumentException $"{name} is null")

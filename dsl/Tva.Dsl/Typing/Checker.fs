@@ -77,6 +77,9 @@ type Checker(program: Program, settings: Map<string, string>) =
         parameters.Add name.Text
         let value =
             match settings.TryFind name.Text with
+            | _ when program.Surroundings.Variables.ContainsKey name.Text ->
+                report (Diagnostics.checkpointForParam name.Text name.Span)
+                unknown
             | None -> expressions.Eval(ctx, fallback)
             | Some text ->
                 match expressions.Eval(ctx, fallback) with
