@@ -16,11 +16,33 @@ let private environment (name: string) = not (String.IsNullOrEmpty(Environment.G
 [<DllImport("libc")>]
 extern int private fcntl(int file, int command)
 
-/// Whether the process was started with a standard input. Where it was closed, its number goes to something that the runtime opens for
+/// Whether the process was started with this standard stream. Where it was closed, its number goes to something that the runtime opens for
 /// itself, which, other than what is handed down, is closed for programs that are started.
-let private hasInput () =
+let private has (stream: int) =
     let getFlags, closeOnExec = 1, 1
-    not (OperatingSystem.IsLinux()) || (let flags = fcntl (0, getFlags) in flags >= 0 && flags &&& closeOnExec = 0)
+    not (OperatingSystem.IsLinux()) || (let flags = fcntl (stream, getFlags) in flags >= 0 && flags &&& closeOnExec = 0)
+
+/// What nobody can be told of doesn't stop the work: a standard error that is closed, or full.
+type private Deaf(inner: Stream) =
+    inherit Stream()
+    let attempt (write: unit -> unit) =
+        try
+            write ()
+        with
+        | :? IOException
+        | :? UnauthorizedAccessException -> ()
+    override _.CanRead = false
+    override _.CanSeek = false
+    override _.CanWrite = true
+    override _.Length = raise (NotSupportedException())
+    override _.Position
+        with get () = raise (NotSupportedException())
+        and set _ = raise (NotSupportedException())
+    override _.Read(_: byte[], _: int, _: int) : int = raise (NotSupportedException())
+    override _.Seek(_, _) = raise (NotSupportedException())
+    override _.SetLength _ = raise (NotSupportedException())
+    override _.Write(bytes: byte[], offset: int, count: int) = attempt (fun () -> inner.Write(bytes, offset, count))
+    override _.Flush() = attempt inner.Flush
 
 /// A side of the terminal; some say 0.
 let private side watched least otherwise (ask: unit -> int) =
@@ -74,8 +96,8 @@ let main argv =
     use _terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, stop)
     let watched = not Console.IsErrorRedirected
     use out = writer (Console.OpenStandardOutput())
-    use error = writer (Console.OpenStandardError())
-    use input = new StreamReader((if hasInput () then Console.OpenStandardInput() else Stream.Null), UTF8Encoding false)
+    use error = writer (if has 2 then new Deaf(Console.OpenStandardError()) :> Stream else Stream.Null)
+    use input = new StreamReader((if has 0 then Console.OpenStandardInput() else Stream.Null), UTF8Encoding false)
     let openTerminal () : Prompt.ITerminal =
         let t = new Prompt.UnixTerminal(error, (fun () -> width true), (fun () -> height true))
         terminal <- Some t

@@ -23,6 +23,8 @@ module Cause =
         // A part of .NET, by its assembly's full name.
         | :? FileNotFoundException as f when (string f.FileName).Contains ", Culture=" ->
             Some $"can't load {string f.FileName}: is the installation whole, and are not too many files open (`ulimit -n`)?"
+        | :? UnauthorizedAccessException
+        | :? IOException -> Some $"a file or folder can't be used: {e.Message}"
         | _ -> None
 
 type Report(host: Host, asJson: bool, ?asDocument: bool, ?resume: bool) =

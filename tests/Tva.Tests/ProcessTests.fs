@@ -64,6 +64,26 @@ let ``a signal ends the wait for a script`` () =
     shell $"kill -TERM {p.Id}" |> ignore
     Assert.Equal({ Status = 130; Out = ""; Error = "tva: cancelled: nothing was saved\n" }, Command.finish p)
 
+[<Theory>]
+[<InlineData("2>/dev/full")>]
+[<InlineData("2>&-")>]
+let ``what can't be said of a mistake leaves its exit status`` (redirection: string) =
+    needUnix ()
+    Assert.Equal((2, ""), shell $"'{Command.executable}' eval '1 +' {redirection}")
+    Assert.Equal((0, "2\n"), shell $"'{Command.executable}' eval '1 + 1' {redirection}")
+
+[<Fact>]
+let ``a model of the hub that is in its cache is named there`` () =
+    needUnix ()
+    use temp = new TempFolder()
+    for commit in [ "aaa"; "bbb" ] do
+        Directory.CreateDirectory(temp.File $"models--org--name/snapshots/{commit}") |> ignore
+    Directory.CreateDirectory(temp.File "models--org--name/refs") |> ignore
+    File.WriteAllText(temp.File "models--org--name/refs/main", "bbb\n")
+    let status, out = shell $"cd '{temp.Path}' && HF_HUB_CACHE='{temp.Path}' '{Command.executable}' eval 'model(\"org/name\")' 2>&1"
+    Assert.Equal(1, status)
+    Assert.Contains($"the Hugging Face cache has it: {temp.Path}/models--org--name/snapshots/bbb\n", out)
+
 [<Fact>]
 let ``a closed pipe ends quietly`` () =
     needUnix ()

@@ -42,7 +42,8 @@ module FileDiagnostics =
 
     let noMatch pattern folder span =
         let help =
-            if (pattern: string).Contains '{' then "in a glob `*`, `?` and `**` stand for others, braces for themselves; or list the files: `family([\"a.safetensors\", \"b.safetensors\"], base)`"
+            if (pattern: string).Contains '[' then "in a glob `*`, `?` and `**` stand for others, brackets for themselves; or list the files: `family([\"a.safetensors\", \"b.safetensors\"], base)`"
+            elif pattern.Contains '{' then "in a glob `*`, `?` and `**` stand for others, braces for themselves; or list the files: `family([\"a.safetensors\", \"b.safetensors\"], base)`"
             else "a glob is, for instance, \"tasks/*.safetensors\""
         make 503 span $"no checkpoint matches \"{pattern}\" in {folder}" (Some help)
 

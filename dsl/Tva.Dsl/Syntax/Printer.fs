@@ -61,7 +61,8 @@ let private separated (out: StringBuilder) (separator: string) (write: 'a -> uni
             append out separator
         write item)
 
-let private nameOrText name = if Words.isName name then name else quote name
+/// As it stands behind a point, or before a colon.
+let memberText name = if Words.isName name then name else quote name
 
 let rec private write (out: StringBuilder) (least: int) (expr: Expr) : unit =
     // Down the left side in a loop, so that the length of a chain is not the depth of the recursion.
@@ -124,7 +125,7 @@ and private rest (out: StringBuilder) (expr: Expr) : unit =
         append out callee.Text
         if not args.IsEmpty then
             arguments out args
-    | Member(_, name) -> append out $".{nameOrText name.Text}"
+    | Member(_, name) -> append out $".{memberText name.Text}"
     | Index(_, where) ->
         append out "["
         write out 0 where

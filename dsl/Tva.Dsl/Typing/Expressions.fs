@@ -127,7 +127,7 @@ type Expressions(program: Program) =
             | Value.Family members when members |> List.exists (fun (name, _) -> name = g) ->
                 // `tasks["digits"]`, as elsewhere members are taken.
                 for i in before .. program.Diagnostics.Count - 1 do
-                    program.Diagnostics[i] <- { program.Diagnostics[i] with Help = Some $"brackets choose tensors; the member is `{program.TextOf target.Span}.{g}`" }
+                    program.Diagnostics[i] <- { program.Diagnostics[i] with Help = Some $"brackets choose tensors; the member is `{program.TextOf target.Span}.{Printer.memberText g}`" }
             | _ -> ()
             result
         | Value.Scope s -> Arithmetic.restrict ctx span s value
@@ -136,7 +136,7 @@ type Expressions(program: Program) =
             let help =
                 match value, v with
                 | Value.Family members, (Value.Scalar _ | Value.List _) when not members.IsEmpty ->
-                    Some $"brackets choose tensors; a member is `{program.TextOf target.Span}.{fst members.Head}`"
+                    Some $"brackets choose tensors; a member is `{program.TextOf target.Span}.{Printer.memberText (fst members.Head)}`"
                 | _ -> None
             report (Diagnostics.wrongKind "`[...]`" "a Scope (a glob text, `match`, `layers`, `tensors`)" (describe ctx v) where.Span help)
             Value.Unknown(kindOf ctx value)

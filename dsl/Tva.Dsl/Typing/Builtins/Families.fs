@@ -105,9 +105,15 @@ let family ctx (call: Call) =
             let entries =
                 match what.Value with
                 | Value.Text pattern ->
-                    let paths = expandGlob (Path.GetFullPath >> ctx.Program.Surroundings.MayEnter) ctx.Folder pattern
-                    if paths.IsEmpty then
-                        report ctx (FileDiagnostics.noMatch pattern ctx.Folder what.Span)
+                    let paths =
+                        try
+                            let found = expandGlob (Path.GetFullPath >> ctx.Program.Surroundings.MayEnter) ctx.Folder pattern
+                            if found.IsEmpty then
+                                report ctx (FileDiagnostics.noMatch pattern ctx.Folder what.Span)
+                            found
+                        with :? FaultException as e ->
+                            report ctx (FileDiagnostics.cannotOpen e.Message what.Span)
+                            []
                     paths |> List.map (fun p -> fromPath (stem p) (shown ctx pattern p))
                 | Value.List items ->
                     items

@@ -3,14 +3,22 @@ module Tva.Dsl.Typing.Builtins.Globs
 
 open System
 open System.IO
+open Tva.Core
 open Tva.Core.Checkpoints
 open Tva.Core.Tensors
 open Tva.Dsl
 open Tva.Dsl.Graph
 open Tva.Dsl.Typing
 
+let private listing (list: string -> string[]) (dir: string) =
+    try
+        list dir
+    with
+    | :? UnauthorizedAccessException
+    | :? IOException as e -> raise (FaultException($"{dir}: can't list this folder: {e.Message}", e))
+
 /// Files and checkpoint folders that match a glob (`*`, `?` within a name, `**` any folders), sorted by name. Folders that may not be
-/// entered are passed over.
+/// entered are passed over; one that can't be listed is a FaultException.
 let expandGlob (mayEnter: string -> bool) (folder: string) (pattern: string) =
     let pattern = pattern.Replace('\\', '/')
     let rec walk (dir: string) (parts: string list) =
@@ -18,11 +26,11 @@ let expandGlob (mayEnter: string -> bool) (folder: string) (pattern: string) =
         | [] -> if File.Exists dir || Directory.Exists dir then [ dir ] else []
         | part :: _ when part.AsSpan().IndexOfAny('*', '?') >= 0 && not (mayEnter dir) -> []
         | "**" :: rest ->
-            let below = if Directory.Exists dir then Directory.GetDirectories dir |> List.ofArray |> List.sortWith (fun a b -> String.CompareOrdinal(a, b)) else []
+            let below = if Directory.Exists dir then listing Directory.GetDirectories dir |> List.ofArray |> List.sortWith (fun a b -> String.CompareOrdinal(a, b)) else []
             walk dir rest @ (below |> List.collect (fun d -> walk d parts))
         | part :: rest when part.AsSpan().IndexOfAny('*', '?') >= 0 ->
             if Directory.Exists dir then
-                Directory.GetFileSystemEntries dir
+                listing Directory.GetFileSystemEntries dir
                 |> Array.filter (fun e -> TensorScope.selects (string (Path.GetFileName e)) -1 (TensorScope.Glob part))
                 // As in a shell, what begins with a dot is not meant.
                 |> Array.filter (fun e -> part[0] = '.' || not ((string (Path.GetFileName e)).StartsWith '.'))
