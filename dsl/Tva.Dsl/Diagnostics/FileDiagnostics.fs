@@ -25,7 +25,7 @@ module FileDiagnostics =
         | l :: _, s :: _ when longer.Length = shorter.Length && l.EndsWith s && l.Length > s.Length ->
             let prefix = l.Substring(0, l.Length - s.Length)
             if List.sort longer = List.sort (shorter |> List.map (fun n -> prefix + n)) then
-                Some $"the names of one begin with `{prefix}` and are the other's otherwise: save that file again without it"
+                Some $"the names of one begin with `{prefix}` and are the other's otherwise: load that file with `prefix = \"{prefix}\"`, which takes it off"
             else None
         | _ -> None
 
@@ -53,6 +53,12 @@ module FileDiagnostics =
     let nothingInCommon (a: string) (b: string) (missing: string list) (extra: string list) span =
         make 507 span $"{a} and {b} have no tensor in common"
             (prefixed missing extra |> Option.orElse (Some "`missing` and `extra` are for a few tensors; are these the same architecture?"))
+
+    let noPrefix (path: string) (prefix: string) names span =
+        make 543 span $"no tensor of {path} has a name that begins with `{prefix}`" (Some $"they are called {Suggest.listing names}")
+
+    let prefixJoins (path: string) (prefix: string) (name: string) span =
+        make 544 span $"without `{prefix}` two tensors of {path} would be called `{name}`" (Some "give a longer prefix")
 
     let baseAmongMembers (name: string) span =
         warn 508 span $"`{name}` is the base itself, so its task vector is zero" (Some "keep the base out of the glob, or list the members: `family([\"a.safetensors\", ...], base)`")

@@ -62,8 +62,9 @@ let family ctx (call: Call) =
     let deltas = args |> List.choose (fun a -> match a.Value with Value.Tensor _ -> Some a | _ -> None)
     let unknownArgument = args |> List.exists (fun a -> a.Value.IsUnknown)
     let vocabulary = Call.choice ctx call 1 "vocab" vocabularies "by-row"
+    let prefix = Call.text ctx call 2 "prefix" ""
     match args with
-    | _ when unknownArgument || vocabulary.IsNone -> Value.Unknown Kind.Family
+    | _ when unknownArgument || vocabulary.IsNone || prefix.IsNone -> Value.Unknown Kind.Family
     | [ { Value = FamilyLike _ } as f ] -> f.Value
     | first :: _ when first.Value.IsTensor && deltas.Length = args.Length ->
         // family(A, B, ...): members are named as the arguments are.
@@ -96,7 +97,7 @@ let family ctx (call: Call) =
         match b.Value with
         | Value.Tensor baseModel when wantModel ctx "`base` of `family`" b.Span baseModel ->
             let fromPath name path =
-                match deltaOf ctx what.Span path baseModel "error" "error" vocabulary.Value with
+                match deltaOf ctx what.Span path baseModel "error" "error" vocabulary.Value prefix.Value with
                 | Some t ->
                     if (simplify ctx t.Node).Op = Const 0.0 then
                         report ctx (FileDiagnostics.baseAmongMembers name what.Span)

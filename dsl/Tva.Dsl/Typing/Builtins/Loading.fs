@@ -27,9 +27,9 @@ let dtypeOf ctx (call: Call) i =
             None
 
 let private model ctx (call: Call) =
-    match Call.text ctx call 0 "path" "", dtypeOf ctx call 1 with
-    | Some path, Some dtype when not ctx.Abstract || path <> "" ->
-        match openSource ctx call.Args[0].Value.Span path with
+    match Call.text ctx call 0 "path" "", dtypeOf ctx call 1, Call.text ctx call 2 "prefix" "" with
+    | Some path, Some dtype, Some prefix when not ctx.Abstract || path <> "" ->
+        match openNamed ctx call.Args[0].Value.Span path prefix with
         | Some i when AdapterLayout.IsAdapter ctx.Program.Sources[i].Checkpoint ->
             report ctx (FileDiagnostics.isAdapter path call.Args[0].Value.Span)
             Value.Unknown Kind.Model
@@ -50,9 +50,10 @@ let private delta ctx (call: Call) =
           Call.model ctx call 1 "base",
           Call.choice ctx call 2 "missing" [ "error"; "zero" ] "error",
           Call.choice ctx call 3 "extra" [ "error"; "drop" ] "error",
-          Call.choice ctx call 4 "vocab" vocabularies "by-row" with
-    | Some path, Some b, Some missing, Some extra, Some vocabulary ->
-        match deltaOf ctx call.Args[0].Value.Span path b missing extra vocabulary with
+          Call.choice ctx call 4 "vocab" vocabularies "by-row",
+          Call.text ctx call 5 "prefix" "" with
+    | Some path, Some b, Some missing, Some extra, Some vocabulary, Some prefix ->
+        match deltaOf ctx call.Args[0].Value.Span path b missing extra vocabulary prefix with
         | Some t -> Value.Tensor t
         | None -> Value.Unknown Kind.Delta
     | _ -> Value.Unknown Kind.Delta
@@ -74,16 +75,17 @@ let private row name parameters variadic summary example result run : Builtin =
     { Name = name; Group = "load"; Parameters = parameters; Variadic = variadic; Summary = summary; Example = example; Result = result; Run = run }
 
 let all =
-    [ row "model" [ Call.required "path" Kind.Text; Call.optional "dtype" Kind.Text "" ] false
-          "The checkpoint at a path (safetensors, PyTorch or GGUF file, folder or index) as a Model; `dtype` is what results over it are stored as."
+    [ row "model" [ Call.required "path" Kind.Text; Call.optional "dtype" Kind.Text ""; Call.optional "prefix" Kind.Text "" ] false
+          "The checkpoint at a path (safetensors, PyTorch or GGUF file, folder or index) as a Model; `dtype` is what results over it are stored as. `prefix = \"module.\"` is taken off the names that begin with it: training on several cards leaves that one."
           "model(\"zoo/base.safetensors\")" Kind.Model model
       row "delta"
           [ Call.required "path" Kind.Text; Call.required "base" Kind.Model
-            Call.optional "missing" Kind.Text "\"error\""; Call.optional "extra" Kind.Text "\"error\""; Call.optional "vocab" Kind.Text "\"by-row\"" ]
-          false "The task vector θ − θ₀ of the checkpoint at a path, or that of a low-rank adapter: a PEFT folder (adapter_config.json) or a single file with PEFT's, diffusers' or kohya's keys. `missing = \"zero\"` takes absent tensors as unchanged, `extra = \"drop\"` leaves surplus ones out. `vocab = \"by-token\"` takes rows of embeddings and output layers by the token that both tokenizer.json give them: tokens that the base lacks are dropped, those that the other lacks unchanged."
+            Call.optional "missing" Kind.Text "\"error\""; Call.optional "extra" Kind.Text "\"error\""; Call.optional "vocab" Kind.Text "\"by-row\""
+            Call.optional "prefix" Kind.Text "" ]
+          false "The task vector θ − θ₀ of the checkpoint at a path, or that of a low-rank adapter: a PEFT folder (adapter_config.json) or a single file with PEFT's, diffusers' or kohya's keys. `missing = \"zero\"` takes absent tensors as unchanged, `extra = \"drop\"` leaves surplus ones out. `vocab = \"by-token\"` takes rows of embeddings and output layers by the token that both tokenizer.json give them: tokens that the base lacks are dropped, those that the other lacks unchanged. `prefix` as for `model`."
           "delta(\"zoo/tasks/digits.safetensors\", model(\"zoo/base.safetensors\"))" Kind.Delta delta
-      row "family" [ Call.required "glob or list or record" Kind.Any; Call.optional "vocab" Kind.Text "\"by-row\"" ] true
-          "Several task vectors over one base, by glob, list or record of paths, or from Deltas; `f.name` is a member. The folder of a basis is read as one, saved by tva or by the published code. `vocab` as for `delta`."
+      row "family" [ Call.required "glob or list or record" Kind.Any; Call.optional "vocab" Kind.Text "\"by-row\""; Call.optional "prefix" Kind.Text "" ] true
+          "Several task vectors over one base, by glob, list or record of paths, or from Deltas; `f.name` is a member. The folder of a basis is read as one, saved by tva or by the published code. `vocab` and `prefix` as for `delta`."
           "family(\"zoo/tasks/*.safetensors\", model(\"zoo/base.safetensors\"))" Kind.Family Families.family
       row "zeros" [ Call.required "base" Kind.Model ] false "The Delta that changes nothing." "zeros(model(\"zoo/base.safetensors\"))" Kind.Delta zeros
       row "raw" [ Call.required "m" Kind.Tensor ] false "A Model's plain numbers as a Delta from zero." "norm(raw(model(\"zoo/base.safetensors\")))" Kind.Delta (fun c call -> reweigh c call 0.0)

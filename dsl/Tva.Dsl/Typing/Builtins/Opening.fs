@@ -46,6 +46,24 @@ let openSource (ctx: Context) span (path: string) =
         report ctx (FileDiagnostics.cannotOpen e.Message span)
         None
 
+/// The source at a path with `prefix` taken off the names that begin with it.
+let openNamed (ctx: Context) span (path: string) (prefix: string) =
+    let p = ctx.Program
+    match openSource ctx span path with
+    | Some i when prefix <> "" && not (AdapterLayout.IsAdapter p.Sources[i].Checkpoint) ->
+        let checkpoint = p.Sources[i].Checkpoint
+        let names = [ for t in checkpoint.Tensors -> t, (if t.Name.StartsWith(prefix, System.StringComparison.Ordinal) then t.Name.Substring prefix.Length else t.Name) ]
+        match names |> List.countBy snd |> List.tryFind (fun (name, n) -> n > 1 || name = "") with
+        | _ when names |> List.forall (fun (t, name) -> t.Name = name) ->
+            report ctx (FileDiagnostics.noPrefix path prefix (checkpoint.Tensors |> Seq.map _.Name) span)
+            None
+        | Some(name, _) ->
+            report ctx (FileDiagnostics.prefixJoins path prefix name span)
+            None
+        | None ->
+            Some(p.Add(new RenamedCheckpoint(checkpoint.Path, checkpoint.Metadata, [| for t, name in names -> RenamedTensor(name, checkpoint, t, t.DType) |]), path))
+    | opened -> opened
+
 let sourceNode (ctx: Context) span i = (graph ctx).Make(Op.Source i, [||], span)
 
 /// A low-rank adapter over the base; zero wherever it has no factors.
@@ -96,8 +114,8 @@ let private byToken (ctx: Context) span (path: string) (b: TensorValue) (set: Te
             None
 
 /// The model at `path` minus `b`; a file that holds a task vector is taken as it is, and so is a low-rank adapter.
-let deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing extra vocabulary =
-    match openSource ctx span path, b.Set with
+let deltaOf (ctx: Context) span (path: string) (b: TensorValue) missing extra vocabulary prefix =
+    match openNamed ctx span path prefix, b.Set with
     | Some i, Some set when AdapterLayout.IsAdapter ctx.Program.Sources[i].Checkpoint -> adapter ctx span path set i extra
     | Some i, Some set ->
         let p = ctx.Program
