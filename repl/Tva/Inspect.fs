@@ -31,6 +31,17 @@ let private byType (c: Checkpoint) =
     |> Seq.map (fun ((_, stored), ts) -> stored, Seq.length ts, ts |> Seq.sumBy _.Shape.Elements, ts |> Seq.sumBy c.StoredBytes)
     |> List.ofSeq
 
+/// What a user should know of it, and which files of its folder are no part of it though they look like some.
+let private notesOf (c: Checkpoint) =
+    let looks (file: string) = [ ".safetensors"; ".pt"; ".pth"; ".bin"; ".gguf" ] |> List.exists (fun e -> file.EndsWith(e, System.StringComparison.OrdinalIgnoreCase))
+    let others =
+        if not (Directory.Exists c.Path) then []
+        else
+            let taken = c.Files |> Seq.map Path.GetFullPath |> HashSet
+            [ for file in Directory.EnumerateFiles c.Path |> Seq.sort do
+                  if looks file && not (taken.Contains(Path.GetFullPath file)) then string (Path.GetFileName file) ]
+    List.ofSeq c.Notes @ (if others.IsEmpty then [] else [ "left out: " + Suggest.listing others ])
+
 let private adapterOf (checkpoint: Checkpoint) =
     if not (AdapterLayout.IsAdapter checkpoint) then None
     else
@@ -102,7 +113,7 @@ let private text (facts: Facts) =
                      $"  {Format.printable key}: {Format.printable lines[0]}"
                      for line in lines[1..] do
                          $"    {Format.printable line}" ]
-    let notes = [ for note in c.Notes -> $"note: {Format.printable note}" ]
+    let notes = [ for note in notesOf c -> $"note: {Format.printable note}" ]
     let adapter = facts.Adapter |> Option.map (adapterText withNorms) |> Option.defaultValue []
     System.String.Join("\n", [ yield! table; ""; yield! totals; yield! shards; yield! adapter; yield! notes; yield! metadata ])
 
@@ -166,9 +177,9 @@ let private json (facts: Facts) =
         json.WriteNumber("elements", c.Tensors |> Seq.sumBy _.Shape.Elements)
         json.WriteNumber("bytes", c.Tensors |> Seq.sumBy c.StoredBytes)
         facts.Adapter |> Option.iter (adapterJson json facts.Norms.IsSome)
-        if c.Notes.Count > 0 then
+        if not (List.isEmpty (notesOf c)) then
             json.WriteStartArray "notes"
-            c.Notes |> Seq.iter json.WriteStringValue
+            notesOf c |> List.iter json.WriteStringValue
             json.WriteEndArray()
         json.WriteStartObject "metadata"
         for KeyValue(key, value) in c.Described |> Seq.sortBy _.Key do

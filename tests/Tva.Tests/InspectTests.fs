@@ -180,3 +180,13 @@ let ``PyTorch files of all kinds, and what was left out of them`` (name: string)
     Assert.Equal(0, ran.Status)
     Assert.Contains("body.1.running_mean", ran.Out)
     Assert.Contains($"note: {note}\n", ran.Out)
+
+[<Fact>]
+let ``files of a folder that are no part of the model are named`` () =
+    use temp = new TempFolder()
+    Directory.CreateDirectory(temp.File "m") |> ignore
+    File.Copy(Repository.path "examples/zoo/base.safetensors", temp.File "m/model.safetensors")
+    for name in [ "pytorch_model.bin"; "training_args.bin"; "notes.txt" ] do
+        File.WriteAllText(temp.File $"m/{name}", "")
+    Assert.Contains("\nnote: left out: pytorch_model.bin, training_args.bin\n", (Command.run [ "inspect"; temp.File "m" ]).Out)
+    Assert.DoesNotContain("left out", (Command.run [ "inspect"; temp.File "m/model.safetensors" ]).Out)
