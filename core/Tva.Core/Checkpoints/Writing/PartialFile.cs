@@ -15,6 +15,14 @@ internal static class PartialFile
             throw new FaultException($"{path}: is a folder; name a file in it, for instance {Path.Combine(path, "merged.safetensors")}");
         }
 
+        for (var above = Path.GetDirectoryName(full); above is not null && !Directory.Exists(above); above = Path.GetDirectoryName(above))
+        {
+            if (File.Exists(above))
+            {
+                throw new FaultException($"{path}: {above} is a file and not a folder; save elsewhere");
+            }
+        }
+
         try
         {
             full = File.ResolveLinkTarget(full, returnFinalTarget: true)?.FullName ?? full;
@@ -25,7 +33,7 @@ internal static class PartialFile
         }
         catch (Exception e) when (FileFaults.Handles(e))
         {
-            throw FileFaults.Writing(path, "can't follow the link", e);
+            throw FileFaults.Writing(path, "can't look there", e);
         }
 
         if (Native.Identity(full) is { Regular: false })
@@ -34,7 +42,44 @@ internal static class PartialFile
             throw new FaultException($"{path}: is not a plain file; save under another name");
         }
 
+        RequireWritable(path, full);
         return full;
+    }
+
+    /// <summary>A rename would replace a file that its owner has protected against writing.</summary>
+    private static void RequireWritable(string path, string full)
+    {
+        if (File.Exists(full))
+        {
+            try
+            {
+                File.OpenHandle(full, FileMode.Open, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete).Dispose();
+            }
+            catch (UnauthorizedAccessException e)
+            {
+                throw new FaultException($"{path}: is there and may not be written; make it writable, or save under another name", e);
+            }
+            catch (Exception e) when (FileFaults.Handles(e))
+            {
+                // Whatever else is wrong shows where the new file is written.
+            }
+        }
+    }
+
+    /// <summary>Gives what is to replace a file or folder the permissions that that has; as far as the system lets.</summary>
+    public static void KeepPermissions(string target, string partial)
+    {
+        if (!OperatingSystem.IsWindows() && (File.Exists(target) || Directory.Exists(target)))
+        {
+            try
+            {
+                File.SetUnixFileMode(partial, File.GetUnixFileMode(target));
+            }
+            catch (Exception e) when (FileFaults.Handles(e))
+            {
+                // A file system without permissions.
+            }
+        }
     }
 
     /// <summary>Creates or takes over the unfinished file, locked; empty unless what is there is to be kept.</summary>
