@@ -18,15 +18,16 @@ open Tva.Dsl.Typing
 /// It writes to no console, ends no process and changes nothing that is the process's.
 type Evaluator(options: EvaluatorOptions) =
     do ArgumentNullException.ThrowIfNull(box options, nameof options)
-    let own = new TextSession(options)
+    let own = new TextSession(options, [])
     let mutable disposed = false
     let alive () = ObjectDisposedException.ThrowIf(disposed, typeof<Evaluator>)
     let live () =
         alive ()
         own
 
-    /// This evaluator's options with what one call gives: parameters by name and, where nobody else does, somebody who takes outputs.
-    let optionsFor (parameters: IReadOnlyDictionary<string, obj> | null) (take: MemoryCheckpoint -> unit) =
+    /// This evaluator's options with what one call gives: parameters by name and, where nobody else does, somebody who takes outputs;
+    /// and the names of the checkpoints among the parameters.
+    let optionsFor (parameters: IReadOnlyDictionary<string, obj> | null) (take: MemoryCheckpoint -> unit) : EvaluatorOptions * string list =
         let settings, checkpoints = Parameters.split parameters
         let add more (map: Map<string, 'a>) = (map, more) ||> Map.fold (fun all name v -> all.Add(name, v))
         { options with
@@ -35,11 +36,12 @@ type Evaluator(options: EvaluatorOptions) =
             Variables = add checkpoints options.Variables
             Outputs =
                 options.Outputs
-                |> Option.orElse (Some(OutputTarget(fun name tensors metadata -> new MemoryWriter(name, tensors, metadata, take)))) }
+                |> Option.orElse (Some(OutputTarget(fun name tensors metadata -> new MemoryWriter(name, tensors, metadata, take)))) },
+        List.ofSeq checkpoints.Keys
 
     /// Reads and checks one text by itself; it is not run.
     /// `parameters`: for `param` statements numbers, bools, lists of numbers and texts (a text for a `param` that is no Text is read as an
-    /// expression), and MemoryCheckpoints, which become names.
+    /// expression), and MemoryCheckpoints, which become names; one that the text doesn't call is told as an error, as a parameter is that it lacks.
     member _.Check(text: string, [<Optional; DefaultParameterValue(null: IReadOnlyDictionary<string, obj> | null)>] parameters: IReadOnlyDictionary<string, obj> | null) : CheckResult =
         alive ()
         ArgumentNullException.ThrowIfNull(text, nameof text)

@@ -11,8 +11,8 @@ open Tva.Dsl.Plan
 open Tva.Dsl.Syntax
 open Tva.Dsl.Typing
 
-/// The program behind an evaluator. Not thread-safe.
-type internal TextSession(options: EvaluatorOptions) =
+/// The program behind an evaluator; `given` names the checkpoints that are there for its only text. Not thread-safe.
+type internal TextSession(options: EvaluatorOptions, given: string list) =
     do
         // A name that no device has is told at once.
         options.Run.Choice.Named |> ignore
@@ -151,7 +151,8 @@ type internal TextSession(options: EvaluatorOptions) =
         let known = checker.Names
         Stack.run (fun () ->
             checker.Check(program.AddText("<text>", Path.GetFullPath options.Folder, text))
-            checker.Finish())
+            checker.Finish()
+            checker.FinishGiven given)
         let diagnostics = program.Diagnostics |> Seq.sortBy (fun d -> d.Span.Source, d.Span.Start) |> List.ofSeq
         failed <- isWrong diagnostics
         let context = Context.afterwards program

@@ -120,6 +120,21 @@ let ``a failed assertion, tables and wrong parameters`` () =
         Assert.Contains("can't be saved to \"memory:b\"", (e.Check text).Messages)
 
 [<Fact>]
+let ``a checkpoint that the text doesn't call is told of`` () =
+    use e = new Evaluator(options)
+    let twin = checkpoint "any" wTuned bTuned
+    let mistakes (text: string) name = [ for d in (e.RunAsync(text, given [ name, twin ]).Result).Check.Diagnostics -> d.Code, d.Message ]
+    let uncalled name = "TVA0341", $"a checkpoint is given as `{name}`, and the text calls nothing so"
+    Assert.Equal<(string * string) list>([ uncalled "tunde" ], mistakes "norm(tuned - start)" "tunde")
+    // The name is the text's own from there on.
+    Assert.Equal<(string * string) list>([ uncalled "x" ], mistakes "x = 1\nprint(x)" "x")
+    for called in [ "norm(raw(y))"; "norm(raw(model(\"memory:y\")))"; "def f(k) = norm(k * raw(y))\nf(2)" ] do
+        Assert.Empty(mistakes called "y")
+    // Variables are for every text, and none needs to call them.
+    Assert.True((e.Check "print(1)").Succeeded)
+    Assert.Throws<ArgumentNullException>(fun () -> e.Check("param k = 1", given [ "k", Unchecked.defaultof<obj> ]) |> ignore) |> ignore
+
+[<Fact>]
 let ``one evaluator serves many threads`` () =
     use e = new Evaluator(options.WithThreads(1).WithMemory(32L <<< 20))
     let text = "A = tuned - start\nstart + k * A |> save(\"memory:m\")\nnorm(k * A)"

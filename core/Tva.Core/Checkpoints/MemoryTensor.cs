@@ -30,7 +30,21 @@ public abstract class MemoryTensor
     /// <summary>A tensor over numbers whose .NET type says what they are: float, double, Half, and the integers; bool for BOOL.</summary>
     /// <exception cref="ArgumentException">No tensor has elements of that type, their number is not the shape's, or a dimension is negative.</exception>
     public static MemoryTensor Of<T>(string name, ReadOnlyMemory<T> elements, params long[] shape)
-        where T : unmanaged => Of(name, TypeOf(typeof(T)), elements, new Shape(shape));
+        where T : unmanaged
+    {
+        ArgumentNullException.ThrowIfNull(shape);
+        Shape whole;
+        try
+        {
+            whole = new Shape(shape);
+        }
+        catch (OverflowException)
+        {
+            throw new ArgumentException($"{name}: no memory holds [{string.Join(", ", shape)}]", nameof(shape));
+        }
+
+        return Of(name, TypeOf(typeof(T)), elements, whole);
+    }
 
     /// <summary>A tensor over numbers that are stored as the type says, for instance BF16 over ushort or bytes.</summary>
     /// <exception cref="ArgumentException">The memory is not as long as the shape and the type ask for, or a dimension is negative.</exception>
@@ -38,7 +52,7 @@ public abstract class MemoryTensor
         where T : unmanaged
     {
         var tensor = new Typed<T>(name, dtype, shape, memory);
-        long given = (long)memory.Length * Marshal.SizeOf<T>(), wanted = shape.Elements * dtype.Size();
+        Int128 given = (Int128)memory.Length * Marshal.SizeOf<T>(), wanted = (Int128)shape.Elements * dtype.Size();
         if (typeof(T) == typeof(bool))
         {
             given = memory.Length; // marshalled as four bytes, held as one

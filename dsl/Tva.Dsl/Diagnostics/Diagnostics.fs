@@ -129,6 +129,13 @@ module Diagnostics =
         make 341 span $"a checkpoint is given for `{name}`, and a `param` takes a number, a condition, a text or a list of numbers"
             (Some "a checkpoint in memory is a name by itself: take the `param` statement out")
 
+    let uncalled name known =
+        let help =
+            match Suggest.nearest name known with
+            | Some k -> $"did you mean its parameter `{k}`?"
+            | None -> $"call it `{name}` or \"memory:{name}\" in the text, or leave it out"
+        make 341 Span.None $"a checkpoint is given as `{name}`, and the text calls nothing so" (Some help)
+
     let includeFailed path reason span =
         make 342 span $"can't include {path}: {reason}" None
 

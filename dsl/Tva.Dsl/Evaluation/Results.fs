@@ -131,7 +131,7 @@ module internal Parameters =
         | :? IFormattable as v when (v :? float || v :? decimal || v :? int || v :? int64 || v :? int16 || v :? uint16 || v :? byte || v :? sbyte || v :? uint32 || v :? uint64) ->
             // The shortest digits that give the number back.
             v.ToString("", CultureInfo.InvariantCulture)
-        | null -> raise (ArgumentException $"{name} is null")
+        | null -> raise (ArgumentNullException name)
         | v -> raise (ArgumentException $"{name} is a {v.GetType().Name}; give a number, a bool, a string, numbers in a list, or a MemoryCheckpoint")
 
     /// Values for `param` statements, as text, and checkpoints.

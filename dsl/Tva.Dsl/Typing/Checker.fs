@@ -174,13 +174,13 @@ type Checker(program: Program, settings: Map<string, string>) =
             | true, kind -> kind = "delta"
             | _ -> false
         (if isDelta then program.Vectors else program.Models).Add i |> ignore
-        names <-
-            names.Add(
-                name,
-                Value.Tensor
-                    { Node = program.Graph.Make(Op.Source i, [||], Span.None)
-                      Weight = program.Graph.Const(if isDelta then 0.0 else 1.0)
-                      Set = Some { Reference = i; DType = None } })
+        let value =
+            Value.Tensor
+                { Node = program.Graph.Make(Op.Source i, [||], Span.None)
+                  Weight = program.Graph.Const(if isDelta then 0.0 else 1.0)
+                  Set = Some { Reference = i; DType = None } }
+        program.Handed[name] <- value
+        names <- names.Add(name, value)
 
     /// Takes the prelude in. Its diagnostics, if a call has any, are shown at the call.
     member this.CheckPrelude(text: string) =
@@ -193,6 +193,13 @@ type Checker(program: Program, settings: Map<string, string>) =
         for name in settings |> Map.toSeq |> Seq.map fst do
             if not (parameters.Contains name) then
                 report (Diagnostics.unknownSet name parameters)
+
+    /// After a text by itself: checkpoints given for it alone that it doesn't call. Where it has errors it may have meant to.
+    member _.FinishGiven(given: string seq) =
+        if program.Diagnostics |> Seq.forall (fun d -> d.Severity <> Severity.Error) then
+            for name in given do
+                if not (program.Called.Contains name) then
+                    report (Diagnostics.uncalled name parameters)
 
     /// The value of a tree in sight of the names so far and of these.
     member _.Evaluate(folder: string, more: (string * Value) list, e: Expr) : Value =

@@ -81,7 +81,11 @@ type Expressions(program: Program) =
 
     member private _.Name(ctx, name, span) =
         match ctx.Names.TryFind name with
-        | Some v -> v
+        | Some v ->
+            match ctx.Program.Handed.TryGetValue name with
+            | true, own when obj.ReferenceEquals(own, v) -> ctx.Program.Called.Add name |> ignore
+            | _ -> ()
+            v
         | None ->
             match Builtins.Table.find name with
             | Some b -> report (Diagnostics.cannotCompute $"`{name}` is a function" span (Some $"call it: `{b.Signature}`; where a function is asked for, name a `def` that calls it"))

@@ -58,6 +58,11 @@ type Program(permissions: Permissions) =
             let last = max first (min span.End text.Length)
             String.Join(" ", text.Substring(first, last - first).Split([| ' '; '\n'; '\r'; '\t' |], StringSplitOptions.RemoveEmptyEntries))
 
+    /// The host's checkpoints by the names that they have until a text gives these away.
+    member val Handed = Dictionary<string, Value>()
+    /// Those of them that texts have called, by name or by path.
+    member val Called = HashSet<string>()
+
     /// How many loops are around what is being checked.
     member val Loops = 0 with get, set
     /// May grow while a session lives: the person is asked when a text first needs more.

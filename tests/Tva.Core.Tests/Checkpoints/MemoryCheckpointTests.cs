@@ -110,4 +110,16 @@ public sealed class MemoryCheckpointTests
             Directory.Delete(root, true);
         }
     }
+
+    [Fact]
+    public void ShapesThatNoMemoryHasAreRefused()
+    {
+        Assert.Throws<ArgumentException>(() => MemoryTensor.Of<float>("s", new float[4], -2, -2));
+        Assert.Throws<ArgumentException>(() => MemoryTensor.Of<float>("s", DType.F32, new float[4], new Shape(-2, -2)));
+        Assert.Throws<ArgumentException>(() => MemoryTensor.Of<float>("s", new float[4], 5));
+        Assert.Throws<ArgumentException>(() => MemoryTensor.Of<float>("s", new float[4], 1L << 40, 1L << 40));
+        Assert.Throws<ArgumentException>(() => MemoryTensor.Of<float>("s", Array.Empty<float>(), 1L << 62)); // as bytes it is 0 modulo 2^64
+        Assert.Throws<ArgumentNullException>(() => MemoryTensor.Of<float>("s", new float[4], null!));
+        Assert.Equal(0, MemoryTensor.Of<float>("s", Array.Empty<float>(), 0, 3).Shape.Elements);
+    }
 }

@@ -29,7 +29,9 @@ let openSource (ctx: Context) span (path: string) =
         if isWritten ctx span path || not (mayRead ctx span path) then None
         elif (p.Surroundings.InMemory path).IsSome then
             match p.Surroundings.InMemory path |> Option.bind p.Surroundings.Variables.TryFind with
-            | Some checkpoint -> Some(p.Add(checkpoint, path))
+            | Some checkpoint ->
+                p.Surroundings.InMemory path |> Option.iter (p.Called.Add >> ignore)
+                Some(p.Add(checkpoint, path))
             | None ->
                 report ctx (FileDiagnostics.notInMemory path (List.ofSeq p.Surroundings.Variables.Keys) span)
                 None
