@@ -62,7 +62,7 @@ type EvaluatorOptions =
     member o.WithVariable(checkpoint: MemoryCheckpoint) =
         ArgumentNullException.ThrowIfNull(checkpoint, nameof checkpoint)
         { o with Variables = o.Variables.Add(checkpoint.Name, checkpoint) }
-    /// With somebody who takes what texts save as `memory:name`, for instance to send it on block by block.
+    /// With somebody who takes what texts save as `memory:name`, for instance to send it on block by block; where it gives null the run is a fault.
     member o.WithOutputs(target: OutputTarget) =
         ArgumentNullException.ThrowIfNull(target, nameof target)
         { o with Outputs = Some target }

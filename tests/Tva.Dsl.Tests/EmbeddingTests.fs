@@ -308,3 +308,20 @@ let ``options for faults, caches and stopped runs`` () =
     Assert.Equal<string list>([ "memory:broken: tensor `layers.0.w` has 1 NaN elements" ], List.ofSeq (run lenient "start + (broken - start) * 0.5 |> save(\"memory:m\")").Warnings)
     use strict = new Evaluator(options.WithVariable(broken).WithStrict())
     Assert.Throws<FaultException>(fun () -> run strict "start + (broken - start) * 0.5 |> save(\"memory:m\")" |> ignore) |> ignore
+
+[<Fact>]
+let ``a name in memory is no path`` () =
+    use e = new Evaluator(options)
+    let result = run e "start |> save(\"memory:a\\u{0}/../b\")"
+    Assert.Equal<string list>([ "a\u0000/../b" ], List.ofSeq result.Models.Keys)
+    Assert.Equal<string list>([ "TVA0510" ], [ for d in e.Check("start |> save(\"memory:start\")").Diagnostics -> d.Code ])
+
+
+[<Fact>]
+let ``an output that nobody takes is written nowhere`` () =
+    use temp = new TempFolder()
+    let confined = options.WithFolders([ temp.Path ], []).WithFolder(temp.Path).WithOutputs(OutputTarget(fun _ _ _ -> null))
+    use e = new Evaluator(confined)
+    let fault = Assert.Throws<FaultException>(fun () -> run e "start |> save(\"memory:/../../../../x\")" |> ignore)
+    Assert.Contains("takes nothing of that name", fault.Message)
+    Assert.Empty(Directory.GetFileSystemEntries temp.Path)

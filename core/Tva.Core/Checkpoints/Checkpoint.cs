@@ -24,6 +24,12 @@ public abstract class Checkpoint : IDisposable
     /// </summary>
     public static bool IsSameFile(string a, string b)
     {
+        // A name in memory may have any characters, and is no file.
+        if (a.Contains('\0', StringComparison.Ordinal) || b.Contains('\0', StringComparison.Ordinal))
+        {
+            return false;
+        }
+
         var (x, y) = (Native.Identity(a), Native.Identity(b));
         if (x is not null && y is not null)
         {

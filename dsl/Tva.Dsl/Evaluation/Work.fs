@@ -23,9 +23,12 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
             OutputTarget(fun path tensors metadata ->
                 if (program.Surroundings.InMemory path).IsNone then null
                 else
-                    let writer = take.Invoke(path, tensors, metadata)
-                    writer |> Option.ofObj |> Option.iter (fun w -> taken[path] <- w.Bytes)
-                    writer)
+                    match take.Invoke(path, tensors, metadata) with
+                    // Null would ask for a file, and a name in memory is no path that anybody has allowed.
+                    | null -> raise (FaultException $"{path}: the host's output target takes nothing of that name")
+                    | writer ->
+                        taken[path] <- writer.Bytes
+                        writer)
 
     let options resume incremental =
         RunOptions(settings.Memory, settings.Threads, settings.Strict, Target = target, Resume = resume, Incremental = incremental)

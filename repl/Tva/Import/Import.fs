@@ -6,6 +6,7 @@ open System.IO
 open System.Text
 open Tva
 open Tva.Core
+open Tva.Core.Checkpoints
 open Tva.Core.Tensors
 open Tva.Dsl
 
@@ -34,12 +35,7 @@ let private read (host: Host) (path: string) =
 let private folderOf (full: string) = Path.GetDirectoryName full |> Option.ofObj |> Option.defaultValue "."
 
 let private write (host: Host) (path: string) (text: string) =
-    try
-        Directory.CreateDirectory(folderOf (host.Full path)) |> ignore
-        File.WriteAllText(host.Full path, text)
-    with
-    | :? UnauthorizedAccessException
-    | :? IOException as e -> raise (FaultException($"{path}: can't be written: {e.Message}", e))
+    WholeFile.Write(host.Full path, Encoding.UTF8.GetBytes text)
 
 /// `output`: the script's file; where there is none it goes to stdout.
 let run (host: Host) (report: Report) (path: string) (output: string option) (force: bool) (strict: bool) =

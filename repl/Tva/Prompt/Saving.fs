@@ -3,8 +3,10 @@ module Tva.Prompt.Saving
 
 open System
 open System.IO
+open System.Text
 open Tva
 open Tva.Core
+open Tva.Core.Checkpoints
 open Tva.Dsl
 open Tva.Dsl.Services
 
@@ -40,14 +42,8 @@ let save (s: Session) (path: string) =
             let text = asScript folder texts
             if not (full.EndsWith(".tva", StringComparison.OrdinalIgnoreCase)) then
                 raise (FaultException $"{path}: scripts are called something.tva")
-            try
-                // Under another name first: a script that is there already stays whole whatever happens.
-                let partial = $"{full}.{Environment.ProcessId}.partial"
-                File.WriteAllText(partial, text)
-                File.Move(partial, full, true)
-            with
-            | :? IOException
-            | :? UnauthorizedAccessException as e -> raise (FaultException($"{path}: can't be written: {e.Message}", e))
+            // A script that is there already stays whole whatever happens.
+            WholeFile.Write(full, Encoding.UTF8.GetBytes text)
             report.Result $"saved {path}"
             // What a session does one after another a script may not do at once, such as reading what it has written.
             use fresh = new Evaluator({ s.Options with Session = false })

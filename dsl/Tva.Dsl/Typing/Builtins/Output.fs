@@ -133,6 +133,10 @@ let private saveTensor ctx (call: Call) =
                 else
                     let home = string (Path.GetDirectoryName full)
                     p.Sources |> Seq.map _.Checkpoint.Path |> Seq.tryFind (fun input -> Directory.Exists input && Checkpoint.IsSameFile(input, home))
+            // A name in memory is no path.
+            let isOutput (input: Checkpoint) =
+                if inMemory then input.Path = full
+                else Checkpoint.IsSameFile(input.Path, full) || input.Files |> Seq.exists (fun f -> Checkpoint.IsSameFile(f, full))
             let clash other = other = full || isWithin full other || isWithin other full
             if not (mayWrite ctx span path) then
                 ()
@@ -140,7 +144,7 @@ let private saveTensor ctx (call: Call) =
                 report ctx (FileDiagnostics.outputForm path span)
             elif folder = Some false && shard.IsSome then
                 report ctx (if inMemory then FileDiagnostics.memoryForm path "a model in shards" span else FileDiagnostics.shardOfFile path span)
-            elif p.Sources |> Seq.exists (fun s -> s.Checkpoint.Files |> Seq.exists (fun f -> Checkpoint.IsSameFile(f, full)) || Checkpoint.IsSameFile(s.Checkpoint.Path, full)) then
+            elif p.Sources |> Seq.exists (fun s -> isOutput s.Checkpoint) then
                 report ctx (FileDiagnostics.outputIsInput path span)
             elif folder = Some true && readsWithin p full then
                 report ctx (FileDiagnostics.outputHoldsInput path span)
