@@ -12,7 +12,8 @@ public static class WholeFile
         ArgumentNullException.ThrowIfNull(path);
         var target = PartialFile.Target(path);
         var partial = target + ".partial";
-        var file = PartialFile.Open(path, partial);
+        PartialFile.RequireWritable(path, target);
+        var file = PartialFile.Open(path, partial, target);
         var done = false;
         try
         {

@@ -78,7 +78,7 @@ type Work(program: Program, settings: RunSettings, recall: Recall option, onEven
         match taken.TryGetValue path with
         | true, bytes -> bytes
         | _ when Directory.Exists path -> Directory.GetFiles path |> Seq.sumBy (fun f -> FileInfo(f).Length)
-        | _ -> FileInfo(path).Length
+        | _ -> FileInfo(match File.ResolveLinkTarget(path, true) with null -> path | target -> target.FullName).Length
 
     member _.Settings = settings
     /// What is known of adapters from their factors.

@@ -52,7 +52,8 @@ public sealed class CheckpointWriter : ICheckpointWriter
             return;
         }
 
-        file = PartialFile.Open(path, partial, keep: true);
+        PartialFile.RequireWritable(path, target);
+        file = PartialFile.Open(path, partial, target, keep: true);
         try
         {
             if (!unfinished.MayResume || !unfinished.Resume())

@@ -23,8 +23,13 @@ internal static class PartialFile
         {
             return full;
         }
+        catch (UnauthorizedAccessException e)
+        {
+            throw FileFaults.Writing(path, "can't look into its folder", e);
+        }
         catch (Exception e) when (FileFaults.Handles(e))
         {
+            RequireFolders(path, full);
             throw FileFaults.Writing(path, "can't follow the link", e);
         }
 
@@ -37,12 +42,41 @@ internal static class PartialFile
         return full;
     }
 
-    /// <summary>Creates or takes over the unfinished file, locked; empty unless what is there is to be kept.</summary>
-    public static SafeFileHandle Open(string path, string partial, bool keep = false)
+    /// <summary>Makes the folders above a path. Refuses where one of them is a file.</summary>
+    public static void MakeFolder(string shown, string path)
+    {
+        RequireFolders(shown, path);
+        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+    }
+
+    /// <summary>Refuses to take the place of what this process may not write, though it might rename over it.</summary>
+    public static void RequireWritable(string path, string target)
+    {
+        if (Native.IsProtected(target))
+        {
+            throw new FaultException($"{path}: is write-protected; allow this user to write it or save under another name");
+        }
+    }
+
+    private static void RequireFolders(string shown, string path)
+    {
+        for (var above = Path.GetDirectoryName(path); above is not null && !Directory.Exists(above); above = Path.GetDirectoryName(above))
+        {
+            if (File.Exists(above))
+            {
+                throw new FaultException($"{shown}: {above} is a file and no folder; save elsewhere");
+            }
+        }
+    }
+
+    /// <summary>
+    /// Creates or takes over the unfinished file, locked; empty unless what is there is to be kept. It has the rights of the target, where there is one.
+    /// </summary>
+    public static SafeFileHandle Open(string path, string partial, string? target = null, bool keep = false)
     {
         try
         {
-            Directory.CreateDirectory(Path.GetDirectoryName(partial)!);
+            MakeFolder(path, partial);
             for (int attempt = 1; ; attempt++)
             {
                 var file = File.OpenHandle(partial, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
@@ -51,6 +85,12 @@ internal static class PartialFile
                 // A few attempts only: a file system whose inode numbers waver must not hold us here.
                 if (attempt == 4 || Native.Identity(file) == Native.Identity(partial))
                 {
+                    if (target is not null)
+                    {
+                        // From the first byte on: what comes is as private as what was there.
+                        Native.TakeRights(target, partial);
+                    }
+
                     if (!keep)
                     {
                         RandomAccess.SetLength(file, 0);
