@@ -205,6 +205,20 @@ public sealed class FolderWriterTests : IDisposable
         Assert.Contains("vocab.json", Assert.Throws<FaultException>(() => SideFiles.Of(folder["base"], true, ConfigChanges.None)).Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void AFolderThatIsReplacedKeepsItsPermissions()
+    {
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "there are other permissions");
+        Write(folder["m"], new FolderOutput(long.MaxValue));
+        const UnixFileMode mode = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.GroupExecute;
+        if (!OperatingSystem.IsWindows())
+        {
+            File.SetUnixFileMode(folder["m"], mode);
+            Write(folder["m"], new FolderOutput(long.MaxValue));
+            Assert.Equal(mode, File.GetUnixFileMode(folder["m"]));
+        }
+    }
+
     private static ulong[] Plans() => [.. Tensors.Select((_, i) => (ulong)i)];
 
     [Fact]

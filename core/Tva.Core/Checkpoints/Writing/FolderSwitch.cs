@@ -125,10 +125,14 @@ internal sealed class FolderSwitch
             {
                 Directory.Move(Partial, Target);
             }
-            else if (!Native.Exchange(Partial, Target))
+            else
             {
-                Directory.Move(Target, old);
-                Directory.Move(Partial, Target);
+                PartialFile.KeepPermissions(Target, Partial);
+                if (!Native.Exchange(Partial, Target))
+                {
+                    Directory.Move(Target, old);
+                    Directory.Move(Partial, Target);
+                }
             }
 
             Native.SyncFolder(System.IO.Path.GetDirectoryName(Target)!);

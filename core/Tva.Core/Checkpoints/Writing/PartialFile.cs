@@ -15,6 +15,14 @@ internal static class PartialFile
             throw new FaultException($"{path}: is a folder; name a file in it, for instance {Path.Combine(path, "merged.safetensors")}");
         }
 
+        for (var above = Path.GetDirectoryName(full); above is not null && !Directory.Exists(above); above = Path.GetDirectoryName(above))
+        {
+            if (File.Exists(above))
+            {
+                throw new FaultException($"{path}: {above} is a file and not a folder; save elsewhere");
+            }
+        }
+
         try
         {
             full = File.ResolveLinkTarget(full, returnFinalTarget: true)?.FullName ?? full;
@@ -39,6 +47,7 @@ internal static class PartialFile
             throw new FaultException($"{path}: is not a plain file; save under another name");
         }
 
+        RequireWritable(path, full);
         return full;
     }
 
