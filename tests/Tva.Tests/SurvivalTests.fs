@@ -319,9 +319,9 @@ let ``what is write-protected is not replaced, and the reason is the right one``
         | Some(status, _, error) ->
             Assert.Equal(1, status)
             error
-    Assert.Contains("kept.safetensors: is write-protected; allow this user to write it or save under another name", save "" "kept.safetensors")
-    Assert.Contains("kept: is write-protected; allow this user to write it or save under another name", save ", shard = \"30KB\"" "kept")
-    Assert.Contains("b.safetensors is a file and no folder; save elsewhere", save "" "b.safetensors/x.safetensors")
+    Assert.Contains("kept.safetensors: is there and may not be written; make it writable, or save under another name", save "" "kept.safetensors")
+    Assert.Contains("kept: is there and may not be written; make it writable, or save under another name", save ", shard = \"30KB\"" "kept")
+    Assert.Contains("b.safetensors is a file and not a folder; save elsewhere", save "" "b.safetensors/x.safetensors")
     Assert.Contains("hidden/x.safetensors: can't look into its folder: permission denied; allow this user to write there", save "" "hidden/x.safetensors")
     // So that it can be taken away.
     File.SetUnixFileMode(temp.File "hidden", everyone)

@@ -19,7 +19,6 @@ public static class WholeFile
         {
             RandomAccess.Write(file, content, 0);
             Native.Flush(file);
-            PartialFile.KeepPermissions(target, partial);
 
             // Renamed while still locked, so that no other run can take the partial file in between; Windows wants it closed.
             if (OperatingSystem.IsWindows())

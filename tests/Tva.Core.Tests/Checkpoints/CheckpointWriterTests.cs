@@ -171,7 +171,8 @@ public sealed class CheckpointWriterTests : IDisposable
     public void A_file_in_the_place_of_the_folder_is_a_fault()
     {
         folder.Put("f", [1]);
-        Refuse(folder["f/x.safetensors"], Eight, "is a file and no folder; save elsewhere");
+        Refuse(folder["f/x.safetensors"], Eight, $"{folder["f"]} is a file and not a folder; save elsewhere");
+        Refuse(folder["f/sub/x.safetensors"], Eight, $"{folder["f"]} is a file and not a folder; save elsewhere");
     }
 
     [Fact]

@@ -115,8 +115,6 @@ public sealed class CheckpointWriter : ICheckpointWriter
         options.RequireInputs();
         try
         {
-            PartialFile.KeepPermissions(target, partial);
-
             // Renamed while still locked, so that no other run can take the partial file in between; Windows wants it closed.
             if (OperatingSystem.IsWindows())
             {

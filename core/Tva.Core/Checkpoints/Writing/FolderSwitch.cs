@@ -125,14 +125,10 @@ internal sealed class FolderSwitch
             {
                 Directory.Move(Partial, Target);
             }
-            else
+            else if (!Native.Exchange(Partial, Target))
             {
-                PartialFile.KeepPermissions(Target, Partial);
-                if (!Native.Exchange(Partial, Target))
-                {
-                    Directory.Move(Target, old);
-                    Directory.Move(Partial, Target);
-                }
+                Directory.Move(Target, old);
+                Directory.Move(Partial, Target);
             }
 
             Native.SyncFolder(System.IO.Path.GetDirectoryName(Target)!);

@@ -15,14 +15,6 @@ internal static class PartialFile
             throw new FaultException($"{path}: is a folder; name a file in it, for instance {Path.Combine(path, "merged.safetensors")}");
         }
 
-        for (var above = Path.GetDirectoryName(full); above is not null && !Directory.Exists(above); above = Path.GetDirectoryName(above))
-        {
-            if (File.Exists(above))
-            {
-                throw new FaultException($"{path}: {above} is a file and not a folder; save elsewhere");
-            }
-        }
-
         try
         {
             full = File.ResolveLinkTarget(full, returnFinalTarget: true)?.FullName ?? full;
@@ -47,7 +39,6 @@ internal static class PartialFile
             throw new FaultException($"{path}: is not a plain file; save under another name");
         }
 
-        RequireWritable(path, full);
         return full;
     }
 
@@ -63,7 +54,7 @@ internal static class PartialFile
     {
         if (Native.IsProtected(target))
         {
-            throw new FaultException($"{path}: is write-protected; allow this user to write it or save under another name");
+            throw new FaultException($"{path}: is there and may not be written; make it writable, or save under another name");
         }
     }
 
@@ -73,7 +64,7 @@ internal static class PartialFile
         {
             if (File.Exists(above))
             {
-                throw new FaultException($"{shown}: {above} is a file and no folder; save elsewhere");
+                throw new FaultException($"{shown}: {above} is a file and not a folder; save elsewhere");
             }
         }
     }
