@@ -15,8 +15,8 @@ internal static class TorchFaults
         var memory = said.Contains("out of memory", StringComparison.OrdinalIgnoreCase) || said.Contains("allocate memory", StringComparison.OrdinalIgnoreCase)
             || said.Contains("ALLOC_FAILED", StringComparison.Ordinal);
         var way = memory
-            ? $"give it less with --device-memory (it has {Sizes.Text(device.Memory)}), end what else uses it, or compute with --device cpu"
-            : "start again, and if it goes on, compute with --device cpu";
+            ? $"give it less with {Wording.Current.DeviceMemory} (it has {Sizes.Text(device.Memory)}), end what else uses it, or compute with {Wording.Current.Cpu}"
+            : $"start again, and if it goes on, compute with {Wording.Current.Cpu}";
         return new DeviceFaultException($"{device.Info.Name} ({device.Info.Id}) can't {what}: {said}; {way}", error) { Lost = !memory };
     }
 }

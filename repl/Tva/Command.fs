@@ -95,6 +95,7 @@ let private perform (host: Host) (report: Report) (request: Request) =
 
 /// Does what the words say and returns the exit status; throws nothing.
 let main (host: Host) (argv: string[]) : int =
+    Tva.Core.Wording.Current <- Tva.Core.Wording.Switches
     let sensible (request: Request) =
         match request.Device |> Option.bind Devices.mistake with
         | Some message -> Result.Error message

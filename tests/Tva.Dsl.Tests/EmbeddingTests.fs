@@ -135,6 +135,25 @@ let ``a checkpoint that the text doesn't call is told of`` () =
     Assert.Throws<ArgumentNullException>(fun () -> e.Check("param k = 1", given [ "k", Unchecked.defaultof<obj> ]) |> ignore) |> ignore
 
 [<Fact>]
+let ``messages name what a host calls, not the command's switches`` () =
+    use e = new Evaluator(options)
+    let fault (o: EvaluatorOptions) =
+        Assert.ThrowsAny<FaultException>(fun () ->
+            use e = new Evaluator(o)
+            run e "base = model(\"zoo/base.safetensors\")\nbase + 0.5 * (model(\"zoo/tasks/digits.safetensors\") - base) |> save(\"memory:a\")\nnorm(raw(start))" |> ignore).Message
+    let broken = checkpoint "start" [| nanf; 1.0f; 1.0f; 1.0f; 1.0f; 1.0f |] bBase
+    for expected, told in
+        [ "parameter nope: the script has no such parameter", (e.Check("param k = 1", given [ "nope", 1 ])).Messages
+          "parameter k:1:1: error TVA0310", (e.Check("param k = 1", given [ "k", true ])).Messages
+          "run with WithRun()", (e.Check "evaluate(tuned, \"echo {model}\")").Messages
+          "run with WithFSharp(FSharpHosts.create)", (e.Check "fs \"1.0\"").Messages
+          "with WithMemory", fault (options.WithMemory 1000L)
+          "WithDevice(\"zz\"): there ", fault (options.WithDevice "zz")
+          "run without WithStrict", fault (options.WithVariable(broken).WithStrict()) ] do
+        Assert.Contains(expected, told)
+        Assert.DoesNotContain("--", told.Replace("-->", ""))
+
+[<Fact>]
 let ``one evaluator serves many threads`` () =
     use e = new Evaluator(options.WithThreads(1).WithMemory(32L <<< 20))
     let text = "A = tuned - start\nstart + k * A |> save(\"memory:m\")\nnorm(k * A)"

@@ -71,7 +71,7 @@ let ``without permission, and without a compiler, it says so`` () =
     use e = new Evaluator({ options with Permissions = { Run = false; FSharp = false } })
     let d = e.Check("test.tva", examples, "x = fs \"1\"") |> List.exactlyOne
     Assert.Equal("TVA0601", d.Code)
-    Assert.Contains("--allow-fsharp", d.Help.Value)
+    Assert.Contains("WithFSharp", d.Help.Value)
     use e = new Evaluator({ options with FSharp = None })
     let d = e.Check("test.tva", examples, "x = fs \"1\"") |> List.exactlyOne
     Assert.Equal("TVA0352", d.Code)

@@ -291,3 +291,51 @@ let ``a folder that can't be written is a fault`` () =
         Assert.Equal(1, status)
         Assert.Contains("closed/m: can't create ", error)
         Assert.Contains("permission denied; allow this user to write there or save elsewhere", error)
+
+[<Fact>]
+let ``what is write-protected is not replaced, and the reason is the right one`` () =
+    needUnix ()
+    use temp = new TempFolder()
+    let everyone = UnixFileMode.UserRead ||| UnixFileMode.UserWrite ||| UnixFileMode.UserExecute ||| UnixFileMode.OtherRead ||| UnixFileMode.OtherWrite ||| UnixFileMode.OtherExecute
+    File.SetUnixFileMode(temp.Path, everyone)
+    File.Copy(Path.Combine(zoo, "base.safetensors"), temp.File "b.safetensors")
+    File.WriteAllText(temp.File "kept.safetensors", "kept")
+    Directory.CreateDirectory(temp.File "kept") |> ignore
+    Directory.CreateDirectory(temp.File "hidden") |> ignore
+    for name in [ "kept.safetensors"; "kept" ] do
+        File.SetUnixFileMode(temp.File name, UnixFileMode.UserRead ||| UnixFileMode.UserExecute ||| UnixFileMode.OtherRead ||| UnixFileMode.OtherExecute)
+    File.SetUnixFileMode(temp.File "hidden", UnixFileMode.None)
+    let asNobody = [ "setpriv"; "--reuid=65534"; "--regid=65534"; "--clear-groups" ]
+    let user = if Environment.UserName = "root" then asNobody else []
+    let save options (path: string) =
+        let run = user @ [ "env"; "HOME=" + temp.Path; Command.executable; "eval"; $"model(\"b.safetensors\") |> save(\"{path}\"{options})" ]
+        match program run.Head run.Tail temp.Path with
+        | Some(status, _, _) when status = 126 || status = 127 ->
+            Assert.Skip "nobody may not start tva where it is"
+            ""
+        | None ->
+            Assert.Skip "there is no setpriv here"
+            ""
+        | Some(status, _, error) ->
+            Assert.Equal(1, status)
+            error
+    Assert.Contains("kept.safetensors: is there and may not be written; make it writable, or save under another name", save "" "kept.safetensors")
+    Assert.Contains("kept: is there and may not be written; make it writable, or save under another name", save ", shard = \"30KB\"" "kept")
+    Assert.Contains("b.safetensors is a file and not a folder; save elsewhere", save "" "b.safetensors/x.safetensors")
+    Assert.Contains("hidden/x.safetensors: can't look into its folder: permission denied; allow this user to write there", save "" "hidden/x.safetensors")
+    // So that it can be taken away.
+    File.SetUnixFileMode(temp.File "hidden", everyone)
+    Assert.Equal("kept", File.ReadAllText(temp.File "kept.safetensors"))
+    Assert.Empty(Directory.GetFileSystemEntries(temp.Path, "*.partial"))
+
+[<Fact>]
+let ``the size that is told of a link is that of what it leads to`` () =
+    needUnix ()
+    use temp = new TempFolder()
+    File.CreateSymbolicLink(temp.File "link.safetensors", temp.File "real.safetensors") |> ignore
+    match program Command.executable [ "eval"; "--json"; $"model(\"{zoo}/base.safetensors\") |> save(\"link.safetensors\")" ] temp.Path with
+    | Some(status, out, _) ->
+        Assert.Equal(0, status)
+        let bytes = FileInfo(temp.File "real.safetensors").Length
+        Assert.Contains($"\"bytes\":{bytes}", out.Replace(" ", ""))
+    | None -> failwith "tva doesn't start"

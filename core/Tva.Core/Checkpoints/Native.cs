@@ -4,7 +4,7 @@ using Microsoft.Win32.SafeHandles;
 namespace Tva.Core.Checkpoints;
 
 /// <summary>
-/// Comes in: open files and paths. Goes out: hints to the system's page cache and the identity of files. Every call but
+/// Comes in: open files and paths. Goes out: hints to the system's page cache and the identity and the rights of files. Every call but
 /// <see cref="Flush"/> is best effort: where the system lacks it, or refuses, nothing happens.
 /// </summary>
 internal static unsafe partial class Native
@@ -17,6 +17,8 @@ internal static unsafe partial class Native
     private const int NoWait = 8;
     private const uint RenameExchange = 2;
     private const int OpenReadOnlyCloseOnExec = 0x80000;
+    private const int MayWrite = 2;
+    private const int Forbidden = 13;
 
     // Struct and flag values below are those of 64-bit Linux, the same on x64 and arm64.
     private static readonly bool Available = OperatingSystem.IsLinux() && Environment.Is64BitProcess;
@@ -143,6 +145,39 @@ internal static unsafe partial class Native
     /// <summary>Device and inode of an open file; null where unknown.</summary>
     public static FileIdentity? Identity(SafeFileHandle file) => Statx((int)file.DangerousGetHandle(), "", AtEmptyPath);
 
+    /// <summary>Whether a file or folder is there that this process may not write, by its permissions.</summary>
+    public static bool IsProtected(string path)
+    {
+        var refused = false;
+        Try(() =>
+        {
+            refused = access(path, MayWrite) != 0 && Marshal.GetLastPInvokeError() == Forbidden;
+            return 0;
+        });
+        return refused;
+    }
+
+    /// <summary>Gives a file or folder the owner, group and permission bits of another, as far as this process may.</summary>
+    public static void TakeRights(string from, string to) => Try(() =>
+    {
+        const int groupBits = 0x38, setGroup = 0x400, all = 0xFFF;
+        StatxBuffer a, b;
+        if (statx(AtFdCwd, from, 0, StatxBasic, &a) != 0 || statx(AtFdCwd, to, 0, StatxBasic, &b) != 0)
+        {
+            return 0;
+        }
+
+        var mode = a.Mode & all;
+        var same = (a.User, a.Group) == (b.User, b.Group) || chown(to, a.User, a.Group) == 0 || a.Group == b.Group || chown(to, uint.MaxValue, a.Group) == 0;
+        if (!same)
+        {
+            // What one group was allowed is not for another.
+            mode &= ~(groupBits | setGroup);
+        }
+
+        return chmod(to, (uint)mode);
+    });
+
     private static FileIdentity? Statx(int folder, string path, int flags)
     {
         FileIdentity? found = null;
@@ -206,6 +241,15 @@ internal static unsafe partial class Native
     [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int statx(int folder, string path, int flags, uint mask, StatxBuffer* result);
 
+    [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
+    private static partial int access(string path, int mode);
+
+    [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int chown(string path, uint user, uint group);
+
+    [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int chmod(string path, uint mode);
+
     private struct IoVector
     {
         public void* Base;
@@ -215,6 +259,12 @@ internal static unsafe partial class Native
     [StructLayout(LayoutKind.Explicit, Size = 256)]
     private struct StatxBuffer
     {
+        [FieldOffset(20)]
+        public uint User;
+
+        [FieldOffset(24)]
+        public uint Group;
+
         [FieldOffset(28)]
         public ushort Mode;
 

@@ -12,13 +12,13 @@ public static class WholeFile
         ArgumentNullException.ThrowIfNull(path);
         var target = PartialFile.Target(path);
         var partial = target + ".partial";
-        var file = PartialFile.Open(path, partial);
+        PartialFile.RequireWritable(path, target);
+        var file = PartialFile.Open(path, partial, target);
         var done = false;
         try
         {
             RandomAccess.Write(file, content, 0);
             Native.Flush(file);
-            PartialFile.KeepPermissions(target, partial);
 
             // Renamed while still locked, so that no other run can take the partial file in between; Windows wants it closed.
             if (OperatingSystem.IsWindows())

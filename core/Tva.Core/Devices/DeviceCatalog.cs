@@ -44,13 +44,13 @@ public static class DeviceCatalog
         var all = Devices;
         if (all.Count == 0)
         {
-            throw new DeviceFaultException($"--device {name}: {Missing()}; without --device the CPU computes");
+            throw new DeviceFaultException($"{Wording.Current.DeviceNamed(name)}: {Missing()}; without {Wording.Current.Device} the CPU computes");
         }
 
         if (name.Equals("gpu", StringComparison.OrdinalIgnoreCase))
         {
             return all.FirstOrDefault(d => d.Unusable is null && d.Kind == DeviceKind.Gpu) ?? all.FirstOrDefault(d => d.Unusable is null)
-                ?? throw new DeviceFaultException($"--device gpu: none of the devices can be used: {string.Join("; ", all.Select(d => $"{d.Name} ({d.Id}): {d.Unusable}"))}; without --device the CPU computes");
+                ?? throw new DeviceFaultException($"{Wording.Current.DeviceNamed("gpu")}: none of the devices can be used: {string.Join("; ", all.Select(d => $"{d.Name} ({d.Id}): {d.Unusable}"))}; without {Wording.Current.Device} the CPU computes");
         }
 
         var meant = int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? all.Skip(number).Take(1).ToList()
@@ -59,9 +59,9 @@ public static class DeviceCatalog
         return meant switch
         {
             [{ Unusable: null } one] => one,
-            [var one] => throw new DeviceFaultException($"{one.Name} ({one.Id}) can't be used: {one.Unusable}; or compute with --device cpu"),
-            [] => throw new DeviceFaultException($"--device {name}: there is none of that name; there are cpu, {string.Join(", ", all.Select(d => $"{d.Id} ({d.Name})"))}{MissingOf(name)}"),
-            _ => throw new DeviceFaultException($"--device {name}: more than one is called so: {string.Join(", ", meant.Select(d => $"{d.Id} ({d.Name})"))}; name one by its id"),
+            [var one] => throw new DeviceFaultException($"{one.Name} ({one.Id}) can't be used: {one.Unusable}; or compute with {Wording.Current.Cpu}"),
+            [] => throw new DeviceFaultException($"{Wording.Current.DeviceNamed(name)}: there is none of that name; there are cpu, {string.Join(", ", all.Select(d => $"{d.Id} ({d.Name})"))}{MissingOf(name)}"),
+            _ => throw new DeviceFaultException($"{Wording.Current.DeviceNamed(name)}: more than one is called so: {string.Join(", ", meant.Select(d => $"{d.Id} ({d.Name})"))}; name one by its id"),
         };
     }
 

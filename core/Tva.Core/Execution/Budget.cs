@@ -71,7 +71,7 @@ internal sealed record Budget(int Workers, long ArenaBytes, long KeyBytes, int C
             {
                 throw new FaultException(
                     $"the memory budget of {Sizes.Text(options.Memory)} is too small for {matrices.Reason ?? "these tensors"}; give at least "
-                    + $"{Sizes.Enough(options.Memory - rest)} with --memory");
+                    + $"{Sizes.Enough(options.Memory - rest)} with {Wording.Current.Memory}");
             }
         }
     }

@@ -43,7 +43,7 @@ internal static class DeviceBudget
         {
             throw new DeviceFaultException(
                 $"{device.Info.Name} ({device.Info.Id}): {Sizes.Text(device.Memory)} of its memory are too little for {lanes} blocks of a plan with "
-                + $"{largest.InputSizes.Length} inputs; give at least {Sizes.Enough((long)(largest.DeviceBytes * PlanShape.Cell * 2 * lanes))} with --device-memory, or compute with --device cpu");
+                + $"{largest.InputSizes.Length} inputs; give at least {Sizes.Enough((long)(largest.DeviceBytes * PlanShape.Cell * 2 * lanes))} with {Wording.Current.DeviceMemory}, or compute with {Wording.Current.Cpu}");
         }
 
         foreach (var kernel in taken)

@@ -41,14 +41,14 @@ internal sealed unsafe class NonFiniteLog(ExecutionPlan plan)
                 {
                     throw new FaultException(
                         $"{PathOf(place)}: {NameOf(tensor, place)} has {nans} NaN and {infinities} infinite elements; "
-                        + "repair the file, leave the tensor out, or run without --strict to let them through");
+                        + $"repair the file, leave the tensor out, or run without {Wording.Current.Strict} to let them through");
                 }
 
                 if (t == tensor)
                 {
                     throw new FaultException(
                         $"{PathOf(place)}: the result at {plan.Tensors[tensor].Name} has {nans} NaN and {infinities} infinite elements, from finite "
-                        + "inputs; scale it down or store it wider (dtype =), or run without --strict to let them through");
+                        + $"inputs; scale it down or store it wider (dtype =), or run without {Wording.Current.Strict} to let them through");
                 }
             }
         }

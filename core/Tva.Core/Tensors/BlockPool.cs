@@ -115,7 +115,7 @@ public sealed unsafe class BlockPool : IDisposable
 
     private static void ThrowTooSmall(long bytes, long budget) => throw new FaultException(
         $"the memory budget of {Sizes.Text(budget)} can't hold one buffer of {Sizes.Text(bytes)}; "
-        + $"give at least {Sizes.Enough(bytes)} with --memory");
+        + $"give at least {Sizes.Enough(bytes)} with {Wording.Current.Memory}");
 
     private Block? Take(long bytes)
     {

@@ -123,7 +123,7 @@ module Diagnostics =
             | Some k -> $"did you mean `{k}`?"
             | None when Seq.isEmpty known -> "the script has no `param` statements"
             | None -> $"its parameters are {Suggest.listing known}"
-        make 341 Span.None $"--set {name}: the script has no such parameter" (Some help)
+        make 341 Span.None $"{Tva.Core.Wording.Current.Set} {name}: the script has no such parameter" (Some help)
 
     let checkpointForParam name span =
         make 341 span $"a checkpoint is given for `{name}`, and a `param` takes a number, a condition, a text or a list of numbers"

@@ -85,7 +85,7 @@ type Checker(program: Program, settings: Map<string, string>) =
                 match expressions.Eval(ctx, fallback) with
                 | Value.Text _ -> Value.Text text
                 | standard ->
-                    let source = program.AddText($"--set {name.Text}", ctx.Folder, text)
+                    let source = program.AddText($"{Tva.Core.Wording.Current.Set} {name.Text}", ctx.Folder, text)
                     match Parser.parse source with
                     | [ { Node = Expression e } ], [] ->
                         let value = expressions.Eval(ctx, e)
@@ -96,7 +96,7 @@ type Checker(program: Program, settings: Map<string, string>) =
                         report d
                         unknown
                     | _ ->
-                        report (Diagnostics.cannotCompute $"--set {name.Text} is not an expression" { Source = source.Number; Start = 0; End = text.Length } None)
+                        report (Diagnostics.cannotCompute $"{Tva.Core.Wording.Current.Set} {name.Text} is not an expression" { Source = source.Number; Start = 0; End = text.Length } None)
                         unknown
         let text = settings.TryFind name.Text |> Option.defaultValue (program.TextOf fallback.Span)
         program.Remember(name.Text, $"{name.Text} = {text}")

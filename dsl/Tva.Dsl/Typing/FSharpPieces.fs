@@ -43,7 +43,7 @@ type FSharpPieces(program: Program) =
     /// Asks the compiler, if the person allows it and there is one.
     let ask span (question: IFSharpHost -> 'a) : 'a option =
         if not program.Permissions.FSharp then
-            report (Diagnostics.needsPermission "F# inside a script" "--allow-fsharp" span)
+            report (Diagnostics.needsPermission "F# inside a script" Tva.Core.Wording.Current.FSharp span)
             None
         else
             match program.FSharp() with

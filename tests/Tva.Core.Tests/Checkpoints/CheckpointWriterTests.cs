@@ -289,6 +289,39 @@ public sealed class CheckpointWriterTests : IDisposable
         writer.Commit();
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_replaced_file_has_the_rights_of_the_one_before(bool linked)
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Assert.Skip("rights are otherwise there");
+            return;
+        }
+
+        string path = folder["out.safetensors"], real = linked ? folder["real"] : path;
+        const UnixFileMode shared = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead | UnixFileMode.GroupWrite;
+        const UnixFileMode own = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        foreach (var mode in new[] { shared, own })
+        {
+            File.WriteAllText(real, "before");
+            File.SetUnixFileMode(real, mode);
+            if (linked)
+            {
+                File.Delete(path);
+                File.CreateSymbolicLink(path, real);
+            }
+
+            using var writer = new CheckpointWriter(path, Eight, NoMetadata);
+            Assert.Equal(mode, File.GetUnixFileMode(real + ".partial"));
+            writer.Write(0, 0, [1, 2, 3, 4, 5, 6, 7, 8]);
+            writer.Commit();
+            Assert.Equal(mode, File.GetUnixFileMode(real));
+            Assert.Equal(writer.Bytes, new FileInfo(real).Length);
+        }
+    }
+
     private static void Refuse(string path, (string, DType, Shape)[] tensors, params string[] expected)
     {
         var fault = Assert.Throws<FaultException>(() => new CheckpointWriter(path, tensors, NoMetadata).Dispose());

@@ -221,6 +221,34 @@ public sealed class FolderWriterTests : IDisposable
 
     private static ulong[] Plans() => [.. Tensors.Select((_, i) => (ulong)i)];
 
+    [Fact]
+    public void AReplacedFolderAndItsFilesHaveTheRightsOfThoseBefore()
+    {
+        if (OperatingSystem.IsWindows())
+        {
+            Assert.Skip("rights are otherwise there");
+            return;
+        }
+
+        const UnixFileMode file = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead | UnixFileMode.GroupWrite;
+        const UnixFileMode whole = file | UnixFileMode.UserExecute | UnixFileMode.GroupExecute | UnixFileMode.SetGroup;
+        Write(folder["out"], new FolderOutput(100));
+        File.SetUnixFileMode(folder["out"], whole);
+        foreach (var name in Directory.GetFiles(folder["out"]))
+        {
+            File.SetUnixFileMode(name, file);
+        }
+
+        var before = Directory.GetFiles(folder["out"]).Order().ToArray();
+        Write(folder["out"], new FolderOutput(100));
+        Assert.Equal(whole, File.GetUnixFileMode(folder["out"]));
+        Assert.Equal(before, Directory.GetFiles(folder["out"]).Order());
+        foreach (var name in before)
+        {
+            Assert.Equal(file, File.GetUnixFileMode(name));
+        }
+    }
+
     private static FolderWriter Writer(string path, FolderOutput output) =>
         new(path, Tensors, Metadata, output, new WriteOptions { Plans = Plans() });
 

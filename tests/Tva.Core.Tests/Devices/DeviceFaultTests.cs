@@ -20,9 +20,9 @@ public class DeviceFaultTests
         Assert.Equal(FakeProvider.Id("small"), DeviceCatalog.Find(number.ToString()).Id);
         Assert.Equal(DeviceKind.Gpu, DeviceCatalog.Find("gpu").Kind);
         Says("more than one is called so: test:twin-of-a (Test card, twin of a), test:twin-of-b", () => DeviceCatalog.Find("twin"));
-        Says("--device h9000: there is none of that name; there are cpu, ", () => DeviceCatalog.Find("h9000"));
-        Says("--device 99: there is none", () => DeviceCatalog.Find("99"));
-        Says("Test card, old (test:old) can't be used: its driver is too old; update it; or compute with --device cpu", () => DeviceCatalog.Find("old"));
+        Says("WithDevice(\"h9000\"): there is none of that name; there are cpu, ", () => DeviceCatalog.Find("h9000"));
+        Says("WithDevice(\"99\"): there is none", () => DeviceCatalog.Find("99"));
+        Says("Test card, old (test:old) can't be used: its driver is too old; update it; or compute with WithDevice(\"cpu\")", () => DeviceCatalog.Find("old"));
     }
 
     /// <summary>A card that a driver and OpenCL both lead to is meant by its name all the same: the way by which it can be used, else the first.</summary>

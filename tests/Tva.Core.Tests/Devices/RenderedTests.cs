@@ -71,7 +71,7 @@ public class RenderedTests
         using var device = Open(name, null);
         var message = Assert.Throws<DeviceFaultException>(() => device.Programs.Get("KERNEL(void wrong, 64, 1)(GLOBAL int* x) { x[0] = nothing_of_that_name; }")).Message;
         Assert.Contains(device.Info.Name, message);
-        Assert.Contains("--device cpu", message);
+        Assert.Contains("WithDevice(\"cpu\")", message);
         Assert.Contains("nothing_of_that_name", message);
     }
 
@@ -85,7 +85,7 @@ public class RenderedTests
             Assert.Null(device.Hold(200 << 10));
             var values = Rig.Bytes(new float[100000]);
             var message = Assert.Throws<DeviceFaultException>(() => DeviceRig.Run(device, Halves, [values], 100000)).Message;
-            Assert.Contains("--device-memory", message);
+            Assert.Contains("WithDeviceMemory", message);
             Assert.Contains(device.Info.Name, message);
         }
 

@@ -133,7 +133,7 @@ public class ExecutorFaultTests : IDisposable
     {
         using var source = Source();
         var fault = Assert.Throws<FaultException>(() => Plans.Execute(Plan(source), new RunOptions(100 << 10, 4, false)));
-        Assert.Matches("budget of 100 KiB is too small.*give at least .* KiB with --memory", fault.Message);
+        Assert.Matches("budget of 100 KiB is too small.*give at least .* KiB with WithMemory", fault.Message);
         Assert.Empty(Directory.GetFiles(folder.Path));
     }
 

@@ -96,7 +96,7 @@ public class RankTests : IDisposable
         using var source = new FakeCheckpoint("memory").Add("w", new Shape(3_000_000), new float[3_000_000]);
         var plan = Ranking(folder["ranks.safetensors"], Extent.Row, false, source);
         var fault = Assert.Throws<FaultException>(() => Plans.Run(plan, new RunOptions(32 << 20, 1, false)));
-        Assert.Contains("--memory", fault.Message);
+        Assert.Contains("WithMemory", fault.Message);
     }
 
     public void Dispose() => folder.Dispose();

@@ -66,7 +66,7 @@ public sealed class BlockPoolTests
         using var pool = new BlockPool(1 << 20);
         var fault = Assert.Throws<FaultException>(() => pool.Rent(3 << 20, Stop));
         Assert.Contains("budget of 1 MiB", fault.Message);
-        Assert.Contains("at least 3 MiB with --memory", fault.Message);
+        Assert.Contains("at least 3 MiB with WithMemory", fault.Message);
         pool.Rent(1_000_000, Stop).Dispose(); // its size class is over the budget, it is not
     }
 

@@ -52,7 +52,8 @@ public sealed class CheckpointWriter : ICheckpointWriter
             return;
         }
 
-        file = PartialFile.Open(path, partial, keep: true);
+        PartialFile.RequireWritable(path, target);
+        file = PartialFile.Open(path, partial, target, keep: true);
         try
         {
             if (!unfinished.MayResume || !unfinished.Resume())
@@ -114,8 +115,6 @@ public sealed class CheckpointWriter : ICheckpointWriter
         options.RequireInputs();
         try
         {
-            PartialFile.KeepPermissions(target, partial);
-
             // Renamed while still locked, so that no other run can take the partial file in between; Windows wants it closed.
             if (OperatingSystem.IsWindows())
             {

@@ -44,9 +44,10 @@ internal sealed class FolderSwitch
     /// <exception cref="FaultException">There are files that no run has written.</exception>
     public void Prepare()
     {
+        PartialFile.RequireWritable(shown, Target);
         try
         {
-            Directory.CreateDirectory(System.IO.Path.GetDirectoryName(Target)!);
+            PartialFile.MakeFolder(shown, Target);
             if (Directory.Exists(old))
             {
                 if (Directory.Exists(Target))
@@ -74,6 +75,7 @@ internal sealed class FolderSwitch
         {
             Delete(Partial);
             Directory.CreateDirectory(Partial);
+            Native.TakeRights(Target, Partial);
         }
         catch (Exception e) when (FileFaults.Handles(e))
         {
@@ -113,19 +115,20 @@ internal sealed class FolderSwitch
         RequireOwn();
         try
         {
+            foreach (var file in Directory.GetFiles(Partial))
+            {
+                Native.TakeRights(System.IO.Path.Combine(Target, System.IO.Path.GetFileName(file)), file);
+            }
+
             Native.SyncFolder(Partial);
             if (!Directory.Exists(Target))
             {
                 Directory.Move(Partial, Target);
             }
-            else
+            else if (!Native.Exchange(Partial, Target))
             {
-                PartialFile.KeepPermissions(Target, Partial);
-                if (!Native.Exchange(Partial, Target))
-                {
-                    Directory.Move(Target, old);
-                    Directory.Move(Partial, Target);
-                }
+                Directory.Move(Target, old);
+                Directory.Move(Partial, Target);
             }
 
             Native.SyncFolder(System.IO.Path.GetDirectoryName(Target)!);

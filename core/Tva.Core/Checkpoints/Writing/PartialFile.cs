@@ -15,14 +15,6 @@ internal static class PartialFile
             throw new FaultException($"{path}: is a folder; name a file in it, for instance {Path.Combine(path, "merged.safetensors")}");
         }
 
-        for (var above = Path.GetDirectoryName(full); above is not null && !Directory.Exists(above); above = Path.GetDirectoryName(above))
-        {
-            if (File.Exists(above))
-            {
-                throw new FaultException($"{path}: {above} is a file and not a folder; save elsewhere");
-            }
-        }
-
         try
         {
             full = File.ResolveLinkTarget(full, returnFinalTarget: true)?.FullName ?? full;
@@ -31,9 +23,14 @@ internal static class PartialFile
         {
             return full;
         }
+        catch (UnauthorizedAccessException e)
+        {
+            throw FileFaults.Writing(path, "can't look into its folder", e);
+        }
         catch (Exception e) when (FileFaults.Handles(e))
         {
-            throw FileFaults.Writing(path, "can't look there", e);
+            RequireFolders(path, full);
+            throw FileFaults.Writing(path, "can't follow the link", e);
         }
 
         if (Native.Identity(full) is { Regular: false })
@@ -42,52 +39,44 @@ internal static class PartialFile
             throw new FaultException($"{path}: is not a plain file; save under another name");
         }
 
-        RequireWritable(path, full);
         return full;
     }
 
-    /// <summary>A rename would replace a file that its owner has protected against writing.</summary>
-    private static void RequireWritable(string path, string full)
+    /// <summary>Makes the folders above a path. Refuses where one of them is a file.</summary>
+    public static void MakeFolder(string shown, string path)
     {
-        if (File.Exists(full))
+        RequireFolders(shown, path);
+        Directory.CreateDirectory(Path.GetDirectoryName(path)!);
+    }
+
+    /// <summary>Refuses to take the place of what this process may not write, though it might rename over it.</summary>
+    public static void RequireWritable(string path, string target)
+    {
+        if (Native.IsProtected(target))
         {
-            try
+            throw new FaultException($"{path}: is there and may not be written; make it writable, or save under another name");
+        }
+    }
+
+    private static void RequireFolders(string shown, string path)
+    {
+        for (var above = Path.GetDirectoryName(path); above is not null && !Directory.Exists(above); above = Path.GetDirectoryName(above))
+        {
+            if (File.Exists(above))
             {
-                File.OpenHandle(full, FileMode.Open, FileAccess.Write, FileShare.ReadWrite | FileShare.Delete).Dispose();
-            }
-            catch (UnauthorizedAccessException e)
-            {
-                throw new FaultException($"{path}: is there and may not be written; make it writable, or save under another name", e);
-            }
-            catch (Exception e) when (FileFaults.Handles(e))
-            {
-                // Whatever else is wrong shows where the new file is written.
+                throw new FaultException($"{shown}: {above} is a file and not a folder; save elsewhere");
             }
         }
     }
 
-    /// <summary>Gives what is to replace a file or folder the permissions that that has; as far as the system lets.</summary>
-    public static void KeepPermissions(string target, string partial)
-    {
-        if (!OperatingSystem.IsWindows() && (File.Exists(target) || Directory.Exists(target)))
-        {
-            try
-            {
-                File.SetUnixFileMode(partial, File.GetUnixFileMode(target));
-            }
-            catch (Exception e) when (FileFaults.Handles(e))
-            {
-                // A file system without permissions.
-            }
-        }
-    }
-
-    /// <summary>Creates or takes over the unfinished file, locked; empty unless what is there is to be kept.</summary>
-    public static SafeFileHandle Open(string path, string partial, bool keep = false)
+    /// <summary>
+    /// Creates or takes over the unfinished file, locked; empty unless what is there is to be kept. It has the rights of the target, where there is one.
+    /// </summary>
+    public static SafeFileHandle Open(string path, string partial, string? target = null, bool keep = false)
     {
         try
         {
-            Directory.CreateDirectory(Path.GetDirectoryName(partial)!);
+            MakeFolder(path, partial);
             for (int attempt = 1; ; attempt++)
             {
                 var file = File.OpenHandle(partial, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
@@ -96,6 +85,12 @@ internal static class PartialFile
                 // A few attempts only: a file system whose inode numbers waver must not hold us here.
                 if (attempt == 4 || Native.Identity(file) == Native.Identity(partial))
                 {
+                    if (target is not null)
+                    {
+                        // From the first byte on: what comes is as private as what was there.
+                        Native.TakeRights(target, partial);
+                    }
+
                     if (!keep)
                     {
                         RandomAccess.SetLength(file, 0);

@@ -125,7 +125,7 @@ internal sealed class TensorFile
                 var got = RandomAccess.Read(from, part.AsSpan(0, (int)Math.Min(part.Length, bytes - done)), at + done);
                 if (got == 0)
                 {
-                    throw new FaultException($"{shown}: the file that was there has become shorter while reading; run again without --incremental");
+                    throw new FaultException($"{shown}: the file that was there has become shorter while reading; run again without {Wording.Current.Incremental}");
                 }
 
                 RandomAccess.Write(handle(), part.AsSpan(0, got), offsets[tensor] + done);

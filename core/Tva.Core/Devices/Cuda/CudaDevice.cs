@@ -198,7 +198,7 @@ internal sealed unsafe class CudaDevice : RenderedDevice
 
         return known.Contains(own) ? Name("sm", own)
             : known.Where(a => a < own).DefaultIfEmpty(0).Max() is > 0 and var older ? Name("compute", older)
-            : throw new DeviceFaultException($"{Info.Name} ({Info.Id}): {compiler} knows cards of {Name("sm", known.Min())} and newer, and it is {Name("sm", own)}: install an older NVRTC and name it in {Nvrtc.Variable}, or compute with --device cpu");
+            : throw new DeviceFaultException($"{Info.Name} ({Info.Id}): {compiler} knows cards of {Name("sm", known.Min())} and newer, and it is {Name("sm", own)}: install an older NVRTC and name it in {Nvrtc.Variable}, or compute with {Wording.Current.Cpu}");
 
         static string Name(string kind, int number) => kind + "_" + number.ToString(CultureInfo.InvariantCulture);
     }

@@ -45,7 +45,7 @@ internal sealed unsafe class CudaQueue : DeviceQueue
         if (error == Cu.OutOfMemory)
         {
             throw new DeviceFaultException(
-                $"{device.Info.Name} ({device.Info.Id}): the computer has not {Sizes.Text(bytes)} of memory for it to copy from; give less with --memory, or compute with --device cpu");
+                $"{device.Info.Name} ({device.Info.Id}): the computer has not {Sizes.Text(bytes)} of memory for it to copy from; give less with {Wording.Current.Memory}, or compute with {Wording.Current.Cpu}");
         }
 
         device.Require(error, $"get {Sizes.Text(bytes)} of memory to copy from");

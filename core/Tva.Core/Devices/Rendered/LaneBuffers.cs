@@ -111,7 +111,7 @@ internal sealed class LaneBuffer(RenderedDevice device) : IDisposable
         {
             throw new DeviceFaultException(
                 $"{device.Info.Name} ({device.Info.Id}): {Sizes.Text(size)} for a block do not fit beside the {Sizes.Text(device.Taken)} taken of the "
-                + $"{Sizes.Text(device.Memory)} that may be; give it more with --device-memory, or compute with --device cpu");
+                + $"{Sizes.Text(device.Memory)} that may be; give it more with {Wording.Current.DeviceMemory}, or compute with {Wording.Current.Cpu}");
         }
     }
 

@@ -283,8 +283,8 @@ internal abstract class RenderedDevice : IBlockDevice
     public DeviceFaultException Failed(string error, string doing, bool memory, bool lost)
     {
         var way = memory
-            ? $"give it less with --device-memory (now {Sizes.Text(Memory)}), or compute with --device cpu"
-            : "if it goes on, restart what drives it; meanwhile compute with --device cpu";
+            ? $"give it less with {Wording.Current.DeviceMemory} (now {Sizes.Text(Memory)}), or compute with {Wording.Current.Cpu}"
+            : $"if it goes on, restart what drives it; meanwhile compute with {Wording.Current.Cpu}";
         return new DeviceFaultException($"{Info.Name} ({Info.Id}): can't {doing}: {error}; {way}") { Lost = lost };
     }
 
@@ -294,7 +294,7 @@ internal abstract class RenderedDevice : IBlockDevice
         log = log.TrimEnd('\0', '\n', ' ');
         return new DeviceFaultException(
             $"{Info.Name} ({Info.Id}): its compiler refuses a kernel ({error}); update its driver ({Info.Driver}), or compute "
-            + $"with --device cpu. The compiler says:\n{(log.Length > 2000 ? log[..2000] + "..." : log.Length == 0 ? "(nothing)" : log)}");
+            + $"with {Wording.Current.Cpu}. The compiler says:\n{(log.Length > 2000 ? log[..2000] + "..." : log.Length == 0 ? "(nothing)" : log)}");
     }
 
     /// <summary>Closes it; where lanes are still out, once the last of them is left.</summary>

@@ -218,7 +218,7 @@ let private save ctx (call: Call) =
 /// Reports a command that may not be started, or that has no place for a checkpoint's path.
 let checkCommand ctx (call: Call) (command: string) span =
     if not ctx.Program.Permissions.Run then
-        report ctx (Diagnostics.needsPermission "running a command" "--allow-run" call.Span)
+        report ctx (Diagnostics.needsPermission "running a command" Tva.Core.Wording.Current.Run call.Span)
     if command.Contains "{model}" && command.Contains "{models}" then
         report ctx (Diagnostics.cannotCompute "the command has both `{model}` and `{models}`" span (Some "`{model}` is one path and starts the command for each model, `{models}` all of them at once"))
     elif not (command.Contains "{model}" || command.Contains "{models}") && not ctx.Abstract then
