@@ -242,7 +242,8 @@ let ``the session is saved as a script that runs, from any folder`` () =
               Typed ":save deep/down.tva\r" ]
     contains "tva> :load defs.tva\nloaded\n" seen
     contains "saved sub.tva" seen
-    contains "deep/down.tva: can't be written" seen
+    contains "saved deep/down.tva" seen
+    Assert.Equal(File.ReadAllText(temp.File "sub.tva").Replace("\"zoo/", "\"../zoo/").Replace("\"defs.tva\"", "\"../defs.tva\""), File.ReadAllText(temp.File "deep/down.tva"))
     Assert.DoesNotContain("nope", File.ReadAllText(temp.File "sub.tva"))
     let ran = Command.runIn temp.Path "" [ "run"; "sub.tva" ]
     Assert.Equal((0, ""), (ran.Status, ran.Error))
