@@ -90,7 +90,7 @@ let private perform (host: Host) (report: Report) (request: Request) =
     | Task.Verify path -> Verify.run host report (optionsOf request) path request.Deep
     | Task.Ops name -> Ops.run report "tva ops NAME" name
     | Task.Devices -> Devices.run report
-    | Task.Lsp -> Lsp.Server.run (optionsOf request) host.Folder version.Value host.Cancel
+    | Task.Lsp -> Lsp.Server.run (optionsOf request) host.Folder version.Value host.Input host.Cancel
     | Task.Import config -> Import.Command.run host report config request.Out request.Force request.Strict
 
 /// Does what the words say and returns the exit status; throws nothing.

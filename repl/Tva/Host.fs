@@ -7,6 +7,8 @@ open System.Threading
 
 type Host =
     { In: TextReader
+      /// The same as bytes: whoever reads one leaves the other.
+      Input: Stream
       /// Results only.
       Out: TextWriter
       /// Everything else: diagnostics, progress, what was saved.

@@ -97,24 +97,27 @@ let main argv =
     let watched = not Console.IsErrorRedirected
     use out = writer (Console.OpenStandardOutput())
     use error = writer (if has 2 then new Deaf(Console.OpenStandardError()) :> Stream else Stream.Null)
-    use input = new StreamReader((if has 0 then Console.OpenStandardInput() else Stream.Null), UTF8Encoding false)
+    let bytes = if has 0 then Console.OpenStandardInput() else Stream.Null
+    use input = new StreamReader(bytes, UTF8Encoding false)
     let openTerminal () : Prompt.ITerminal =
         let t = new Prompt.UnixTerminal(error, (fun () -> width true), (fun () -> height true))
         terminal <- Some t
         cancel.Token.Register(fun () -> t.Close()) |> ignore
         t
     // Windows has no such terminals, and a dumb one follows no sequences: there texts are read to their end, as from a pipe.
-    let isPrompt =
-        not Console.IsInputRedirected
-        && watched
-        && not (OperatingSystem.IsWindows())
-        && Environment.GetEnvironmentVariable "TERM" <> "dumb"
+    let isDumb = Environment.GetEnvironmentVariable "TERM" = "dumb"
+    let isTyped = not Console.IsInputRedirected && watched
+    let isPrompt = isTyped && not (OperatingSystem.IsWindows()) && not isDumb
+    if isTyped && not isPrompt && argv.Length = 0 then
+        error.WriteLine "no prompt on this terminal: a script is read from it to the end, which is Ctrl-D (Ctrl-Z and Enter on Windows)"
+        error.Flush()
     let host =
         { In = input
+          Input = bytes
           Out = out
           Error = error
           Watched = watched
-          Color = watched && not (environment "NO_COLOR")
+          Color = watched && not isDumb && not (environment "NO_COLOR")
           Width = width watched
           Folder = Environment.CurrentDirectory
           Cancel = cancel.Token

@@ -45,6 +45,7 @@ module Command =
 
     let host (folder: string) (stdin: string) (out: TextWriter) (error: TextWriter) =
         { In = new StringReader(stdin)
+          Input = Stream.Null
           Out = out
           Error = error
           Watched = false

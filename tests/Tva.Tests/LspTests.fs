@@ -19,12 +19,14 @@ type private Editor(folder: string) =
     let mutable number = 0
     let told = Queue<JsonElement>()
 
-    let send (message: string) =
-        let bytes = Encoding.UTF8.GetBytes message
+    let write (bytes: byte[]) =
         let out = server.StandardInput.BaseStream
-        out.Write(Encoding.ASCII.GetBytes $"Content-Length: {bytes.Length}\r\n\r\n")
         out.Write bytes
         out.Flush()
+
+    let frame (body: byte[]) = write (Array.append (Encoding.ASCII.GetBytes $"Content-Length: {body.Length}\r\n\r\n") body)
+
+    let send (message: string) = frame (Encoding.UTF8.GetBytes message)
 
     let receive () =
         let input = server.StandardOutput.BaseStream
@@ -56,6 +58,22 @@ type private Editor(folder: string) =
                 | _ -> answer <- ValueSome(m.GetProperty "result")
             | _ -> told.Enqueue m
         answer.Value
+
+    /// Bytes as they are, and a message of these bytes.
+    member _.Write(bytes: byte[]) = write bytes
+    member _.Frame(body: byte[]) = frame body
+
+    /// Code and id of the error that comes next.
+    member _.Error() : int * string =
+        let m = receive ()
+        let e = m.GetProperty "error"
+        Assert.DoesNotContain(" at Tva.", e.ToString())
+        e.GetProperty("code").GetInt32(), m.GetProperty("id").GetRawText()
+
+    /// Status and what was said, once the other side has ended.
+    member _.Ended() =
+        let ran = Command.finish server
+        ran.Status, ran.Error
 
     /// The diagnostics that come next.
     member _.Diagnostics() : JsonElement list =
@@ -217,3 +235,85 @@ let ``the editor grammar colours what the lexer reads`` () =
             | TokenKind.Doc -> Assert.True(from "comments", t.Text)
             | TokenKind.Name -> Assert.False(from "keywords", t.Text)
             | _ -> ()
+
+let private bytes (text: string) = Encoding.UTF8.GetBytes text
+
+[<Fact>]
+let ``what is no message is answered with JSON-RPC's errors, and the next one is heard`` () =
+    use editor = new Editor(zoo)
+    let expect (code: int) (id: string) (body: byte[]) =
+        editor.Frame body
+        Assert.Equal((code, id), editor.Error())
+    // JSON-RPC 2.0, section 5.1, and -32002 of the Language Server Protocol.
+    expect -32700 "null" (bytes "{abc}")
+    expect -32700 "null" [| 0x7Buy; 0x22uy; 0xFFuy; 0x22uy; 0x3Auy; 0x31uy; 0x7Duy |]
+    expect -32600 "null" (bytes "[]")
+    expect -32600 "null" (bytes "[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\"}]")
+    expect -32600 "7" (bytes "{\"jsonrpc\":\"2.0\",\"id\":7}")
+    expect -32002 "8" (bytes "{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"textDocument/hover\",\"params\":{}}")
+    // Another header line, and names of any case.
+    editor.Write(bytes "Content-Type: application/vscode-jsonrpc; charset=utf-8\r\ncontent-length: 3\r\n\r\n[1]")
+    Assert.Equal((-32600, "null"), editor.Error())
+    start editor "x = 1\n"
+    Assert.Empty(editor.Diagnostics())
+    let hover (position: string) = bytes $"""{{"jsonrpc":"2.0","id":"h","method":"textDocument/hover","params":{{"textDocument":{{"uri":"{uri}"}},"position":{position}}}}}"""
+    for position in [ "{\"line\":1.5,\"character\":0}"; "{\"line\":2147483648,\"character\":0}"; "{\"line\":-1,\"character\":0}"; "{\"character\":0}"; "3" ] do
+        expect -32602 "\"h\"" (hover position)
+    expect -32602 "9" (bytes "{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"textDocument/hover\",\"params\":{\"a\":1}}")
+    expect -32601 "10" (bytes "{\"jsonrpc\":\"2.0\",\"id\":10,\"method\":\"textDocument/nothing\",\"params\":{}}")
+    Assert.Equal(JsonValueKind.Object, (editor.Ask("textDocument/hover", {| textDocument = document; position = {| line = 0; character = 0 |} |})).ValueKind)
+    editor.Ask("shutdown", {| |}) |> ignore
+    expect -32600 "\"h\"" (hover "{\"line\":0,\"character\":0}")
+    editor.Notify("exit", {| |})
+    Assert.Equal((0, ""), editor.Ended())
+
+[<Theory>]
+[<InlineData("Content-Length: x\r\n\r\n{}", "`Content-Length: x` is no length of a message")>]
+[<InlineData("Content-Length: -5\r\n\r\n{}", "`Content-Length: -5` is no length of a message")>]
+[<InlineData("nonsense\r\n\r\n", "`nonsense` is no line of a header")>]
+[<InlineData("Content-Type: x\r\n\r\n{}", "a header has no Content-Length")>]
+let ``a frame beyond repair ends it with a word`` (sent: string) (said: string) =
+    use editor = new Editor(zoo)
+    editor.Write(bytes sent)
+    let status, error = editor.Ended()
+    Assert.Equal(1, status)
+    Assert.StartsWith($"tva: lsp: {said}; ", error)
+
+[<Fact>]
+let ``changes of parts are made in their order`` () =
+    use editor = new Editor(zoo)
+    let mutable text = "a = 1\r\nb = \"😀x\"\r\nc = nope\r\n"
+    start editor text
+    Assert.NotEmpty(editor.Diagnostics())
+    let part (first: int * int) (last: int * int) (by: string) =
+        let place (line, character) = {| line = line; character = character |}
+        {| range = {| start = place first; ``end`` = place last |}; text = by |}
+    editor.Notify(
+        "textDocument/didChange",
+        {| textDocument = {| uri = uri; version = 2 |}
+           // The name in the last line; then x behind the emoji, which is two units; then what lies beyond a line's and the text's end.
+           contentChanges = [| part (2, 4) (2, 8) "a + 1"; part (1, 7) (1, 8) "yz"; part (0, 99) (0, 99) "1"; part (99, 0) (99, 0) "d = c + a\n" |] |}
+    )
+    Assert.Empty(editor.Diagnostics())
+    // a = 11, b = "😀yz", c = a + 1, d = c + a
+    let value line character = (editor.Ask("textDocument/hover", {| textDocument = document; position = {| line = line; character = character |} |})).GetProperty("contents").GetProperty("value").GetString()
+    Assert.Contains("11", value 0 0)
+    Assert.Contains("12", value 2 0)
+    Assert.Contains("23", value 3 0)
+    let b = editor.Ask("textDocument/definition", {| textDocument = document; position = {| line = 3; character = 4 |} |})
+    Assert.Equal(2, b.GetProperty("range").GetProperty("start").GetProperty("line").GetInt32())
+    editor.Leave() |> ignore
+
+[<Theory>]
+[<InlineData("ab\ncd", 1, 1, 4)>]
+[<InlineData("ab\r\ncd", 1, 1, 5)>]
+[<InlineData("ab\rcd", 1, 1, 4)>]
+[<InlineData("ab\r\rcd", 2, 0, 4)>]
+[<InlineData("ab\r\n", 0, 9, 2)>]
+[<InlineData("ab\r\n", 1, 0, 4)>]
+[<InlineData("ab", 0, 2, 2)>]
+let ``lines end with LF, CR LF or CR`` (text: string) (line: int) (character: int) (offset: int) =
+    Assert.Equal(offset, Tva.Lsp.Position.toOffset text line character)
+    let back = Tva.Lsp.Position.ofOffset text offset
+    Assert.Equal((line, min character back.character), (back.line, back.character))
+    Assert.Equal(text.Length, Tva.Lsp.Position.toOffset text 9 0)

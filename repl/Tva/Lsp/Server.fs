@@ -3,6 +3,7 @@ namespace Tva.Lsp
 
 open System
 open System.Collections.Generic
+open System.IO
 open System.Text.Json
 open System.Threading
 open System.Threading.Tasks
@@ -24,13 +25,33 @@ type Handler(options: EvaluatorOptions, working: string, version: string) =
         | null -> Task.CompletedTask
         | rpc -> rpc.NotifyWithParameterObjectAsync("textDocument/publishDiagnostics", {| uri = uri; diagnostics = found |})
 
+    let place (p: JsonElement) =
+        let line, character = p.GetProperty("line").GetInt32(), p.GetProperty("character").GetInt32()
+        if line < 0 || character < 0 then
+            raise (ArgumentException $"there is no line {line}, character {character}")
+        line, character
+
+    /// The text after one change: of a range, or of all of it.
+    let changed (before: string) (change: JsonElement) =
+        let text = text change [ "text" ]
+        match change.TryGetProperty "range" with
+        | true, range ->
+            let offset (name: string) =
+                let line, character = place (range.GetProperty name)
+                Position.toOffset before line character
+            let first, last = offset "start", offset "end"
+            if last < first then
+                raise (ArgumentException "a range ends before it begins")
+            String.Concat(before.AsSpan(0, first), text, before.AsSpan last)
+        | _ -> text
+
     /// Answers about a place in an open text; nothing where it is not open.
     let at (p: JsonElement) (answer: Document -> int -> int -> obj | null) : obj | null =
         lock gate (fun () ->
             match documents.TryGetValue(text p [ "textDocument"; "uri" ]) with
             | true, d ->
-                let place = p.GetProperty "position"
-                answer d (place.GetProperty("line").GetInt32()) (place.GetProperty("character").GetInt32())
+                let line, character = place (p.GetProperty "position")
+                answer d line character
             | _ -> null)
 
     let check (rpc: JsonRpc | null) (uri: string) (change: Document -> unit) : Task =
@@ -49,7 +70,7 @@ type Handler(options: EvaluatorOptions, working: string, version: string) =
     [<JsonRpcMethod("initialize", UseSingleObjectParameterDeserialization = true)>]
     member _.Initialize(_p: JsonElement) =
         {| capabilities =
-            {| textDocumentSync = {| openClose = true; change = 1; save = {| includeText = false |} |}
+            {| textDocumentSync = {| openClose = true; change = 2; save = {| includeText = false |} |}
                hoverProvider = true
                definitionProvider = true
                completionProvider = {| triggerCharacters = [| "."; "\""; "/"; "@"; "(" |] |} |}
@@ -68,11 +89,8 @@ type Handler(options: EvaluatorOptions, working: string, version: string) =
 
     [<JsonRpcMethod("textDocument/didChange", UseSingleObjectParameterDeserialization = true)>]
     member this.Changed(p: JsonElement) : Task =
-        // Whole texts are asked for, so the last change is all of it.
         let changes = p.GetProperty "contentChanges"
-        check this.Rpc (text p [ "textDocument"; "uri" ]) (fun d ->
-            if changes.GetArrayLength() > 0 then
-                d.Text <- text changes[changes.GetArrayLength() - 1] [ "text" ])
+        check this.Rpc (text p [ "textDocument"; "uri" ]) (fun d -> d.Text <- (d.Text, changes.EnumerateArray()) ||> Seq.fold changed)
 
     [<JsonRpcMethod("textDocument/didSave", UseSingleObjectParameterDeserialization = true)>]
     member this.Saved(p: JsonElement) : Task = check this.Rpc (text p [ "textDocument"; "uri" ]) _.Refresh()
@@ -119,14 +137,21 @@ module Server =
         { options with Permissions = { options.Permissions with Run = true }; Run = { options.Run with Cache = false } }
 
     /// Serves until the editor says `exit`, hangs up, or the process is to stop; 0 where it took leave first, as the protocol has it.
-    let run (options: EvaluatorOptions) (working: string) (version: string) (cancel: CancellationToken) : int =
+    let run (options: EvaluatorOptions) (working: string) (version: string) (input: Stream) (cancel: CancellationToken) : int =
         use handler = new Handler(whileWriting options, working, version)
-        use formatter = new SystemTextJsonFormatter()
-        use messages = new HeaderDelimitedMessageHandler(Console.OpenStandardOutput(), Console.OpenStandardInput(), formatter)
-        use rpc = new JsonRpc(messages)
-        rpc.AddLocalRpcTarget(handler, JsonRpcTargetOptions(DisposeOnDisconnect = false))
-        handler.Rpc <- rpc
-        rpc.StartListening()
+        let start (rpc: JsonRpc) =
+            rpc.AddLocalRpcTarget(handler, JsonRpcTargetOptions(DisposeOnDisconnect = false))
+            handler.Rpc <- rpc
+            rpc.StartListening()
+        let ended (failure: exn option) =
+            match failure with
+            | Some e -> handler.Exited.TrySetException e |> ignore
+            | None -> ()
+        use rpc = Transport.serve input (Console.OpenStandardOutput()) start ended
         use _stop = cancel.Register(fun () -> handler.Exited.TrySetResult() |> ignore)
-        Task.WhenAny(rpc.Completion, handler.Exited.Task).Wait()
+        let first = Task.WhenAny(rpc.Completion, handler.Exited.Task).GetAwaiter().GetResult()
+        // Why the input could not be read on comes before its end.
+        if handler.Exited.Task.IsFaulted then
+            handler.Exited.Task.GetAwaiter().GetResult()
+        ignore first
         if handler.IsShutdown then 0 else 1
