@@ -240,55 +240,6 @@ public sealed class CheckpointWriterTests : IDisposable
         }
     }
 
-    [Fact]
-    public void A_file_that_is_replaced_keeps_its_permissions()
-    {
-        Assert.SkipWhen(OperatingSystem.IsWindows(), "there are other permissions");
-        string path = folder["x.safetensors"];
-        WriteEight(path);
-        foreach (var mode in (UnixFileMode[])[UnixFileMode.UserRead | UnixFileMode.UserWrite, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.OtherRead])
-        {
-            if (!OperatingSystem.IsWindows())
-            {
-                File.SetUnixFileMode(path, mode);
-                WriteEight(path);
-                Assert.Equal(mode, File.GetUnixFileMode(path));
-                WholeFile.Write(path, [1, 2]);
-                Assert.Equal(mode, File.GetUnixFileMode(path));
-            }
-        }
-    }
-
-    [Fact]
-    public void A_write_protected_file_is_not_replaced()
-    {
-        Assert.SkipWhen(OperatingSystem.IsWindows() || Environment.IsPrivilegedProcess, "root may write everything");
-        string path = folder["x.safetensors"];
-        WriteEight(path);
-        if (!OperatingSystem.IsWindows())
-        {
-            File.SetUnixFileMode(path, UnixFileMode.UserRead);
-        }
-
-        Refuse(path, Eight, "may not be written; make it writable, or save under another name");
-        Assert.Equal([path], Directory.EnumerateFileSystemEntries(folder.Path));
-    }
-
-    private static bool Run(string command, params string[] arguments)
-    {
-        using var process = Process.Start(new ProcessStartInfo(command, arguments) { RedirectStandardError = true })!;
-        process.StandardError.ReadToEnd();
-        process.WaitForExit();
-        return process.ExitCode == 0;
-    }
-
-    private static void WriteEight(string path)
-    {
-        using var writer = new CheckpointWriter(path, Eight, NoMetadata);
-        writer.Write(0, 0, new byte[8]);
-        writer.Commit();
-    }
-
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
@@ -320,6 +271,21 @@ public sealed class CheckpointWriterTests : IDisposable
             Assert.Equal(mode, File.GetUnixFileMode(real));
             Assert.Equal(writer.Bytes, new FileInfo(real).Length);
         }
+    }
+
+    private static bool Run(string command, params string[] arguments)
+    {
+        using var process = Process.Start(new ProcessStartInfo(command, arguments) { RedirectStandardError = true })!;
+        process.StandardError.ReadToEnd();
+        process.WaitForExit();
+        return process.ExitCode == 0;
+    }
+
+    private static void WriteEight(string path)
+    {
+        using var writer = new CheckpointWriter(path, Eight, NoMetadata);
+        writer.Write(0, 0, new byte[8]);
+        writer.Commit();
     }
 
     private static void Refuse(string path, (string, DType, Shape)[] tensors, params string[] expected)

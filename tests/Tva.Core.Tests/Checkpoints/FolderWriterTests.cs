@@ -206,22 +206,6 @@ public sealed class FolderWriterTests : IDisposable
     }
 
     [Fact]
-    public void AFolderThatIsReplacedKeepsItsPermissions()
-    {
-        Assert.SkipWhen(OperatingSystem.IsWindows(), "there are other permissions");
-        Write(folder["m"], new FolderOutput(long.MaxValue));
-        const UnixFileMode mode = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.GroupRead | UnixFileMode.GroupWrite | UnixFileMode.GroupExecute;
-        if (!OperatingSystem.IsWindows())
-        {
-            File.SetUnixFileMode(folder["m"], mode);
-            Write(folder["m"], new FolderOutput(long.MaxValue));
-            Assert.Equal(mode, File.GetUnixFileMode(folder["m"]));
-        }
-    }
-
-    private static ulong[] Plans() => [.. Tensors.Select((_, i) => (ulong)i)];
-
-    [Fact]
     public void AReplacedFolderAndItsFilesHaveTheRightsOfThoseBefore()
     {
         if (OperatingSystem.IsWindows())
@@ -248,6 +232,8 @@ public sealed class FolderWriterTests : IDisposable
             Assert.Equal(file, File.GetUnixFileMode(name));
         }
     }
+
+    private static ulong[] Plans() => [.. Tensors.Select((_, i) => (ulong)i)];
 
     private static FolderWriter Writer(string path, FolderOutput output) =>
         new(path, Tensors, Metadata, output, new WriteOptions { Plans = Plans() });
