@@ -191,7 +191,7 @@ let private vocabulary (script: Script) (c: Config) =
     for key, span in c.Vocabulary do
         let help =
             if key = "chat_template" then "TVA writes tensors; set the template where the tokenizer's files go"
-            else "TVA writes tensors and moves no embeddings between vocabularies: the models must share one; copy the tokenizer's files"
+            else "rows are taken as they stand, and a folder gets the first model's tokenizer; where tokens have other rows, `vocab = \"by-token\"` of `family` takes them by token"
         script.Inexpressible(span, $"`{key}` is not carried over", help)
 
 /// The script of some configurations, saved under `target`.
