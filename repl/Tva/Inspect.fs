@@ -177,9 +177,10 @@ let private json (facts: Facts) =
         json.WriteNumber("elements", c.Tensors |> Seq.sumBy _.Shape.Elements)
         json.WriteNumber("bytes", c.Tensors |> Seq.sumBy c.StoredBytes)
         facts.Adapter |> Option.iter (adapterJson json facts.Norms.IsSome)
-        if not (List.isEmpty (notesOf c)) then
+        let notes = notesOf c
+        if not notes.IsEmpty then
             json.WriteStartArray "notes"
-            notesOf c |> List.iter json.WriteStringValue
+            notes |> List.iter json.WriteStringValue
             json.WriteEndArray()
         json.WriteStartObject "metadata"
         for KeyValue(key, value) in c.Described |> Seq.sortBy _.Key do

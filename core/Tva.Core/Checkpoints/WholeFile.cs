@@ -12,7 +12,6 @@ public static class WholeFile
         ArgumentNullException.ThrowIfNull(path);
         var target = PartialFile.Target(path);
         var partial = target + ".partial";
-        PartialFile.RequireWritable(path, target);
         var file = PartialFile.Open(path, partial, target);
         var done = false;
         try

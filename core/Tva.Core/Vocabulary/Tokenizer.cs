@@ -50,7 +50,7 @@ public sealed class Tokenizer
 
         string a = System.IO.Path.Combine(first, Main), b = System.IO.Path.Combine(second, Main);
         if (CheckpointFinder.Exists(a) && CheckpointFinder.Exists(b) && new FileInfo(a).Length == new FileInfo(b).Length
-            && File.ReadAllBytes(a).AsSpan().SequenceEqual(File.ReadAllBytes(b)))
+            && SideFiles.Read(a).AsSpan().SequenceEqual(SideFiles.Read(b)))
         {
             return [];
         }

@@ -9,12 +9,14 @@ module Diagnostics =
 
     // Names and kinds
 
+    /// A question in front of what there is, where something is close.
+    let private meant name known = Suggest.question code name known |> Option.map (fun q -> q + " ") |> Option.defaultValue ""
+
     let unknownName name span known =
         make 301 span $"`{name}` is not defined here" (Suggest.question code name known)
 
     let unknownType name span known =
-        let meant = Suggest.question code name known |> Option.map (fun q -> q + " ") |> Option.defaultValue ""
-        make 301 span $"there is no type `{name}`" (Some(meant + "the types are " + String.Join(", ", List.toSeq known) + "; a number is a Scalar"))
+        make 301 span $"there is no type `{name}`" (Some(meant name known + "the types are " + String.Join(", ", List.toSeq known) + "; a number is a Scalar"))
 
     let unknownFunction name span known =
         let help = Suggest.question code name known |> Option.defaultValue "`tva ops` lists every function"
@@ -50,9 +52,8 @@ module Diagnostics =
 
     /// A record's key beside a family, where other keys are members' names.
     let notAMember name members span =
-        let meant = Suggest.question (fun k -> $"`{k}`") name members |> Option.map (fun q -> q + " ") |> Option.defaultValue ""
         make 312 span $"`{name}` is not in the family, and other keys of this record are"
-            (Some $"{meant}the members are {Suggest.listing members}; a record's keys are all members' names or all globs over tensor names")
+            (Some $"{meant name members}the members are {Suggest.listing members}; a record's keys are all members' names or all globs over tensor names")
 
     let memberMissing missing span =
         make 312 span $"this record gives the family's members numbers, but {Suggest.listing missing} none" (Some "name them too, or add `else: 0` (or another number) as its last entry")

@@ -42,9 +42,9 @@ module FileDiagnostics =
 
     let noMatch pattern folder span =
         let help =
-            if (pattern: string).Contains '[' then "in a glob `*`, `?` and `**` stand for others, brackets for themselves; or list the files: `family([\"a.safetensors\", \"b.safetensors\"], base)`"
-            elif pattern.Contains '{' then "in a glob `*`, `?` and `**` stand for others, braces for themselves; or list the files: `family([\"a.safetensors\", \"b.safetensors\"], base)`"
-            else "a glob is, for instance, \"tasks/*.safetensors\""
+            match [ '[', "brackets"; '{', "braces" ] |> List.tryFind (fun (c, _) -> (pattern: string).Contains c) with
+            | Some(_, what) -> $"in a glob `*`, `?` and `**` stand for others, {what} for themselves; or list the files: `family([\"a.safetensors\", \"b.safetensors\"], base)`"
+            | None -> "a glob is, for instance, \"tasks/*.safetensors\""
         make 503 span $"no checkpoint matches \"{pattern}\" in {folder}" (Some help)
 
     let sameName name span =

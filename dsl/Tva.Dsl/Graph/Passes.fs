@@ -175,7 +175,7 @@ module Passes =
         not (Array.exists embeds parts) && Array.exists closing.Contains parts
 
     /// What stands in a name before its layer: `model.layers` and `vision_tower.blocks` are two series of layers in one model.
-    let private series (t: TensorInfo) =
+    let series (t: TensorInfo) =
         let isNumber (part: string) = part.Length > 0 && Seq.forall Char.IsAsciiDigit part
         String.Join('.', t.Name.Split '.' |> Array.takeWhile (isNumber >> not))
 
@@ -183,11 +183,12 @@ module Passes =
 
     /// Where a tensor stands in a schedule, from 0 (layer 0) to 1 (the last layer of its series).
     let position (tensors: IReadOnlyList<TensorInfo>) (t: TensorInfo) =
-        let lasts = lastLayers.GetValue(tensors, fun ts ->
-            ts |> Seq.filter (fun t -> t.Layer >= 0) |> Seq.groupBy series |> Seq.map (fun (name, members) -> KeyValuePair(name, members |> Seq.map _.Layer |> Seq.max)) |> Dictionary)
-        let last = if t.Layer < 0 then 0 else (match lasts.TryGetValue(series t) with | true, l -> max l t.Layer | _ -> t.Layer)
-        if t.Layer >= 0 then (if last = 0 then 0.0 else float t.Layer / float last)
-        elif isClosing t.Name then 1.0
+        if t.Layer > 0 then
+            let lasts = lastLayers.GetValue(tensors, fun ts ->
+                ts |> Seq.filter (fun t -> t.Layer >= 0) |> Seq.groupBy series |> Seq.map (fun (name, members) -> KeyValuePair(name, members |> Seq.map _.Layer |> Seq.max)) |> Dictionary)
+            let last = match lasts.TryGetValue(series t) with | true, l -> max l t.Layer | _ -> t.Layer
+            float t.Layer / float last
+        elif t.Layer < 0 && isClosing t.Name then 1.0
         else 0.0
 
     /// The two arguments of a ramp a position lies between, and how far it is from the first to the second (0: at the first).
@@ -240,7 +241,7 @@ module Passes =
     /// The node as it is for one tensor of a set: scopes resolved, ramps at their value.
     let simplifyFor (g: Graph) (tensors: IReadOnlyList<TensorInfo>) (t: TensorInfo) (node: Node) : Node =
         let pick = TensorScope.selects t.Name t.Layer
-        node |> resolve g pick (rampAt g (position tensors t)) (Dictionary()) |> quickly g
+        node |> resolve g pick (fun ramp -> rampAt g (position tensors t) ramp) (Dictionary()) |> quickly g
 
     /// Replaces the late numbers that are known by now.
     let bind (g: Graph) (values: int -> Op option) (node: Node) : Node =

@@ -78,7 +78,8 @@ module Specialize =
             let first = tensors[members.Head]
             let place = Array.init scopes.Length (fun i -> KeyValuePair(scopes[i], key[i] = '1')) |> Dictionary
             let memo = Dictionary<int, Node>()
-            let ramp = resolveRamp g (Passes.position tensors first)
+            // Where a tensor stands takes a look at all names.
+            let ramp = if ramps.Length = 0 then id else resolveRamp g (Passes.position tensors first)
             { Members = members
               Layers = HashSet(members |> Seq.map (fun i -> tensors[i].Layer))
               Resolve = fun n -> n |> Passes.resolve g (fun s -> place[s]) ramp memo |> Passes.simplify g })

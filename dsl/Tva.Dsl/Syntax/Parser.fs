@@ -186,6 +186,8 @@ module Parser =
     let private statement (c: Cursor) : Statement =
         let start = c.Current.Span
         let node = node c
+        // `x = if a then b else c`
+        let foreign = match node with Let(_, { Node = ExprNode.Name word }) -> tryForeign word | _ -> ValueNone
         if not c.Failed then
             match c.Current.Kind with
             | TokenKind.Newline
@@ -194,20 +196,17 @@ module Parser =
             | TokenKind.Symbol when c.Is ")" || c.Is "]" || c.Is "}" ->
                 c.Fail(SyntaxDiagnostics.strayCloser c.Current.Span c.Current.Text)
             | _ ->
-                let plain = "statements are separated by new lines or `;`"
-                match node with
-                | Let(_, { Node = ExprNode.Name word; Span = span }) when (tryForeign word).IsSome ->
-                    // `x = if a then b else c`
-                    c.Fail(SyntaxDiagnostics.foreignWord span word (ValueOption.toOption (tryForeign word)))
-                | Let(_, { Node = Number _ }) when c.Is "," && (c.Peek 1).Kind = TokenKind.Number ->
-                    c.FailUnexpected("the end of the statement", Some "a number's decimals stand behind a point, as in `0.5`; a list is `[a, b]`")
-                | Assert _ -> c.FailUnexpected("the end of the statement", None)
-                | Expression _ when c.Is "," ->
-                    c.FailUnexpected("the end of the statement", Some "a list is `[a, b]`; several values are printed by `print(a, b)`")
-                | _ -> c.FailUnexpected("the end of the statement", Some plain)
+                let unexpected help = c.FailUnexpected("the end of the statement", help)
+                match node, foreign with
+                | Let(_, { Node = ExprNode.Name word; Span = span }), ValueSome help -> c.Fail(SyntaxDiagnostics.foreignWord span word (Some help))
+                | Let(_, { Node = Number _ }), _ when c.Is "," && (c.Peek 1).Kind = TokenKind.Number ->
+                    unexpected (Some "a number's decimals stand behind a point, as in `0.5`; a list is `[a, b]`")
+                | Assert _, _ -> unexpected None
+                | Expression _, _ when c.Is "," -> unexpected (Some "a list is `[a, b]`; several values are printed by `print(a, b)`")
+                | _ -> unexpected (Some "statements are separated by new lines or `;`")
         let node =
             match node with
-            | Let(name, { Node = ExprNode.Name word; Span = span }) when c.Failed && (tryForeign word).IsSome -> Let(name, { Node = ExprNode.Error; Span = span })
+            | Let(name, e) when c.Failed && foreign.IsSome -> Let(name, { e with Node = ExprNode.Error })
             | n -> n
         { Node = node; Span = Span.Between(start, c.Previous.Span) }
 

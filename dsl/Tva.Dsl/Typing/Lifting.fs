@@ -60,29 +60,25 @@ let private byMember (ctx: Context) span (names: string list) (entries: (RecordK
                 report ctx (Diagnostics.notAMember k.Text names k.Span)
             Value.Unknown Kind.Any
 
+let private memberNames value =
+    match value with
+    | FamilyLike ms -> Some(List.map fst ms)
+    | Value.Named ms -> Some(List.map fst ms)
+    | _ -> None
+
 /// Families by name, records too if their keys are members' names, lists and ranges by position, everything else to each.
 let private overMembers (ctx: Context) what span (args: Value list) (f: Value list -> Value) =
-    let familyNames =
-        args
-        |> List.tryPick (function
-            | FamilyLike ms -> Some(List.map fst ms)
-            | Value.Named ms -> Some(List.map fst ms)
-            | _ -> None)
+    let first = args |> List.tryPick memberNames
     let args =
         args
         |> List.map (fun arg ->
-            match arg, familyNames with
+            match arg, first with
             | Value.Record entries, Some names -> byMember ctx span names entries
             | _ -> settle ctx span arg)
     let hasMembers = args |> List.map (members ctx)
     if hasMembers |> List.forall Option.isNone then f args
     else
-        let families =
-            args
-            |> List.choose (function
-                | FamilyLike ms -> Some(List.map fst ms)
-                | Value.Named ms -> Some(List.map fst ms)
-                | _ -> None)
+        let families = args |> List.choose memberNames
         let counts = hasMembers |> List.choose (Option.map List.length) |> List.distinct
         match families, counts with
         | first :: rest, _ when rest |> List.exists (fun names -> List.sort names <> List.sort first) ->

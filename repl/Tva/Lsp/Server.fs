@@ -149,9 +149,8 @@ module Server =
             | None -> ()
         use rpc = Transport.serve input (Console.OpenStandardOutput()) start ended
         use _stop = cancel.Register(fun () -> handler.Exited.TrySetResult() |> ignore)
-        let first = Task.WhenAny(rpc.Completion, handler.Exited.Task).GetAwaiter().GetResult()
+        Task.WhenAny(rpc.Completion, handler.Exited.Task).Wait()
         // Why the input could not be read on comes before its end.
         if handler.Exited.Task.IsFaulted then
             handler.Exited.Task.GetAwaiter().GetResult()
-        ignore first
         if handler.IsShutdown then 0 else 1

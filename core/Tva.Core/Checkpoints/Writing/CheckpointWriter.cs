@@ -52,7 +52,6 @@ public sealed class CheckpointWriter : ICheckpointWriter
             return;
         }
 
-        PartialFile.RequireWritable(path, target);
         file = PartialFile.Open(path, partial, target, keep: true);
         try
         {

@@ -70,10 +70,16 @@ internal static class PartialFile
     }
 
     /// <summary>
-    /// Creates or takes over the unfinished file, locked; empty unless what is there is to be kept. It has the rights of the target, where there is one.
+    /// Creates or takes over the unfinished file, locked; empty unless what is there is to be kept. It has the rights of the target, which must be
+    /// writable where there is one.
     /// </summary>
     public static SafeFileHandle Open(string path, string partial, string? target = null, bool keep = false)
     {
+        if (target is not null)
+        {
+            RequireWritable(path, target);
+        }
+
         try
         {
             MakeFolder(path, partial);

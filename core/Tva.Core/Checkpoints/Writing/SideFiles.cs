@@ -70,7 +70,9 @@ public static class SideFiles
         return files;
     }
 
-    private static byte[] Read(string path)
+    /// <summary>A file beside a model, whole.</summary>
+    /// <exception cref="FaultException">It can't be read, or is larger than any such file.</exception>
+    internal static byte[] Read(string path)
     {
         try
         {

@@ -33,9 +33,6 @@ let rec private ranges scope =
     | Except a -> ranges a
     | _ -> []
 
-/// What stands in a name before its layer.
-let private series (t: TensorInfo) = (Stacking.pattern t.Name).Split('*').[0].TrimEnd('.')
-
 let private layersOf (tensors: TensorInfo seq) = tensors |> Seq.map _.Layer |> Seq.filter (fun l -> l >= 0) |> Seq.distinct |> Seq.sort |> List.ofSeq
 
 /// The layers that are meant, or what is wrong with them.
@@ -110,7 +107,7 @@ let private agree (ctx: Context) (first: TensorSet) (other: TensorSet) span =
 let private warnOfSeries (ctx: Context) (parts: Part list) =
     for p in parts |> List.distinctBy _.Set.Reference do
         let tensors = ctx.Program.SetTensors p.Set
-        match tensors |> Seq.filter (fun t -> t.Layer >= 0) |> Seq.map series |> Seq.distinct |> Seq.sort |> List.ofSeq with
+        match tensors |> Seq.filter (fun t -> t.Layer >= 0) |> Seq.map Passes.series |> Seq.distinct |> Seq.sort |> List.ofSeq with
         | _ :: _ :: _ as several -> report ctx (FileDiagnostics.stackSeries ctx.Program.Sources[p.Set.Reference].Path several p.Argument.Span)
         | _ -> ()
 
